@@ -1,0 +1,1 @@
+//! The API server: one file per layer and per verb.

@@ -1,0 +1,1 @@
+//! Informers, keyed queues and the driver that runs controllers.

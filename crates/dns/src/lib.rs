@@ -1,0 +1,1 @@
+//! DNS records from services and pods.

@@ -1,0 +1,16 @@
+//! The language of the API. What every room speaks: names, selectors, quantities, the Status error, and
+//! the one form of request and response. It must never do I/O, know HTTP paths, or read a clock.
+
+pub mod field;
+pub mod gvr;
+pub mod request;
+pub mod response;
+pub mod status;
+pub mod user;
+
+pub use field::{ErrorKind, FieldError, Path};
+pub use gvr::{Gvk, Gvr};
+pub use request::{Credentials, Query, Request, Target, Verb};
+pub use response::{Body, BodyStream, BoxFuture, Handler, Response, Tunnel};
+pub use status::{Status, StatusCause, StatusDetails};
+pub use user::User;

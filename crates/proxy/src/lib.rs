@@ -1,0 +1,1 @@
+//! Services and slices to packet rules and their diff.

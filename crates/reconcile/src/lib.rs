@@ -1,0 +1,1 @@
+//! The pure Controller trait, caches, Plan and Action, and the gate.

@@ -1,0 +1,1 @@
+//! The scheduler: queue, snapshot, one file per plugin.

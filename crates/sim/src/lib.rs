@@ -1,0 +1,1 @@
+//! The simulation: virtual time, seeds and faults.

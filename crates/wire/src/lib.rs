@@ -1,0 +1,1 @@
+//! Request and Response to HTTP and back; TLS; the only place that knows paths.
