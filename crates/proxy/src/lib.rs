@@ -1,1 +1,13 @@
-//! Services and slices to packet rules and their diff.
+//! The service proxy's decisions: Services and EndpointSlices in, a packet ruleset out, and the smallest
+//! script that brings the applied ruleset to the wanted one. Pure: it must never run a command or open a
+//! socket. IPv4 only so far; a Service's IPv6 addresses are passed over.
+
+pub mod model;
+pub mod nftables;
+pub mod ruleset;
+pub mod services;
+
+pub use model::{EndpointSlice, Service};
+pub use nftables::{Options, rules};
+pub use ruleset::{Ruleset, diff, teardown};
+pub use services::{Endpoint, Protocol, ServicePort, service_ports};

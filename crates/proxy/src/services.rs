@@ -1,0 +1,185 @@
+//! Services and their slices to the flat list the rules are made of: one entry a service port.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use crate::model::{EndpointSlice, Port, Service, SliceEndpoint};
+
+/// The label that ties a slice to its Service.
+pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+/// Upstream's default for `sessionAffinityConfig.clientIP.timeoutSeconds`.
+const AFFINITY_TIMEOUT_S: u32 = 10_800;
+
+/// Transport protocol of a service port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+impl Protocol {
+    /// As packet rules spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
+        }
+    }
+
+    fn parse(s: &str) -> Option<Self> {
+        match s {
+            "" | "TCP" => Some(Protocol::Tcp),
+            "UDP" => Some(Protocol::Udp),
+            "SCTP" => Some(Protocol::Sctp),
+            _ => None,
+        }
+    }
+}
+
+/// One address behind a service port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    pub ip: Ipv4Addr,
+    pub port: u16,
+    /// On the node whose rules are made.
+    pub local: bool,
+}
+
+/// One port of one Service, with everything its rules depend on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePort {
+    pub namespace: String,
+    pub service: String,
+    /// Name of the port, may be empty.
+    pub port_name: String,
+    pub protocol: Protocol,
+    pub port: u16,
+    pub cluster_ip: Option<Ipv4Addr>,
+    /// External IPs and load-balancer addresses.
+    pub external_ips: Vec<Ipv4Addr>,
+    /// 0: none.
+    pub node_port: u16,
+    /// Usable endpoints, sorted: the ready ones, or when none is ready those that still serve while they terminate.
+    pub endpoints: Vec<Endpoint>,
+    /// The same choice made among local endpoints alone.
+    pub local_endpoints: Vec<Endpoint>,
+    pub external_local: bool,
+    pub internal_local: bool,
+    /// ClientIP affinity and its timeout in seconds.
+    pub affinity_s: Option<u32>,
+}
+
+/// The service ports of all Services that have a cluster IP, in the order of namespace, name and port.
+#[must_use]
+pub fn service_ports<'a>(
+    services: impl IntoIterator<Item = &'a Service>,
+    slices: impl IntoIterator<Item = &'a EndpointSlice>,
+    node_name: &str,
+) -> Vec<ServicePort> {
+    let mut of: BTreeMap<(&str, &str), Vec<&EndpointSlice>> = BTreeMap::new();
+    for slice in slices.into_iter().filter(|s| s.address_type == "IPv4") {
+        if let Some(service) = slice.metadata.labels.get(SERVICE_NAME_LABEL) {
+            of.entry((&slice.metadata.namespace, service)).or_default().push(slice);
+        }
+    }
+    let mut out = Vec::new();
+    for service in services {
+        if service.spec.kind == "ExternalName" || service.spec.cluster_ip == "None" {
+            continue;
+        }
+        let key = (service.metadata.namespace.as_str(), service.metadata.name.as_str());
+        let slices = of.get(&key).map_or(&[][..], Vec::as_slice);
+        for port in &service.spec.ports {
+            out.extend(service_port(service, port, slices, node_name));
+        }
+    }
+    out.sort_by(|a, b| {
+        (&a.namespace, &a.service, a.protocol, a.port).cmp(&(&b.namespace, &b.service, b.protocol, b.port))
+    });
+    out
+}
+
+fn service_port(
+    service: &Service,
+    port: &Port,
+    slices: &[&EndpointSlice],
+    node_name: &str,
+) -> Option<ServicePort> {
+    let spec = &service.spec;
+    let protocol = Protocol::parse(&port.protocol)?;
+    let cluster_ip =
+        spec.cluster_ips.iter().chain([&spec.cluster_ip]).find_map(|ip| ip.parse::<Ipv4Addr>().ok());
+    let ingress = service.status.load_balancer.ingress.iter();
+    let external_ips = spec
+        .external_ips
+        .iter()
+        .chain(ingress.filter(|i| i.ip_mode != "Proxy").map(|i| &i.ip))
+        .filter_map(|ip| ip.parse().ok())
+        .collect();
+    let all = candidates(slices, port, protocol, node_name);
+    let affinity = spec.session_affinity == "ClientIP";
+    Some(ServicePort {
+        namespace: service.metadata.namespace.clone(),
+        service: service.metadata.name.clone(),
+        port_name: port.name.clone(),
+        protocol,
+        port: port.port,
+        cluster_ip,
+        external_ips,
+        node_port: port.node_port,
+        endpoints: usable(&all, |_| true),
+        local_endpoints: usable(&all, |e| e.local),
+        external_local: spec.external_traffic_policy == "Local",
+        internal_local: spec.internal_traffic_policy == "Local",
+        affinity_s: affinity
+            .then(|| spec.session_affinity_config.client_ip.timeout_seconds.unwrap_or(AFFINITY_TIMEOUT_S)),
+    })
+}
+
+struct Candidate {
+    endpoint: Endpoint,
+    ready: bool,
+    /// Serving although it terminates.
+    fallback: bool,
+}
+
+fn candidates(slices: &[&EndpointSlice], port: &Port, protocol: Protocol, node_name: &str) -> Vec<Candidate> {
+    let mut out = Vec::new();
+    for slice in slices {
+        for p in &slice.ports {
+            let same_protocol = Protocol::parse(p.protocol.as_deref().unwrap_or("")) == Some(protocol);
+            if p.name.as_deref().unwrap_or("") != port.name || !same_protocol {
+                continue;
+            }
+            let Some(number) = p.port else { continue };
+            out.extend(slice.endpoints.iter().filter_map(|e| candidate(e, number, node_name)));
+        }
+    }
+    out
+}
+
+fn candidate(e: &SliceEndpoint, port: u16, node_name: &str) -> Option<Candidate> {
+    let ip = e.addresses.first()?.parse().ok()?;
+    let terminating = e.conditions.terminating.unwrap_or(false);
+    let ready = e.conditions.ready.unwrap_or(true);
+    Some(Candidate {
+        endpoint: Endpoint { ip, port, local: !node_name.is_empty() && e.node_name == node_name },
+        ready,
+        fallback: !ready && terminating && e.conditions.serving.unwrap_or(true),
+    })
+}
+
+fn usable(all: &[Candidate], wanted: impl Fn(&Endpoint) -> bool) -> Vec<Endpoint> {
+    let pick = |f: &dyn Fn(&Candidate) -> bool| -> Vec<Endpoint> {
+        let mut v: Vec<Endpoint> =
+            all.iter().filter(|c| f(c) && wanted(&c.endpoint)).map(|c| c.endpoint.clone()).collect();
+        v.sort();
+        v.dedup_by(|a, b| (a.ip, a.port) == (b.ip, b.port));
+        v
+    };
+    let ready = pick(&|c| c.ready);
+    if ready.is_empty() { pick(&|c| c.fallback) } else { ready }
+}

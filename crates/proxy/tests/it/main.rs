@@ -1,0 +1,138 @@
+//! The proxy's rules as tables, and every script tried by nft itself in a network namespace of its own.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use proxy::{EndpointSlice, Options, Ruleset, Service, diff, rules, service_ports, teardown};
+use serde_json::json;
+
+fn service(spec: serde_json::Value) -> Service {
+    serde_json::from_value(json!({"metadata": {"namespace": "d", "name": "web"}, "spec": spec})).unwrap()
+}
+
+fn slice(endpoints: serde_json::Value) -> EndpointSlice {
+    serde_json::from_value(json!({
+        "metadata": {"namespace": "d", "name": "web-1", "labels": {"kubernetes.io/service-name": "web"}},
+        "addressType": "IPv4", "ports": [{"name": "", "protocol": "TCP", "port": 8080}],
+        "endpoints": endpoints
+    }))
+    .unwrap()
+}
+
+fn up(ip: &str) -> serde_json::Value {
+    json!({"addresses": [ip], "conditions": {"ready": true}, "nodeName": "n1"})
+}
+
+fn made(spec: serde_json::Value, endpoints: serde_json::Value) -> Ruleset {
+    let ports = service_ports(&[service(spec)], &[slice(endpoints)], "n1");
+    rules(&ports, &Options { cluster_cidr: "10.244.0.0/16".into(), ..Options::default() })
+}
+
+fn cluster_ip() -> serde_json::Value {
+    json!({"type": "ClusterIP", "clusterIP": "10.96.0.9", "ports": [{"port": 80}]})
+}
+
+fn verdict<'a>(set: &'a Ruleset, map: &str, key: &str) -> Option<&'a str> {
+    set.containers[map].elements.get(key).map(String::as_str)
+}
+
+#[test]
+fn a_service_without_endpoints_is_refused() {
+    let set = made(cluster_ip(), json!([]));
+    assert_eq!(verdict(&set, "dead-ips", "10.96.0.9 . tcp . 80"), Some("goto reject-dead"));
+    assert_eq!(verdict(&set, "service-ips", "10.96.0.9 . tcp . 80"), None);
+}
+
+#[test]
+fn unready_endpoints_are_left_out_and_terminating_ones_serve_last() {
+    let ready = |ip: &str, ready: bool, serving: bool, terminating: bool| json!({"addresses": [ip], "conditions": {"ready": ready, "serving": serving, "terminating": terminating}});
+    let ips = |endpoints: serde_json::Value| -> Vec<String> {
+        let ports = service_ports(&[service(cluster_ip())], &[slice(endpoints)], "n1");
+        ports[0].endpoints.iter().map(|e| e.ip.to_string()).collect()
+    };
+    let all = json!([
+        ready("10.244.0.2", true, true, false),
+        ready("10.244.0.3", false, false, false),
+        ready("10.244.0.4", false, true, true)
+    ]);
+    assert_eq!(ips(all), ["10.244.0.2"]);
+    assert_eq!(ips(json!([ready("10.244.0.4", false, true, true)])), ["10.244.0.4"]);
+    assert!(ips(json!([ready("10.244.0.4", false, false, true)])).is_empty());
+}
+
+#[test]
+fn headless_and_external_name_services_have_no_rules() {
+    let none = json!({"type": "ClusterIP", "clusterIP": "None", "ports": [{"port": 80}]});
+    let external = json!({"type": "ExternalName", "externalName": "a.b", "ports": [{"port": 80}]});
+    for spec in [none, external] {
+        assert!(service_ports(&[service(spec)], &[slice(json!([up("10.244.0.2")]))], "n1").is_empty());
+    }
+}
+
+#[test]
+fn local_policy_uses_local_endpoints_only() {
+    let spec = json!({"type": "NodePort", "clusterIP": "10.96.0.9", "externalTrafficPolicy": "Local",
+        "ports": [{"port": 80, "nodePort": 30080}]});
+    let elsewhere = json!([{"addresses": ["10.244.1.2"], "conditions": {"ready": true}, "nodeName": "n2"}]);
+    let set = made(spec, elsewhere);
+    assert_eq!(verdict(&set, "dead-nodeports", "tcp . 30080"), Some("drop"));
+    assert!(verdict(&set, "service-ips", "10.96.0.9 . tcp . 80").is_some());
+}
+
+#[test]
+fn equal_rulesets_need_no_script_and_one_endpoint_touches_one_service() {
+    let one = made(cluster_ip(), json!([up("10.244.0.2")]));
+    let two = made(cluster_ip(), json!([up("10.244.0.2"), up("10.244.0.3")]));
+    assert_eq!(diff(Some(&one), &one), "");
+    let script = diff(Some(&one), &two);
+    assert!(script.lines().count() <= 6, "{script}");
+    assert!(script.contains("10.244.0.3"), "{script}");
+}
+
+/// Runs scripts one after the other in one fresh network namespace and gives what the table lists in the end.
+fn nft(scripts: &[String]) -> String {
+    let mut shell = String::from("set -e\n");
+    for s in scripts {
+        shell.push_str(&format!("nft -f - <<'EOF'\n{s}EOF\n"));
+    }
+    shell.push_str("nft list table ip corten-proxy || true\n");
+    let mut child = Command::new("unshare")
+        .args(["--net", "sh", "-s"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("unshare (Debian package util-linux)");
+    child.stdin.take().unwrap().write_all(shell.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn nft_takes_every_script_and_ends_where_a_full_load_ends() {
+    let affinity = json!({"type": "NodePort", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
+        "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}},
+        "ports": [{"port": 80, "nodePort": 30080}]});
+    let states = [
+        made(cluster_ip(), json!([])),
+        made(cluster_ip(), json!([up("10.244.0.2"), up("10.244.0.3")])),
+        made(affinity.clone(), json!([up("10.244.0.2"), up("10.244.0.3")])),
+        made(affinity, json!([up("10.244.0.3")])),
+        made(cluster_ip(), json!([up("10.244.0.3")])),
+    ];
+    let mut scripts = vec![diff(None, &states[0])];
+    for pair in states.windows(2) {
+        scripts.push(diff(Some(&pair[0]), &pair[1]));
+    }
+    let step_by_step = nft(&scripts);
+    let at_once = nft(&[diff(None, &states[4])]);
+    let sorted = |s: &str| {
+        let mut lines: Vec<String> = s.lines().map(|l| l.trim().to_owned()).collect();
+        lines.sort();
+        lines
+    };
+    assert!(at_once.contains("10.244.0.3"));
+    assert_eq!(sorted(&step_by_step), sorted(&at_once));
+    assert_eq!(nft(&[diff(None, &states[3]), teardown("corten-proxy")]).trim(), "");
+}
