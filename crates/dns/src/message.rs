@@ -1,0 +1,151 @@
+//! One query message in, one answer message out, or word that it must be forwarded.
+
+use std::net::IpAddr;
+
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::{DNSClass, Name, RData, Record as Rr, RecordType};
+
+use crate::zone::{Answer, Record, Zone};
+
+/// Seconds that clients may keep an answer, as upstream's default configuration has it.
+const TTL_S: u32 = 5;
+/// The largest UDP answer to a client that names no size (RFC 1035).
+const UDP_LIMIT_BYTES: usize = 512;
+/// The largest UDP answer to any client: fits common path MTUs.
+const EDNS_LIMIT_BYTES: u16 = 1232;
+
+/// What to do with a query.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Send this.
+    Answer(Vec<u8>),
+    /// Pass the query on to an outer resolver and its answer back.
+    Forward,
+    /// Not a query that can be answered at all.
+    Drop,
+}
+
+/// Answers `query`. `udp` limits the size of the answer and sets the truncation bit where it does not fit.
+#[must_use]
+pub fn respond(zone: &Zone, query: &[u8], udp: bool) -> Reply {
+    let Ok(request) = Message::from_vec(query) else { return malformed(query) };
+    if request.metadata.message_type != MessageType::Query {
+        return Reply::Drop;
+    }
+    if request.metadata.op_code != OpCode::Query {
+        return send(refusal(&request, ResponseCode::NotImp), usize::MAX);
+    }
+    let [question] = request.queries.as_slice() else {
+        return send(refusal(&request, ResponseCode::FormErr), usize::MAX);
+    };
+    if question.query_class() != DNSClass::IN {
+        return send(refusal(&request, ResponseCode::Refused), usize::MAX);
+    }
+    let name = question.name().to_ascii();
+    let mut response = base(&request);
+    response.metadata.authoritative = true;
+    match zone.answer(&name) {
+        Answer::Foreign => return Reply::Forward,
+        Answer::NoSuchName => {
+            response.metadata.response_code = ResponseCode::NXDomain;
+            negative(&mut response, zone);
+        }
+        Answer::Records(records) => {
+            fill(&mut response, zone, question, &records, 0);
+            if response.answers.is_empty() {
+                negative(&mut response, zone);
+            }
+        }
+    }
+    let limit = if udp {
+        let edns = request.edns.as_ref().map_or(0, |e| e.max_payload().min(EDNS_LIMIT_BYTES));
+        usize::from(edns).max(UDP_LIMIT_BYTES)
+    } else {
+        usize::from(u16::MAX)
+    };
+    send(response, limit)
+}
+
+fn base(request: &Message) -> Message {
+    let mut response = Message::response(request.metadata.id, request.metadata.op_code);
+    response.metadata.recursion_desired = request.metadata.recursion_desired;
+    response.metadata.recursion_available = true;
+    response.queries.clone_from(&request.queries);
+    if request.edns.is_some() {
+        let mut edns = Edns::new();
+        edns.set_max_payload(EDNS_LIMIT_BYTES);
+        response.set_edns(edns);
+    }
+    response
+}
+
+fn refusal(request: &Message, code: ResponseCode) -> Message {
+    let mut response = base(request);
+    response.metadata.response_code = code;
+    response
+}
+
+/// A message whose header can be read gets a format error; anything shorter is dropped.
+fn malformed(query: &[u8]) -> Reply {
+    match query {
+        [a, b, flags, ..] if query.len() >= 12 && flags & 0x80 == 0 => {
+            let id = u16::from_be_bytes([*a, *b]);
+            send(Message::error_msg(id, OpCode::Query, ResponseCode::FormErr), usize::MAX)
+        }
+        _ => Reply::Drop,
+    }
+}
+
+fn send(response: Message, limit: usize) -> Reply {
+    match response.to_vec() {
+        Ok(bytes) if bytes.len() <= limit => Reply::Answer(bytes),
+        Ok(_) => response.truncate().to_vec().map_or(Reply::Drop, Reply::Answer),
+        Err(_) => Reply::Drop,
+    }
+}
+
+/// Adds the records that the question asks for, following an alias inside the zone once or twice.
+fn fill(response: &mut Message, zone: &Zone, question: &Query, records: &[Record], depth: u8) {
+    let wanted = question.query_type();
+    for record in records {
+        let Some(data) = data(record) else { continue };
+        if wanted == RecordType::ANY || data.record_type() == wanted || matches!(data, RData::CNAME(_)) {
+            response.add_answer(Rr::from_rdata(question.name().clone(), TTL_S, data));
+        }
+        if let (Record::Alias(target), true) = (record, depth < 4)
+            && let (Answer::Records(more), Ok(name)) = (zone.answer(target), fqdn(target))
+        {
+            fill(response, zone, &Query::query(name, wanted), &more, depth + 1);
+        }
+    }
+}
+
+fn data(record: &Record) -> Option<RData> {
+    Some(match record {
+        Record::Address(IpAddr::V4(ip)) => RData::A(A(*ip)),
+        Record::Address(IpAddr::V6(ip)) => RData::AAAA(AAAA(*ip)),
+        Record::Alias(target) => RData::CNAME(CNAME(fqdn(target).ok()?)),
+        Record::Pointer(target) => RData::PTR(PTR(fqdn(target).ok()?)),
+        Record::Service { port, target } => RData::SRV(SRV::new(0, 100, *port, fqdn(target).ok()?)),
+        Record::Text(text) => RData::TXT(TXT::new(vec![text.clone()])),
+    })
+}
+
+fn fqdn(name: &str) -> Result<Name, hickory_proto::ProtoError> {
+    let mut name = Name::from_ascii(name)?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// The zone's SOA, so that resolvers know how long "no" holds.
+fn negative(response: &mut Message, zone: &Zone) {
+    let domain = zone.domain();
+    let (Ok(apex), Ok(server), Ok(mail)) =
+        (fqdn(domain), fqdn(&format!("ns.dns.{domain}")), fqdn(&format!("hostmaster.{domain}")))
+    else {
+        return;
+    };
+    let soa = SOA::new(server, mail, 1, 7200, 1800, 86400, TTL_S);
+    response.add_authority(Rr::from_rdata(apex, TTL_S, RData::SOA(soa)));
+}
