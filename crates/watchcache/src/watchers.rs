@@ -1,0 +1,201 @@
+//! The watchers of one resource, indexed so that a change touches only those that may want it: by key, by
+//! namespace, and by the value of an indexed field (as upstream's triggers).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::Waker;
+
+use stdx::cutoff;
+
+use crate::change::{Change, WatchEventType};
+use crate::entry::Entry;
+use crate::error::Error;
+
+/// Which keys of the resource a watch is about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// The whole resource.
+    #[default]
+    All,
+    /// One namespace.
+    Namespace(String),
+    /// One object, by its whole key.
+    Key(String),
+}
+
+type Predicate = Box<dyn Fn(&Entry) -> bool + Send + Sync>;
+
+/// What a watcher wants to see.
+#[derive(Default)]
+pub struct Filter {
+    /// Only these keys.
+    pub scope: Scope,
+    /// Only objects whose selectable field with this index has exactly this value. Cheap for the server
+    /// when the index is one of [`crate::ResourceSpec::triggers`].
+    pub field: Option<(usize, String)>,
+    /// Only objects for which this holds, besides the above. Called for the old and the new object of a
+    /// change by the store's writer: must be quick.
+    pub predicate: Option<Predicate>,
+}
+
+impl Filter {
+    /// All objects of the resource.
+    pub fn all() -> Filter {
+        Filter::default()
+    }
+
+    /// Whether the object is wanted.
+    pub fn matches(&self, entry: &Entry) -> bool {
+        let in_scope = match &self.scope {
+            Scope::All => true,
+            Scope::Namespace(namespace) => entry.namespace() == namespace,
+            Scope::Key(key) => &**entry.key() == key.as_str(),
+        };
+        in_scope
+            && self.field.as_ref().is_none_or(|(index, value)| entry.facts().field(*index) == value)
+            && self.predicate.as_ref().is_none_or(|predicate| predicate(entry))
+    }
+}
+
+/// What is queued for a watcher.
+pub(crate) type Queued = (Arc<Change>, WatchEventType);
+
+/// The list of watchers that one is filed in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Slot {
+    All,
+    Namespace(Box<str>),
+    Key(Box<str>),
+    Field(usize, Box<str>),
+}
+
+struct Watcher {
+    id: u64,
+    /// Changes up to and including this revision are not for the queue.
+    after: u64,
+    filter: Arc<Filter>,
+    queue: cutoff::Sender<Queued>,
+}
+
+pub(crate) struct Watchers {
+    slots: HashMap<Slot, Vec<Watcher>>,
+    /// Indexes of the selectable fields by which watchers are filed.
+    triggers: Vec<usize>,
+    count: usize,
+    next_id: u64,
+    limit: usize,
+}
+
+impl Watchers {
+    pub(crate) fn new(triggers: Vec<usize>, limit: usize) -> Watchers {
+        Watchers { slots: HashMap::new(), triggers, count: 0, next_id: 0, limit }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Files a watcher. Returns where, for `remove`.
+    pub(crate) fn add(
+        &mut self,
+        filter: Arc<Filter>,
+        after: u64,
+        queue: cutoff::Sender<Queued>,
+    ) -> Result<(Slot, u64), Error> {
+        if self.count >= self.limit {
+            return Err(Error::TooManyWatchers { limit: self.limit });
+        }
+        let slot = self.slot_of(&filter);
+        let id = self.next_id;
+        self.next_id += 1;
+        self.count += 1;
+        self.slots.entry(slot.clone()).or_default().push(Watcher { id, after, filter, queue });
+        Ok((slot, id))
+    }
+
+    pub(crate) fn remove(&mut self, slot: &Slot, id: u64) {
+        let Some(watchers) = self.slots.get_mut(slot) else { return };
+        let before = watchers.len();
+        watchers.retain(|watcher| watcher.id != id);
+        self.count -= before - watchers.len();
+        if watchers.is_empty() {
+            self.slots.remove(slot);
+        }
+    }
+
+    /// Queues the changes for everyone who wants them. The wakers are for the caller, once it holds no lock.
+    pub(crate) fn tell(&mut self, changes: &[Arc<Change>]) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        if self.count == 0 {
+            return wakers;
+        }
+        self.tell_slot(&Slot::All, changes, &mut wakers);
+        if self.slots.len() > usize::from(self.slots.contains_key(&Slot::All)) {
+            for change in changes {
+                for slot in self.slots_of(change) {
+                    self.tell_slot(&slot, std::slice::from_ref(change), &mut wakers);
+                }
+            }
+        }
+        wakers
+    }
+
+    /// Ends all watches.
+    pub(crate) fn clear(&mut self) -> impl Drop + use<> {
+        self.count = 0;
+        std::mem::take(&mut self.slots).into_values().flatten().collect::<Vec<_>>()
+    }
+
+    fn tell_slot(&mut self, slot: &Slot, changes: &[Arc<Change>], wakers: &mut Vec<Waker>) {
+        let Some(watchers) = self.slots.get_mut(slot) else { return };
+        let before = watchers.len();
+        watchers.retain(|watcher| match watcher.tell(changes) {
+            Ok(waker) => {
+                wakers.extend(waker);
+                true
+            }
+            Err(cutoff::Gone) => false,
+        });
+        self.count -= before - watchers.len();
+        if watchers.is_empty() {
+            self.slots.remove(slot);
+        }
+    }
+
+    fn slot_of(&self, filter: &Filter) -> Slot {
+        match (&filter.scope, &filter.field) {
+            (Scope::Key(key), _) => Slot::Key(key.as_str().into()),
+            (_, Some((index, value))) if self.triggers.contains(index) => {
+                Slot::Field(*index, value.as_str().into())
+            }
+            (Scope::Namespace(namespace), _) => Slot::Namespace(namespace.as_str().into()),
+            (Scope::All, _) => Slot::All,
+        }
+    }
+
+    /// Every slot but `All` whose watchers may see the change, each once.
+    fn slots_of(&self, change: &Change) -> Vec<Slot> {
+        let entry = change.new.as_ref().or(change.old.as_ref());
+        let Some(entry) = entry else { return Vec::new() };
+        let mut slots = vec![Slot::Key((&**entry.key()).into()), Slot::Namespace(entry.namespace().into())];
+        for index in &self.triggers {
+            for side in [&change.old, &change.new].into_iter().flatten() {
+                let slot = Slot::Field(*index, side.facts().field(*index).into());
+                if slots.last() != Some(&slot) {
+                    slots.push(slot);
+                }
+            }
+        }
+        slots
+    }
+}
+
+impl Watcher {
+    fn tell(&self, changes: &[Arc<Change>]) -> Result<Option<Waker>, cutoff::Gone> {
+        let wanted = changes.iter().filter(|change| change.revision > self.after);
+        self.queue.push_all(wanted.filter_map(|change| {
+            let kind = change.kind_for(|entry| self.filter.matches(entry))?;
+            Some((change.clone(), kind))
+        }))
+    }
+}
