@@ -2,14 +2,20 @@
 //! the one form of request and response. It must never do I/O, know HTTP paths, or read a clock.
 
 pub mod field;
+pub mod fields;
 pub mod gvr;
+pub mod int_or_string;
+pub mod labels;
+pub mod name;
 pub mod request;
 pub mod response;
 pub mod status;
+pub mod time;
 pub mod user;
 
 pub use field::{ErrorKind, FieldError, Path};
 pub use gvr::{Gvk, Gvr};
+pub use int_or_string::IntOrString;
 pub use request::{Credentials, Query, Request, Target, Verb};
 pub use response::{Body, BodyStream, BoxFuture, Handler, Response, Tunnel};
 pub use status::{Status, StatusCause, StatusDetails};
