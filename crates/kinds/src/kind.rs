@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use meta::{FieldError, Gvk, Gvr};
+use meta::{FieldError, Gvk, Gvr, name};
 use schema::Value;
+
+use crate::columns;
 
 /// Where objects of a kind live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,63 @@ pub trait Strategy: Send + Sync {
     fn generation_changes(&self, new: &Value, old: &Value) -> bool {
         new.get("spec") != old.get("spec")
     }
+    /// Whether a PUT may create the object.
+    fn allow_create_on_update(&self) -> bool {
+        false
+    }
+    /// Whether an update without `resourceVersion` is taken.
+    fn allow_unconditional_update(&self) -> bool {
+        true
+    }
+    /// Seconds between the mark for deletion and the removal, for kinds that are deleted gracefully; `None` for
+    /// all others. `requested` is what the delete asks for.
+    fn grace_period_seconds(&self, _object: &Value, _requested: Option<i64>) -> Option<i64> {
+        None
+    }
+}
+
+/// The strategy of a kind with nothing of its own.
+pub struct Plain;
+impl Strategy for Plain {}
+
+/// The form that names of a kind must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameRule {
+    /// Anything that can stand in a path.
+    PathSegment,
+    /// A DNS subdomain: most kinds.
+    Subdomain,
+    /// A DNS label.
+    Label,
+    /// A DNS label that starts with a letter.
+    Label1035,
+    /// An IP address in canonical form.
+    Ip,
+}
+
+impl NameRule {
+    /// What is wrong with a name; `prefix` says that it is a `generateName`, to which more will be appended.
+    #[must_use]
+    pub fn complaints(self, name: &str, prefix: bool) -> Vec<String> {
+        let masked;
+        let name = match name.strip_suffix('-') {
+            Some(stem) if prefix && !stem.is_empty() && self != NameRule::PathSegment => {
+                masked = format!("{stem}a");
+                &masked
+            }
+            _ => name,
+        };
+        match self {
+            NameRule::PathSegment if prefix => {
+                name::path_segment(name).into_iter().filter(|m| m.starts_with("may not contain")).collect()
+            }
+            NameRule::PathSegment => name::path_segment(name),
+            NameRule::Subdomain => name::dns1123_subdomain(name),
+            NameRule::Label => name::dns1123_label(name),
+            NameRule::Label1035 => name::dns1035_label(name),
+            NameRule::Ip => name::ip(name),
+        }
+    }
 }
 
 /// Removes `status`.
@@ -117,6 +176,7 @@ pub fn carry(new: &mut Value, old: &Value, field: &'static str) {
 pub enum Cell {
     Text(String),
     Int(i64),
+    Bool(bool),
     Null,
 }
 
@@ -134,6 +194,20 @@ pub struct Column {
     pub cell: fn(&Value, now: jiff::Timestamp) -> Cell,
 }
 
+/// The `status` subresource as most kinds have it.
+pub const STATUS: Subresource =
+    Subresource { name: "status", kind: None, verbs: &["get", "patch", "update"] };
+/// The `scale` subresource.
+pub const SCALE: Subresource = Subresource {
+    name: "scale",
+    kind: Some(Gvk::new("autoscaling", "v1", "Scale")),
+    verbs: &["get", "patch", "update"],
+};
+/// Only `status`.
+pub const WITH_STATUS: &[Subresource] = &[STATUS];
+/// `status` and `scale`.
+pub const WITH_SCALE: &[Subresource] = &[SCALE, STATUS];
+
 /// A subresource and its verbs.
 pub struct Subresource {
     pub name: &'static str,
@@ -142,6 +216,36 @@ pub struct Subresource {
     /// As discovery lists them: `get`, `patch`, `update`, `create`.
     pub verbs: &'static [&'static str],
 }
+
+/// Where objects of a kind are kept.
+#[derive(Clone, Copy)]
+pub enum Storage {
+    /// In the store, in this form.
+    Stored,
+    /// In the store, in the form of another kind (another version, or `events.k8s.io` as core events).
+    As(&'static Conversion),
+    /// Nowhere: the answer is computed (reviews, bindings, component statuses).
+    Virtual,
+}
+
+/// How a kind that is not its own storage form becomes it and comes back.
+pub struct Conversion {
+    /// The kind that is stored.
+    pub kind: &'static Kind,
+    /// From the served form to the stored one, `kind` and `apiVersion` included.
+    pub to_storage: fn(Value) -> Value,
+    /// From the stored form to the served one, `kind` and `apiVersion` included.
+    pub from_storage: fn(Value) -> Value,
+}
+
+/// Reads one selectable field of an object.
+pub type FieldReader = fn(&Value) -> String;
+
+/// The verbs of an ordinary stored kind.
+pub const ALL_VERBS: &[&str] =
+    &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// The only verb of a review.
+pub const CREATE_ONLY: &[&str] = &["create"];
 
 /// The declaration of a kind.
 pub struct Kind {
@@ -163,10 +267,151 @@ pub struct Kind {
     pub strategy: &'static dyn Strategy,
     pub columns: &'static [Column],
     /// Field selectors besides metadata.name and metadata.namespace, with how to read them.
-    pub selectable_fields: &'static [(&'static str, fn(&Value) -> String)],
+    pub selectable_fields: &'static [(&'static str, FieldReader)],
+    pub storage: Storage,
+    pub name_rule: NameRule,
 }
 
 impl Kind {
+    /// An ordinary namespaced kind: all verbs, no subresources, Name and Created At as columns. Refined with `with_*`.
+    #[must_use]
+    pub const fn namespaced_kind(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        singular: &'static str,
+    ) -> Self {
+        Kind {
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            kind: Cow::Borrowed(kind),
+            plural: Cow::Borrowed(plural),
+            singular: Cow::Borrowed(singular),
+            short_names: &[],
+            categories: &[],
+            scope: Scope::Namespaced,
+            verbs: ALL_VERBS,
+            subresources: &[],
+            strategy: &Plain,
+            columns: columns::DEFAULT,
+            selectable_fields: &[],
+            storage: Storage::Stored,
+            name_rule: NameRule::Subdomain,
+        }
+    }
+
+    /// The same for cluster scope.
+    #[must_use]
+    pub const fn cluster_kind(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+        singular: &'static str,
+    ) -> Self {
+        let mut k = Self::namespaced_kind(group, version, kind, plural, singular);
+        k.scope = Scope::Cluster;
+        k
+    }
+
+    #[must_use]
+    pub const fn with_short_names(mut self, names: &'static [&'static str]) -> Self {
+        self.short_names = names;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_categories(mut self, categories: &'static [&'static str]) -> Self {
+        self.categories = categories;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_verbs(mut self, verbs: &'static [&'static str]) -> Self {
+        self.verbs = verbs;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_subresources(mut self, subresources: &'static [Subresource]) -> Self {
+        self.subresources = subresources;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_strategy(mut self, strategy: &'static dyn Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_columns(mut self, columns: &'static [Column]) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_selectable_fields(mut self, fields: &'static [(&'static str, FieldReader)]) -> Self {
+        self.selectable_fields = fields;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_storage(mut self, storage: Storage) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_names(mut self, rule: NameRule) -> Self {
+        self.name_rule = rule;
+        self
+    }
+
+    /// The kind whose form is in the store: itself, or the one it is stored as.
+    #[must_use]
+    pub fn storage_kind(&self) -> &Kind {
+        match self.storage {
+            Storage::As(conversion) => conversion.kind,
+            Storage::Stored | Storage::Virtual => self,
+        }
+    }
+
+    /// Whether objects of it exist in the store.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        !matches!(self.storage, Storage::Virtual)
+    }
+
+    /// The declaration of a subresource.
+    #[must_use]
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|s| s.name == name)
+    }
+
+    /// The value of a selectable field, `metadata.name` and `metadata.namespace` included; `None` for a field
+    /// that the kind does not offer.
+    #[must_use]
+    pub fn field(&self, object: &Value, field: &str) -> Option<String> {
+        match field {
+            "metadata.name" => return Some(object.str_at(&["metadata", "name"]).to_owned()),
+            "metadata.namespace" if self.namespaced() => {
+                return Some(object.str_at(&["metadata", "namespace"]).to_owned());
+            }
+            _ => {}
+        }
+        self.selectable_fields.iter().find(|(f, _)| *f == field).map(|(_, read)| read(object))
+    }
+
+    /// Whether the kind offers that field to selectors.
+    #[must_use]
+    pub fn has_field(&self, field: &str) -> bool {
+        field == "metadata.name"
+            || (field == "metadata.namespace" && self.namespaced())
+            || self.selectable_fields.iter().any(|(f, _)| *f == field)
+    }
+
     #[must_use]
     pub fn gvr(&self) -> Gvr {
         Gvr { group: self.group.clone(), version: self.version.clone(), resource: self.plural.clone() }
@@ -185,10 +430,11 @@ impl Kind {
     /// Storage prefix of all objects, with a trailing slash: `/registry/pods/`, `/registry/apps/deployments/`.
     #[must_use]
     pub fn prefix(&self) -> String {
-        if self.group.is_empty() {
-            format!("/registry/{}/", self.plural)
+        let k = self.storage_kind();
+        if k.group.is_empty() {
+            format!("/registry/{}/", k.plural)
         } else {
-            format!("/registry/{}/{}/", self.group, self.plural)
+            format!("/registry/{}/{}/", k.group, k.plural)
         }
     }
 

@@ -1,6 +1,34 @@
 //! The registry of built-in kinds. Everything the server does with a kind follows from one declaration
 //! here and from the schema. It must never do I/O.
 
+pub mod admissionregistration;
+pub mod apiextensions;
+pub mod apiregistration;
+pub mod apps;
+pub mod authentication;
+pub mod authorization;
+pub mod autoscaling;
+pub mod batch;
+pub mod certificates;
+pub mod columns;
+pub mod coordination;
+pub mod core;
+pub mod discovery;
+pub mod events;
+pub mod flowcontrol;
 pub mod kind;
+pub mod networking;
+pub mod node;
+pub mod policy;
+pub mod rbac;
+pub mod registry;
+pub mod resource;
+pub mod rules;
+pub mod scheduling;
+pub mod storage;
+pub mod storagemigration;
 
-pub use kind::{Cell, Column, Context, Kind, Operation, Scope, Strategy, Subresource};
+pub use kind::{
+    Cell, Column, Context, Conversion, Kind, NameRule, Operation, Scope, Storage, Strategy, Subresource,
+};
+pub use registry::{all, by_gvk, by_gvr, by_kind, by_resource, groups, of_version};
