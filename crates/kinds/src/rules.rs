@@ -173,3 +173,21 @@ pub fn selector_of(selector: Option<&Value>) -> Result<Selector, SelectorError> 
 pub fn selects(selector: &Selector, labels: Option<&Value>) -> bool {
     selector.matches(|k| labels.and_then(Value::as_map).and_then(|m| m.get(k)).and_then(Value::as_str))
 }
+
+/// The object with another `apiVersion` and its top-level fields renamed by `rename` where it gives a name.
+#[must_use]
+pub fn converted(
+    mut object: Value,
+    api_version: &'static str,
+    rename: impl Fn(&str) -> Option<&'static str>,
+) -> Value {
+    if let Some(m) = object.as_map_mut() {
+        for (key, _) in &mut m.0 {
+            if let Some(new) = rename(key) {
+                *key = new.into();
+            }
+        }
+        m.set("apiVersion", api_version);
+    }
+    object
+}

@@ -1,6 +1,12 @@
-//! HorizontalPodAutoscaler.
+//! HorizontalPodAutoscaler of `autoscaling/v1`: stored as v2. v1 has one target, the CPU utilization; what v1
+//! cannot say (other metrics, behavior, conditions) is not shown in it and is lost by a v1 update of the spec.
+// k8s: pkg/apis/autoscaling/v1/conversion.go
 
-use crate::kind::{Kind, WITH_STATUS};
+use schema::{Map, Value};
+
+use super::horizontal_pod_autoscaler as v2;
+use crate::kind::{Conversion, Kind, Storage, WITH_STATUS};
+use crate::rules::converted;
 
 /// `autoscaling/v1` HorizontalPodAutoscaler.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -12,4 +18,73 @@ pub static KIND: Kind = Kind::namespaced_kind(
 )
 .with_short_names(&["hpa"])
 .with_categories(&["all"])
-.with_subresources(WITH_STATUS);
+.with_subresources(WITH_STATUS)
+.with_storage(Storage::As(&CONVERSION));
+
+static CONVERSION: Conversion = Conversion { kind: &v2::KIND, to_storage, from_storage };
+
+fn is_cpu(metric: &Value) -> bool {
+    metric.str_at(&["type"]) == "Resource" && metric.str_at(&["resource", "name"]) == "cpu"
+}
+
+fn to_storage(mut o: Value) -> Value {
+    if let Some(target) = o.remove_at(&["spec", "targetCPUUtilizationPercentage"])
+        && !target.is_null()
+    {
+        let mut metric = Value::Map(Map::new());
+        metric.set_at(&["type"], "Resource");
+        metric.set_at(&["resource", "name"], "cpu");
+        metric.set_at(&["resource", "target", "type"], "Utilization");
+        metric.set_at(&["resource", "target", "averageUtilization"], target);
+        o.set_at(&["spec", "metrics"], vec![metric]);
+    }
+    if let Some(current) = o.remove_at(&["status", "currentCPUUtilizationPercentage"])
+        && !current.is_null()
+    {
+        let mut metric = Value::Map(Map::new());
+        metric.set_at(&["type"], "Resource");
+        metric.set_at(&["resource", "name"], "cpu");
+        metric.set_at(&["resource", "current", "averageUtilization"], current);
+        o.set_at(&["status", "currentMetrics"], vec![metric]);
+    }
+    converted(o, "autoscaling/v2", |_| None)
+}
+
+fn from_storage(mut o: Value) -> Value {
+    let cpu = |list: &[Value], path: &[&str]| list.iter().find(|m| is_cpu(m)).and_then(|m| m.int_at(path));
+    let target =
+        cpu(o.list_at(&["spec", "metrics"]), &["resource", "target", "averageUtilization"]);
+    let current =
+        cpu(o.list_at(&["status", "currentMetrics"]), &["resource", "current", "averageUtilization"]);
+    for path in [["spec", "metrics"], ["spec", "behavior"], ["status", "currentMetrics"], ["status", "conditions"]] {
+        o.remove_at(&path);
+    }
+    if let Some(n) = target {
+        o.set_at(&["spec", "targetCPUUtilizationPercentage"], n);
+    }
+    if let Some(n) = current {
+        o.set_at(&["status", "currentCPUUtilizationPercentage"], n);
+    }
+    converted(o, "autoscaling/v1", |_| None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_target_goes_both_ways() {
+        let mut o = Value::Map(Map::new());
+        o.set_at(&["apiVersion"], "autoscaling/v1");
+        o.set_at(&["spec", "maxReplicas"], 3);
+        o.set_at(&["spec", "targetCPUUtilizationPercentage"], 80);
+        o.set_at(&["status", "currentCPUUtilizationPercentage"], 40);
+        let stored = to_storage(o.clone());
+        assert_eq!(stored.str_at(&["apiVersion"]), "autoscaling/v2");
+        assert_eq!(
+            stored.list_at(&["spec", "metrics"])[0].int_at(&["resource", "target", "averageUtilization"]),
+            Some(80)
+        );
+        assert_eq!(from_storage(stored), o);
+    }
+}

@@ -1,8 +1,115 @@
-//! Event.
+//! Event of `events.k8s.io`: the same objects as core events, with other field names. Stored in the core form.
 
-use crate::kind::{Kind, NameRule};
+use meta::FieldError;
+use schema::Value;
+
+use crate::columns;
+use crate::core::event as stored;
+use crate::kind::{Column, Context, Conversion, FieldReader, Kind, NameRule, Operation, Storage, Strategy};
+use crate::rules::{Errors, converted};
 
 /// `events.k8s.io/v1` Event.
 pub static KIND: Kind = Kind::namespaced_kind("events.k8s.io", "v1", "Event", "events", "event")
     .with_short_names(&["ev"])
-    .with_names(NameRule::PathSegment);
+    .with_names(NameRule::PathSegment)
+    .with_columns(COLUMNS)
+    .with_selectable_fields(FIELDS)
+    .with_strategy(&EventStrategy)
+    .with_storage(Storage::As(&CONVERSION));
+
+static CONVERSION: Conversion = Conversion { kind: &stored::KIND, to_storage, from_storage };
+
+/// Field names here, and in the core form.
+// k8s: pkg/apis/events/v1/conversion.go
+const RENAMED: &[(&str, &str)] = &[
+    ("regarding", "involvedObject"),
+    ("note", "message"),
+    ("reportingController", "reportingComponent"),
+    ("deprecatedSource", "source"),
+    ("deprecatedFirstTimestamp", "firstTimestamp"),
+    ("deprecatedLastTimestamp", "lastTimestamp"),
+    ("deprecatedCount", "count"),
+];
+
+fn to_storage(o: Value) -> Value {
+    converted(o, "v1", |field| RENAMED.iter().find(|(here, _)| *here == field).map(|(_, there)| *there))
+}
+
+fn from_storage(o: Value) -> Value {
+    converted(o, "events.k8s.io/v1", |field| {
+        RENAMED.iter().find(|(_, there)| *there == field).map(|(here, _)| *here)
+    })
+}
+
+const FIELDS: &[(&str, FieldReader)] = &[
+    ("regarding.kind", |o| o.str_at(&["regarding", "kind"]).to_owned()),
+    ("regarding.namespace", |o| o.str_at(&["regarding", "namespace"]).to_owned()),
+    ("regarding.name", |o| o.str_at(&["regarding", "name"]).to_owned()),
+    ("regarding.uid", |o| o.str_at(&["regarding", "uid"]).to_owned()),
+    ("regarding.apiVersion", |o| o.str_at(&["regarding", "apiVersion"]).to_owned()),
+    ("regarding.resourceVersion", |o| o.str_at(&["regarding", "resourceVersion"]).to_owned()),
+    ("regarding.fieldPath", |o| o.str_at(&["regarding", "fieldPath"]).to_owned()),
+    ("reason", |o| o.str_at(&["reason"]).to_owned()),
+    ("reportingController", |o| o.str_at(&["reportingController"]).to_owned()),
+    ("type", |o| o.str_at(&["type"]).to_owned()),
+];
+
+/// The table of a core event, read through the conversion.
+const COLUMNS: &[Column] = &[
+    Column { cell: |o, now| (stored::COLUMNS[0].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[0] },
+    Column { cell: |o, now| (stored::COLUMNS[1].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[1] },
+    Column { cell: |o, now| (stored::COLUMNS[2].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[2] },
+    Column { cell: |o, now| (stored::COLUMNS[3].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[3] },
+    Column { cell: |o, now| (stored::COLUMNS[4].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[4] },
+    Column { cell: |o, now| (stored::COLUMNS[5].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[5] },
+    Column { cell: |o, now| (stored::COLUMNS[6].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[6] },
+    Column { cell: |o, now| (stored::COLUMNS[7].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[7] },
+    Column { cell: |o, now| (stored::COLUMNS[8].cell)(&to_storage(o.clone()), now), ..stored::COLUMNS[8] },
+    Column { priority: 1, ..columns::NAME },
+];
+
+struct EventStrategy;
+
+impl Strategy for EventStrategy {
+    fn prepare_for_create(&self, _object: &mut Value, _cx: &Context) {}
+
+    fn prepare_for_update(&self, _new: &mut Value, _old: &Value, _op: Operation, _cx: &Context) {}
+
+    fn allow_create_on_update(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, o: &Value) -> Vec<FieldError> {
+        let o = to_storage(o.clone());
+        let mut errors: Errors = stored::EventStrategy.validate(&o);
+        errors.extend(stored::validate_new_form(&o));
+        errors
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _op: Operation) -> Vec<FieldError> {
+        let (new, old) = (to_storage(new.clone()), to_storage(old.clone()));
+        let mut errors: Errors = stored::EventStrategy.validate(&new);
+        errors.extend(stored::validate_new_form_update(&new, &old));
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_are_one_object() {
+        let mut o = Value::Map(schema::Map::new());
+        o.set_at(&["kind"], "Event");
+        o.set_at(&["apiVersion"], "events.k8s.io/v1");
+        o.set_at(&["regarding", "name"], "web");
+        o.set_at(&["note"], "hello");
+        o.set_at(&["reason"], "Started");
+        let core = to_storage(o.clone());
+        assert_eq!(core.str_at(&["apiVersion"]), "v1");
+        assert_eq!(core.str_at(&["involvedObject", "name"]), "web");
+        assert_eq!(core.str_at(&["message"]), "hello");
+        assert_eq!(from_storage(core), o);
+    }
+}
