@@ -1,1 +1,17 @@
-//! The scheduler: queue, snapshot, one file per plugin.
+//! The scheduler: which node a pod goes to. Queue, snapshot, and one file per plugin at upstream's extension
+//! points. Pure and synchronous: events go in, decisions come out; the caller binds, deletes victims and
+//! reports back. It must never read a clock, call the API, or draw randomness but from its seed.
+
+pub mod engine;
+pub mod framework;
+pub mod model;
+pub mod plugins;
+pub mod pod;
+pub mod preempt;
+pub mod queue;
+pub mod resources;
+pub mod snapshot;
+
+pub use engine::{Decision, Engine, Preemption};
+pub use model::{Node, Pod};
+pub use pod::PodInfo;

@@ -1,0 +1,171 @@
+//! The cluster as the scheduler sees it, kept up to date event by event. Pods that were just decided
+//! ("assumed") are in it before their binding is seen.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::model::Node;
+use crate::pod::PodInfo;
+use crate::resources::Amounts;
+
+/// One node and what is on it.
+#[derive(Clone, Debug, Default)]
+pub struct NodeInfo {
+    pub name: Box<str>,
+    /// Absent while only pods of it are known.
+    pub node: Option<Arc<Node>>,
+    pub allocatable: Amounts,
+    pub max_pods: usize,
+    pub requested: Amounts,
+    /// CPU and memory with defaults for containers that ask for nothing.
+    pub filled: (i64, i64),
+    pub pods: BTreeMap<Arc<str>, Arc<PodInfo>>,
+}
+
+impl NodeInfo {
+    fn account(&mut self, pod: &PodInfo, times: i64) {
+        self.requested.add(&pod.requests, times);
+        self.filled.0 += times * pod.filled.0;
+        self.filled.1 += times * pod.filled.1;
+    }
+
+    /// Puts a pod on the node.
+    pub fn add(&mut self, pod: Arc<PodInfo>) {
+        self.account(&pod, 1);
+        self.pods.insert(pod.uid.clone(), pod);
+    }
+
+    /// Takes a pod off the node.
+    pub fn remove(&mut self, uid: &str) -> Option<Arc<PodInfo>> {
+        let pod = self.pods.remove(uid)?;
+        self.account(&pod, -1);
+        Some(pod)
+    }
+
+    /// The value of a node label; empty topology values count as absent.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.node.as_ref()?.metadata.labels.get(key)
+    }
+}
+
+/// All nodes and the pods on them.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// In the order in which they were first seen; a removed node leaves a gap that is filled from the end.
+    pub nodes: Vec<NodeInfo>,
+    index: HashMap<Box<str>, usize>,
+    /// Pod UID to node name.
+    placed: HashMap<Arc<str>, Box<str>>,
+    /// Pods with required anti-affinity, by UID, with their node's name.
+    pub repelling: BTreeMap<Arc<str>, Box<str>>,
+    /// How many pods of one owner are on each node.
+    owners: HashMap<Arc<str>, HashMap<Box<str>, u32>>,
+}
+
+impl Snapshot {
+    /// The node of that name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&NodeInfo> {
+        self.index.get(name).map(|i| &self.nodes[*i])
+    }
+
+    /// How many nodes there are, not counting those known by their pods alone.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.iter().filter(|n| n.node.is_some()).count()
+    }
+
+    /// Whether there is no node.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn entry(&mut self, name: &str) -> &mut NodeInfo {
+        let at = *self.index.entry(name.into()).or_insert_with(|| {
+            self.nodes.push(NodeInfo { name: name.into(), ..NodeInfo::default() });
+            self.nodes.len() - 1
+        });
+        &mut self.nodes[at]
+    }
+
+    /// A node came or changed.
+    pub fn set_node(&mut self, node: Arc<Node>) {
+        let info = self.entry(&node.metadata.name);
+        info.allocatable = Amounts::parse(&node.status.allocatable);
+        let pods = node.status.allocatable.get("pods").and_then(|p| p.parse().ok());
+        info.max_pods = pods.unwrap_or(0);
+        info.node = Some(node);
+    }
+
+    /// A node went. Its pods are remembered until they go too.
+    pub fn remove_node(&mut self, name: &str) {
+        if let Some(&at) = self.index.get(name) {
+            self.nodes[at].node = None;
+            self.drop_if_empty(at);
+        }
+    }
+
+    fn drop_if_empty(&mut self, at: usize) {
+        if self.nodes[at].node.is_some() || !self.nodes[at].pods.is_empty() {
+            return;
+        }
+        let gone = self.nodes.swap_remove(at);
+        self.index.remove(&gone.name);
+        if let Some(moved) = self.nodes.get(at) {
+            self.index.insert(moved.name.clone(), at);
+        }
+    }
+
+    /// A pod is on a node, or is about to be. Replaces what was known of it.
+    pub fn set_pod(&mut self, pod: Arc<PodInfo>, node: &str) {
+        self.remove_pod(&pod.uid);
+        self.placed.insert(pod.uid.clone(), node.into());
+        if pod.repels() {
+            self.repelling.insert(pod.uid.clone(), node.into());
+        }
+        if !pod.owner.is_empty() {
+            *self.owners.entry(pod.owner.clone()).or_default().entry(node.into()).or_default() += 1;
+        }
+        self.entry(node).add(pod);
+    }
+
+    /// A pod is gone from its node, if it was on one.
+    pub fn remove_pod(&mut self, uid: &str) -> Option<Arc<PodInfo>> {
+        let node = self.placed.remove(uid)?;
+        self.repelling.remove(uid);
+        let at = *self.index.get(&node)?;
+        let pod = self.nodes[at].remove(uid)?;
+        if let Some(counts) = self.owners.get_mut(&pod.owner) {
+            if let Some(n) = counts.get_mut(&node) {
+                *n -= 1;
+                if *n == 0 {
+                    counts.remove(&node);
+                }
+            }
+            if counts.is_empty() {
+                self.owners.remove(&pod.owner);
+            }
+        }
+        self.drop_if_empty(at);
+        Some(pod)
+    }
+
+    /// The node a pod is placed on.
+    #[must_use]
+    pub fn placed_on(&self, uid: &str) -> Option<&str> {
+        self.placed.get(uid).map(AsRef::as_ref)
+    }
+
+    /// Pods of `owner` per node.
+    #[must_use]
+    pub fn of_owner(&self, owner: &str) -> Option<&HashMap<Box<str>, u32>> {
+        self.owners.get(owner)
+    }
+
+    /// All placed pods with their nodes.
+    pub fn pods(&self) -> impl Iterator<Item = (&NodeInfo, &Arc<PodInfo>)> {
+        self.nodes.iter().flat_map(|n| n.pods.values().map(move |p| (n, p)))
+    }
+}
