@@ -74,10 +74,6 @@ fn deleted(key: Key, prev: Entry, revision: u64) -> Event {
 
 impl From<Entry> for Prev {
     fn from(entry: Entry) -> Prev {
-        Prev {
-            value: entry.value,
-            create_revision: entry.create_revision,
-            mod_revision: entry.mod_revision,
-        }
+        Prev { value: entry.value, create_revision: entry.create_revision, mod_revision: entry.mod_revision }
     }
 }

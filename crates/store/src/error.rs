@@ -29,6 +29,10 @@ pub enum Error {
     /// Any other failure of the device or file system; the write did not happen.
     #[error("cannot read or write {}: {reason}", path.display())]
     Io { path: PathBuf, reason: String },
+    /// The device failed during the commit and the file could not be read afterwards: the write may or
+    /// may not turn out to be there. All other errors mean that nothing was written.
+    #[error("it is not known whether the write to {} succeeded: {reason}", path.display())]
+    Indeterminate { path: PathBuf, reason: String },
     /// The file is one of ours but its content is not consistent.
     #[error("the store file {} is damaged: {reason}; restore it from a backup", path.display())]
     Damaged { path: PathBuf, reason: String },

@@ -16,7 +16,7 @@ use crate::overlay::Overlay;
 use crate::{Batch, Entry, Error, Event, EventSink, Events, WatchStream};
 
 /// Most batches queued for one stream watcher before it is cut off.
-const LIMIT_WATCHER_BATCHES: usize = 1024;
+const LIMIT_WATCHER_BATCHES: usize = 256;
 /// What an event costs in the history besides its key and values, in bytes.
 const EVENT_OVERHEAD_BYTES: usize = 160;
 
@@ -86,10 +86,10 @@ impl Hub {
         state.history.extend(events.iter().cloned());
     }
 
-    /// Takes the staged events back: the commit failed.
-    pub(crate) fn unstage(&self, count: usize) {
+    /// Takes back what was staged behind `revision`: the commit failed.
+    pub(crate) fn unstage(&self, revision: u64) {
         let mut state = self.state.lock();
-        for _ in 0..count {
+        while state.history.back().is_some_and(|event| event.revision > revision) {
             if let Some(event) = state.history.pop_back() {
                 state.history_bytes -= cost(&event);
             }

@@ -25,6 +25,8 @@ mod error;
 mod hub;
 pub mod mem;
 mod overlay;
+pub mod redb;
+pub mod suite;
 mod types;
 
 pub use error::Error;
@@ -61,7 +63,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::FutureRevision`] when `options.revision` is not available.
     fn list<'a>(&'a self, prefix: &'a str, options: ListOptions<'a>) -> BoxFuture<'a, Result<Page, Error>>;
 
-    /// Compares and changes, all or nothing. An error (not a conflict) means that nothing was written.
+    /// Compares and changes, all or nothing. An error (not a conflict) means that nothing was written,
+    /// except for [`Error::Indeterminate`].
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, Error>>;
 
     /// The last revision that all sinks have seen. Cheap.
@@ -75,11 +78,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Events of keys under `prefix` with a revision of at least `from_revision`, the past ones from the
     /// bounded history. Fails with [`Error::Compacted`] when history does not reach back so far.
-    fn watch<'a>(
-        &'a self,
-        prefix: &'a str,
-        from_revision: u64,
-    ) -> BoxFuture<'a, Result<WatchStream, Error>>;
+    fn watch<'a>(&'a self, prefix: &'a str, from_revision: u64) -> BoxFuture<'a, Result<WatchStream, Error>>;
 
     /// Adds a sink and returns the last revision whose events it will not get. The store keeps it weakly:
     /// it is called for as long as the caller holds it. Not to be called from a sink.

@@ -140,11 +140,7 @@ impl Store for MemStore {
         self.hub.revision()
     }
 
-    fn watch<'a>(
-        &'a self,
-        prefix: &'a str,
-        from_revision: u64,
-    ) -> BoxFuture<'a, Result<WatchStream, Error>> {
+    fn watch<'a>(&'a self, prefix: &'a str, from_revision: u64) -> BoxFuture<'a, Result<WatchStream, Error>> {
         Box::pin(ready(self.hub.watch(prefix, from_revision)))
     }
 

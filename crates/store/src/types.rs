@@ -32,9 +32,14 @@ pub struct Entry {
 /// One change inside a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
-    Put { key: Key, value: Bytes },
+    Put {
+        key: Key,
+        value: Bytes,
+    },
     /// Deleting an absent key changes nothing and makes no event.
-    Delete { key: Key },
+    Delete {
+        key: Key,
+    },
 }
 
 impl Op {

@@ -104,8 +104,7 @@ struct Dispatcher {
 impl WatchCache {
     /// Subscribes to the store. There are no resources yet; see [`WatchCache::register`].
     pub fn start(store: Arc<dyn Store>, limits: Limits) -> Arc<WatchCache> {
-        let progress =
-            Progress { applied: watch::Sender::new(0), delivered: AtomicU64::new(0) };
+        let progress = Progress { applied: watch::Sender::new(0), delivered: AtomicU64::new(0) };
         let dispatcher = Arc::new(Dispatcher {
             progress: Arc::new(progress),
             resources: RwLock::new(BTreeMap::new()),

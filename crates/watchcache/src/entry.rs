@@ -205,7 +205,8 @@ mod tests {
     #[test]
     fn every_view_is_right() {
         let entry = entry(POD);
-        let object = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"7","name":"a"},"spec":{}}"#;
+        let object =
+            r#"{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"7","name":"a"},"spec":{}}"#;
         assert_eq!(entry.object(), object);
         assert_eq!(entry.item_tail(), r#""metadata":{"resourceVersion":"7","name":"a"},"spec":{}}"#);
         assert_eq!(entry.stored(), POD.as_bytes());

@@ -92,7 +92,9 @@ impl ResourceCache {
         let current = snapshot.revision;
         match matching {
             RevisionMatch::Any => Ok(snapshot),
-            RevisionMatch::NotOlderThan(requested) | RevisionMatch::Exact(requested) if requested > current => {
+            RevisionMatch::NotOlderThan(requested) | RevisionMatch::Exact(requested)
+                if requested > current =>
+            {
                 Err(Error::TooLarge { requested, current })
             }
             RevisionMatch::NotOlderThan(_) => Ok(snapshot),

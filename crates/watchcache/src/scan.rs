@@ -291,7 +291,8 @@ mod tests {
         for end in 0..whole.len() {
             let _ = scan(&whole.as_bytes()[..end], &FIELDS);
         }
-        for json in ["", "nul", "]", "{\"", "{\"type\":\"\\", "{\"type\":\"\\ud83d\"}", "{\"type\":}", "{,}"] {
+        for json in ["", "nul", "]", "{\"", "{\"type\":\"\\", "{\"type\":\"\\ud83d\"}", "{\"type\":}", "{,}"]
+        {
             let _ = fields(json);
         }
         let deep = format!("{{\"a\":{}", "[".repeat(200_000));

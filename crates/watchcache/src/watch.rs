@@ -37,7 +37,9 @@ pub enum Start {
 pub enum WatchItem {
     Event(WatchEvent),
     /// All present objects have been sent; they were the state at this revision.
-    InitialEnd { revision: u64 },
+    InitialEnd {
+        revision: u64,
+    },
 }
 
 /// An event with its object.
@@ -80,7 +82,9 @@ impl WatchEvent {
     /// The event's object; a deleted one carries the revision of its deletion. Shared bytes.
     pub fn object(&self) -> Bytes {
         match (&self.source, self.kind) {
-            (Source::Change(change), WatchEventType::Deleted) => object_of(&change.frame(self.kind), self.kind),
+            (Source::Change(change), WatchEventType::Deleted) => {
+                object_of(&change.frame(self.kind), self.kind)
+            }
             _ => self.entry().object(),
         }
     }
@@ -179,7 +183,10 @@ impl Watch {
         while let Some(change) = self.replay.pop_front() {
             self.progress = self.progress.max(change.revision - 1);
             if let Some(kind) = change.kind_for(|entry| self.filter.matches(entry)) {
-                return Poll::Ready(Some(Ok(WatchItem::Event(WatchEvent { kind, source: Source::Change(change) }))));
+                return Poll::Ready(Some(Ok(WatchItem::Event(WatchEvent {
+                    kind,
+                    source: Source::Change(change),
+                }))));
             }
             budget -= 1;
             if budget == 0 {

@@ -1,0 +1,187 @@
+//! Opening and creating the file, and telling apart what can be wrong with it. A new file appears under
+//! its name only when it is complete.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError};
+
+use super::backend::{FileBackend, SharedLimit};
+use super::table::{self, FORMAT, Fault, META, META_FORMAT, META_MAGIC, META_REVISION, OBJECTS};
+use crate::Error;
+
+/// The first bytes of every redb file.
+const REDB_MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+/// The revision of a new store.
+const FIRST_REVISION: u64 = 1;
+
+/// Where the file is and how it is opened, again and again if need be.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    pub(super) cache_bytes: usize,
+    pub(super) limit_bytes: SharedLimit,
+}
+
+impl Place {
+    /// Takes the exclusive lock that keeps other processes out, held in a file beside the store.
+    pub(super) fn lock(&self) -> Result<File, Error> {
+        let path = with_suffix(&self.path, ".lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| io_error(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked { path: self.path.clone() }),
+            Err(TryLockError::Error(error)) => Err(io_error(&path, &error)),
+        }
+    }
+
+    /// Opens the store, creating it if there is none. The caller holds the lock. Returns its revision.
+    pub(super) fn open_or_create(&self) -> Result<(Database, u64), Error> {
+        match self.path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => self.create()?,
+            Err(error) => return Err(io_error(&self.path, &error)),
+        }
+        self.open()
+    }
+
+    /// Opens the existing file, repairing what a crash left.
+    pub(super) fn open(&self) -> Result<(Database, u64), Error> {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&self.path)
+            .map_err(|error| io_error(&self.path, &error))?;
+        self.check_head(&mut file)?;
+        self.guard(|| {
+            let database = self.database(file)?;
+            let revision = self.check_meta(&database)?;
+            Ok((database, revision))
+        })
+    }
+
+    /// Runs code that reads the database; a panic there (it checks less than it could) is damage, too.
+    pub(super) fn guard<T>(&self, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            let reason = "an internal check of the database failed".to_owned();
+            Err(Error::Damaged { path: self.path.clone(), reason })
+        })
+    }
+
+    /// What a fault means to the caller.
+    pub(super) fn error(&self, fault: Fault) -> Error {
+        let path = self.path.clone();
+        match fault {
+            Fault::Damaged(reason) => Error::Damaged { path, reason },
+            Fault::Redb(error) => match *error {
+                redb::Error::Io(error) => io_error(&path, &error),
+                redb::Error::Corrupted(reason) => Error::Damaged { path, reason },
+                other => Error::Io { path, reason: other.to_string() },
+            },
+        }
+    }
+
+    fn create(&self) -> Result<(), Error> {
+        let new = with_suffix(&self.path, ".new");
+        let fail = |error: io::Error| io_error(&new, &error);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new).map_err(fail)?;
+        let sync = file.try_clone().map_err(fail)?;
+        self.guard(|| {
+            let database = self.database(file)?;
+            initialize(&database).map_err(|fault| self.error(fault))
+        })?;
+        sync.sync_all().map_err(fail)?;
+        std::fs::rename(&new, &self.path).map_err(fail)?;
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(fail)?;
+        directory.sync_all().map_err(fail)
+    }
+
+    fn database(&self, file: File) -> Result<Database, Error> {
+        let backend = FileBackend::new(file, self.limit_bytes.clone());
+        let mut builder = Builder::new();
+        builder.set_cache_size(self.cache_bytes);
+        builder.create_with_backend(backend).map_err(|error| match error {
+            DatabaseError::UpgradeRequired(version) => Error::Foreign {
+                path: self.path.clone(),
+                reason: format!("it is a redb file of the old version {version}"),
+            },
+            other => self.error(other.into()),
+        })
+    }
+
+    fn check_head(&self, file: &mut File) -> Result<(), Error> {
+        let mut head = Vec::new();
+        let path = || self.path.clone();
+        file.take(REDB_MAGIC.len() as u64)
+            .read_to_end(&mut head)
+            .map_err(|error| io_error(&self.path, &error))?;
+        if head.is_empty() {
+            return Err(Error::Damaged { path: path(), reason: "the file is empty".into() });
+        }
+        if head != REDB_MAGIC {
+            return Err(Error::Foreign { path: path(), reason: "it is not a redb file".into() });
+        }
+        Ok(())
+    }
+
+    fn check_meta(&self, database: &Database) -> Result<u64, Error> {
+        let fail = |fault: Fault| self.error(fault);
+        let path = || self.path.clone();
+        let foreign = |reason: &str| Error::Foreign { path: path(), reason: reason.into() };
+        let txn = database.begin_read().map_err(|error| fail(error.into()))?;
+        let meta = match txn.open_table(META) {
+            Ok(meta) => meta,
+            Err(TableError::Storage(error)) => return Err(fail(error.into())),
+            Err(_) => return Err(foreign("it is another program's redb file")),
+        };
+        let magic = meta.get(META_MAGIC.0).map_err(|error| fail(error.into()))?;
+        if magic.is_none_or(|magic| magic.value() != META_MAGIC.1) {
+            return Err(foreign("it is another program's redb file"));
+        }
+        let format = meta.get(META_FORMAT).map_err(|error| fail(error.into()))?;
+        let format = format.and_then(|format| format.value().try_into().ok()).map(u32::from_le_bytes);
+        match format {
+            None => return Err(Error::Damaged { path: path(), reason: "it has no format version".into() }),
+            Some(found) if found > FORMAT => {
+                return Err(Error::NewerFormat { path: path(), found, supported: FORMAT });
+            }
+            Some(_) => {}
+        }
+        txn.open_table(OBJECTS).map_err(|error| fail(error.into()))?;
+        table::revision(&meta).map_err(fail)
+    }
+}
+
+fn initialize(database: &Database) -> Result<(), Fault> {
+    let txn = database.begin_write()?;
+    {
+        let mut meta = txn.open_table(META)?;
+        meta.insert(META_MAGIC.0, META_MAGIC.1)?;
+        meta.insert(META_FORMAT, FORMAT.to_le_bytes().as_slice())?;
+        meta.insert(META_REVISION, FIRST_REVISION.to_le_bytes().as_slice())?;
+        txn.open_table(OBJECTS)?;
+    }
+    txn.commit()?;
+    Ok(())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn io_error(path: &Path, error: &io::Error) -> Error {
+    let path = path.to_owned();
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::NoPermission { path },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::NoSpace { path },
+        ErrorKind::UnexpectedEof => Error::Damaged { path, reason: "the file is cut short".into() },
+        _ => Error::Io { path, reason: error.to_string() },
+    }
+}

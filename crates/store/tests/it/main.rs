@@ -1,0 +1,6 @@
+//! The stores against the suite, against a model, and against kill -9, damaged files and full disks.
+
+mod files;
+mod kill;
+mod model;
+mod suites;

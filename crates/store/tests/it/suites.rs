@@ -1,0 +1,54 @@
+//! The suite for the stores of this crate.
+
+use std::sync::Arc;
+
+use store::mem::MemStore;
+use store::redb::{RedbOptions, RedbStore};
+use store::{HistoryLimits, Store, suite};
+use tempfile::TempDir;
+
+#[test]
+fn memory_passes_the_suite() {
+    suite::all(&|| Arc::new(MemStore::default()));
+}
+
+/// A store together with its directory.
+fn redb() -> Arc<dyn Store> {
+    let directory = TempDir::new().expect("a directory").keep();
+    let options = RedbOptions { history: HistoryLimits::default(), ..RedbOptions::default() };
+    Arc::new(RedbStore::open(directory.join("store"), &options).expect("it opens"))
+}
+
+macro_rules! redb_passes {
+    ($($case:ident),* $(,)?) => {
+        $(#[test]
+        fn $case() {
+            suite::$case(&*redb());
+        })*
+    };
+}
+
+// One test each, so that they run side by side: each write waits for the disk.
+redb_passes!(
+    revisions_grow_by_one_per_change,
+    compares_are_exact,
+    limits_are_refused,
+    watch_from_any_revision_sees_the_rest_once,
+    watch_sees_only_its_prefix,
+    slow_watcher_is_cut_off,
+    compacted_and_future_revisions_are_refused,
+    pages_are_of_one_revision,
+    sinks_know_before_the_writer,
+);
+
+#[test]
+fn concurrent_writers_lose_nothing() {
+    suite::concurrent_writers_lose_nothing(&redb());
+}
+
+#[test]
+fn a_restart_loses_nothing() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("store");
+    suite::restart(&|| Arc::new(RedbStore::open(&path, &RedbOptions::default()).expect("it opens")));
+}

@@ -1,0 +1,218 @@
+//! Watches: starts, filters, frames, bookmarks, limits.
+
+use store::Op;
+use watchcache::{Error, Filter, Limits, Scope, Start, WatchEvent, WatchEventType, WatchItem};
+
+use crate::support::*;
+
+fn event(watch: &mut watchcache::Watch) -> WatchEvent {
+    match watch.try_next() {
+        Some(Ok(WatchItem::Event(event))) => event,
+        other => panic!("no event: {other:?}"),
+    }
+}
+
+#[test]
+fn starts_from_now_from_before_and_with_what_is_there() {
+    let world = world();
+    let first = world.cache.revision();
+    world.put("ns/a", "1", "");
+    let b = world.put("ns/b", "1", "");
+    world.put("ns/a", "2", "");
+    let d = world.delete("ns/b");
+    let mut all = world.watch(Start::After(first), Filter::all());
+    let mut late = world.watch(Start::After(b), Filter::all());
+    let mut now = world.watch(Start::After(d), Filter::all());
+    let mut present = world.watch(Start::Initial { mark_end: true }, Filter::all());
+    let mut unmarked = world.watch(Start::Initial { mark_end: false }, Filter::all());
+    let e = world.put("ns/c", "1", "");
+    assert_eq!(drain(&mut all), ["ADDED a 2", "ADDED b 3", "MODIFIED a 4", "DELETED b 5", "ADDED c 6"]);
+    assert_eq!(drain(&mut late), ["MODIFIED a 4", "DELETED b 5", "ADDED c 6"]);
+    assert_eq!(drain(&mut now), ["ADDED c 6"]);
+    assert_eq!(drain(&mut present), ["ADDED a 4", "END 5", "ADDED c 6"]);
+    assert_eq!(drain(&mut unmarked), ["ADDED a 4", "ADDED c 6"]);
+    assert_eq!(e, 6);
+    let mut future = world.watch(Start::After(e + 2), Filter::all());
+    for app in ["1", "2", "3"] {
+        world.put("ns/c", app, "");
+    }
+    assert_eq!(drain(&mut future), ["MODIFIED c 9"]);
+}
+
+#[test]
+fn filters_turn_changes_into_what_the_watcher_sees() {
+    let world = world();
+    let mut web = world.watch(Start::After(1), with_app("web"));
+    let mut on_n1 = Filter { field: Some((0, "n1".into())), ..Filter::all() };
+    let mut on_n1_watch = world.watch(Start::After(1), std::mem::take(&mut on_n1));
+    world.put("ns/a", "db", "");
+    world.put("ns/a", "web", "");
+    world.put("ns/a", "web", "n1");
+    world.put("ns/a", "db", "n1");
+    world.put("ns/a", "db", "n2");
+    world.put("ns/b", "web", "n1");
+    world.delete("ns/b");
+    world.delete("ns/a");
+    assert_eq!(drain(&mut web), ["ADDED a 3", "MODIFIED a 4", "DELETED a 5", "ADDED b 7", "DELETED b 8"]);
+    let on_n1 = ["ADDED a 4", "MODIFIED a 5", "DELETED a 6", "ADDED b 7", "DELETED b 8"];
+    assert_eq!(drain(&mut on_n1_watch), on_n1);
+    let filter = Filter { field: Some((0, "n1".into())), ..Filter::all() };
+    assert_eq!(drain(&mut world.watch(Start::After(1), filter)), on_n1, "the same from the ring");
+}
+
+#[test]
+fn scopes_see_their_keys_only() {
+    let world = world();
+    let scoped = |scope| world.watch(Start::After(1), Filter { scope, ..Filter::all() });
+    let mut namespace = scoped(Scope::Namespace("ns".into()));
+    let mut one = scoped(Scope::Key(key("ns/a")));
+    for path in ["n/a", "ns/a", "ns/ab", "nsx/a"] {
+        world.put(path, "1", "");
+    }
+    assert_eq!(drain(&mut namespace), ["ADDED a 3", "ADDED ab 4"]);
+    assert_eq!(drain(&mut one), ["ADDED a 3"]);
+    let present = Start::Initial { mark_end: false };
+    let one = Filter { scope: Scope::Key(key("ns/a")), ..Filter::all() };
+    assert_eq!(drain(&mut world.watch(present, one)), ["ADDED a 3"]);
+    let namespace = Filter { scope: Scope::Namespace("ns".into()), ..Filter::all() };
+    assert_eq!(drain(&mut world.watch(present, namespace)), ["ADDED a 3", "ADDED ab 4"]);
+}
+
+#[test]
+fn frames_are_right_and_made_once() {
+    let world = world();
+    let mut all = world.watch(Start::After(1), Filter::all());
+    let mut other = world.watch(Start::After(1), Filter::all());
+    let mut web = world.watch(Start::After(1), with_app("web"));
+    world.put("ns/a", "db", "");
+    world.put("ns/a", "web", "");
+    world.put("ns/a", "db", "");
+    world.delete("ns/a");
+    let frame = |kind: &str, object: String| format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
+    let want = [
+        frame("ADDED", served("ns/a", "db", "", 2)),
+        frame("MODIFIED", served("ns/a", "web", "", 3)),
+        frame("MODIFIED", served("ns/a", "db", "", 4)),
+        frame("DELETED", served("ns/a", "db", "", 5)),
+    ];
+    for want in &want {
+        let (one, two) = (event(&mut all), event(&mut other));
+        assert_eq!(one.frame(), want);
+        assert_eq!(one.frame().as_ptr(), two.frame().as_ptr(), "both watchers share the bytes");
+        assert_eq!(want, &frame(one.kind().as_str(), String::from_utf8_lossy(&one.object()).into_owned()));
+    }
+    let added = event(&mut web);
+    assert_eq!(added.frame(), frame("ADDED", served("ns/a", "web", "", 3)));
+    assert_eq!(added.object(), served("ns/a", "web", "", 3));
+    let deleted = event(&mut web);
+    assert_eq!(deleted.kind(), WatchEventType::Deleted);
+    assert_eq!(deleted.frame(), frame("DELETED", served("ns/a", "web", "", 4)));
+    assert_eq!(deleted.object(), served("ns/a", "web", "", 4), "the last that matched, at this revision");
+    world.put("ns/b", "db", "");
+    world.put("ns/b", "web", "");
+    let mut present = world.watch(Start::Initial { mark_end: false }, Filter::all());
+    assert_eq!(event(&mut present).frame(), frame("ADDED", served("ns/b", "web", "", 7)));
+}
+
+#[test]
+fn progress_is_what_was_yielded() {
+    let world = world();
+    let mut watch = world.watch(Start::After(1), Filter::all());
+    assert_eq!(watch.progress(), Some(1));
+    let other = world.elsewhere();
+    assert_eq!(watch.progress(), Some(other), "nothing of it is for this watcher");
+    let pod = world.put("ns/a", "1", "");
+    world.elsewhere();
+    assert_eq!(watch.progress(), Some(other), "an event waits to be read");
+    assert_eq!(drain(&mut watch), [format!("ADDED a {pod}")]);
+    assert_eq!(watch.progress(), Some(pod + 1));
+    let mut present = world.watch(Start::Initial { mark_end: true }, Filter::all());
+    assert_eq!(present.progress(), None);
+    drain(&mut present);
+    assert_eq!(present.progress(), Some(pod + 1));
+}
+
+#[test]
+fn what_is_older_than_the_ring_is_expired() {
+    let world = world_with(Limits { ring_changes: 3, ..Limits::default() });
+    for app in ["1", "2", "3", "4", "5"] {
+        world.put("ns/a", app, "");
+    }
+    let start = |revision| world.pods.watch(Start::After(revision), Filter::all()).err();
+    assert_eq!(start(2), expired(3));
+    assert_eq!(start(0), expired(3));
+    assert_eq!(start(3), None);
+    let bytes = world_with(Limits { ring_bytes: 3000, ..Limits::default() });
+    for number in 0..100 {
+        bytes.put("ns/a", &number.to_string(), "");
+    }
+    assert!(bytes.pods.watch(Start::After(50), Filter::all()).is_err());
+    assert!(bytes.pods.watch(Start::After(99), Filter::all()).is_ok());
+}
+
+#[test]
+fn a_slow_watcher_is_cut_off_alone() {
+    let world = world_with(Limits { watcher_queue: 2, ..Limits::default() });
+    let mut slow = world.watch(Start::After(1), Filter::all());
+    let mut quick = world.watch(Start::After(1), Filter::all());
+    for app in ["1", "2", "3", "4"] {
+        world.put("ns/a", app, "");
+        assert_eq!(drain(&mut quick).len(), 1);
+    }
+    let error = format!("ERROR {}", Error::TooSlow);
+    assert_eq!(drain(&mut slow), ["ADDED a 2", "MODIFIED a 3", error.as_str()]);
+    assert_eq!(stdx::block_on(slow.next()).map(|item| item.is_ok()), None);
+    assert_eq!(world.pods.watcher_count(), 1);
+}
+
+#[test]
+fn watchers_are_limited_and_forgotten() {
+    let world = world_with(Limits { watchers: 2, ..Limits::default() });
+    let first = world.watch(Start::After(1), Filter::all());
+    let filter = Filter { field: Some((0, "n1".into())), ..Filter::all() };
+    let second = world.watch(Start::After(1), filter);
+    let refused = world.pods.watch(Start::After(1), Filter::all()).err();
+    assert_eq!(refused, Some(Error::TooManyWatchers { limit: 2 }));
+    drop(first);
+    drop(second);
+    assert_eq!(world.pods.watcher_count(), 0);
+    let mut ended = world.watch(Start::After(1), Filter::all());
+    world.put("ns/a", "1", "");
+    world.cache.unregister(PODS);
+    assert_eq!(drain(&mut ended), ["ADDED a 2"]);
+    assert!(stdx::block_on(ended.next()).is_none(), "the stream ends");
+    assert_eq!(world.pods.watch(Start::After(2), Filter::all()).err(), Some(Error::Unregistered));
+}
+
+#[test]
+fn one_transaction_over_several_objects_is_seen_whole() {
+    let world = world();
+    let mut watch = world.watch(Start::After(1), Filter::all());
+    let put = |path: &str| Op::Put { key: key(path).into(), value: pod(path, "1", "").into() };
+    let revision = world.commit(vec![
+        put("ns/a"),
+        Op::Put { key: format!("{NODES}n").into(), value: "{}".into() },
+        put("ns/b"),
+    ]);
+    assert_eq!(drain(&mut watch), [format!("ADDED a {revision}"), format!("ADDED b {revision}")]);
+    assert_eq!(watch.progress(), Some(revision));
+}
+
+#[test]
+fn a_watch_of_many_unwanted_objects_lets_others_run() {
+    let world = world();
+    for number in 0..2000 {
+        world.put(&format!("ns/p{number}"), "db", "");
+    }
+    let wanted = world.put("ns/z", "web", "");
+    let mut watch = world.watch(Start::Initial { mark_end: true }, with_app("web"));
+    let mut polls = 0;
+    let item = loop {
+        polls += 1;
+        if let Some(item) = watch.try_next() {
+            break item;
+        }
+    };
+    assert!(matches!(item, Ok(WatchItem::Event(event)) if event.revision() == wanted));
+    assert!(polls > 2);
+}
