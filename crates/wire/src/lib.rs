@@ -1,1 +1,9 @@
 //! Request and Response to HTTP and back; TLS; the only place that knows paths.
+
+pub mod escape;
+mod net;
+pub mod path;
+pub mod pki;
+pub mod server;
+pub mod tls;
+pub mod tunnel;

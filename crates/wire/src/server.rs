@@ -1,0 +1,167 @@
+//! The HTTP server: accepts connections, gives requests to a `Handler`, sends its responses. It must never
+//! know a resource, and never let one client or one request bring down another.
+
+mod body;
+mod connection;
+mod guard;
+mod gzip;
+mod request;
+mod respond;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use meta::Handler;
+use sys::Clock;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::tls::Tls;
+use crate::tunnel::Dialer;
+
+pub(crate) use body::WireBody;
+
+/// What a server grants. All of it can be set; the defaults are upstream's where upstream has one.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest request body.
+    pub body_bytes: usize,
+    /// A body must have arrived whole within this time.
+    pub body_time: Duration,
+    /// A connection is closed when the head of its next request has not arrived within this time.
+    pub header_time: Duration,
+    /// A TLS handshake must be done within this time.
+    pub handshake_time: Duration,
+    /// A request that is not long-running is answered 504 after this time.
+    pub request_time: Duration,
+    /// A client that takes nothing of what it is sent for this time is cut off.
+    pub write_stall_time: Duration,
+    /// Open connections; further ones wait in the listener's backlog.
+    pub connections: usize,
+    /// Requests at once on one HTTP/2 connection.
+    pub http2_streams: u32,
+    /// Responses longer than this are compressed for clients that accept it.
+    pub compress_from_bytes: usize,
+    /// What a stopping server waits for requests before it drops them.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_bytes: 3 << 20,
+            body_time: Duration::from_secs(30),
+            header_time: Duration::from_secs(90),
+            handshake_time: Duration::from_secs(10),
+            request_time: Duration::from_secs(60),
+            write_stall_time: Duration::from_secs(30),
+            connections: 16_384,
+            http2_streams: 250,
+            compress_from_bytes: 128 << 10,
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a server needs besides its handler.
+pub struct Config {
+    pub limits: Limits,
+    /// Without it the server speaks plain HTTP/1.1; for loopback only.
+    pub tls: Option<Arc<Tls>>,
+    /// Carries out `Body::Tunnel`; without it such a response becomes 503.
+    pub dialer: Option<Arc<Dialer>>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Config {
+    /// Plain HTTP with default limits.
+    #[must_use]
+    pub fn plain(clock: Arc<dyn Clock>) -> Self {
+        Config { limits: Limits::default(), tls: None, dialer: None, clock }
+    }
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) limits: Limits,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) dialer: Option<Arc<Dialer>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Cancelled when the server stops, just after `stopped` is set.
+    pub(crate) stopping: CancellationToken,
+    pub(crate) stopped: AtomicBool,
+    /// Connections and what was made of them (upgraded ones).
+    pub(crate) tasks: TaskTracker,
+    pub(crate) audit_ids: respond::AuditIds,
+}
+
+/// Serves until `shutdown` is done, then finishes what is under way: requests get `limits.grace`, watches and
+/// tunnels are closed at once.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    handler: Arc<dyn Handler>,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let slots = Arc::new(Semaphore::new(config.limits.connections));
+    let shared = Arc::new(Shared {
+        handler,
+        limits: config.limits,
+        tls: config.tls,
+        dialer: config.dialer,
+        clock: config.clock,
+        stopping: CancellationToken::new(),
+        stopped: AtomicBool::new(false),
+        tasks: TaskTracker::new(),
+        audit_ids: respond::AuditIds::new(&sys::SystemEntropy),
+    });
+    // A caller that drops this future stops the connections too.
+    let stop = Stop(Arc::clone(&shared));
+    tokio::select! {
+        () = accept(&listener, &shared, &slots) => {}
+        () = shutdown => {}
+    }
+    drop(listener);
+    drop(stop);
+    shared.tasks.close();
+    if tokio::time::timeout(shared.limits.grace, shared.tasks.wait()).await.is_err() {
+        tracing::warn!(
+            connections = shared.tasks.len(),
+            "connections still busy at the end of the grace period"
+        );
+    }
+}
+
+struct Stop(Arc<Shared>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Ordering::Release);
+        self.0.stopping.cancel();
+    }
+}
+
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>, slots: &Arc<Semaphore>) {
+    loop {
+        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                let shared2 = Arc::clone(shared);
+                shared.tasks.spawn(async move {
+                    connection::run(shared2, socket, peer).await;
+                    drop(slot);
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, or the peer has gone already: neither may stop the server.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! One request from its head to its response. It must never let a panic or a slow handler reach another
+//! request.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY, WARNING};
+use http::{HeaderName, HeaderValue, StatusCode};
+use hyper::body::Incoming;
+use meta::{Body, Request, Response, Status, Verb};
+use sys::Entropy;
+
+use super::body::{Chunks, Streamed, WireBody};
+use super::connection::Connection;
+use super::gzip::Gzip;
+use super::request::{self, Wishes};
+use crate::{path, tunnel};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+/// All warnings of one response together.
+// k8s: staging/src/k8s.io/apiserver/pkg/endpoints/filters/warning.go truncateAtTotalRunes
+const WARNINGS_LIMIT_BYTES: usize = 4 << 10;
+/// Long bodies are compressed in pieces of this size.
+const SLICE_BYTES: usize = 64 << 10;
+
+/// Answers one request.
+pub(crate) async fn respond(
+    connection: Arc<Connection>,
+    http: http::Request<Incoming>,
+) -> Result<http::Response<WireBody>, Infallible> {
+    let (parts, body) = http.into_parts();
+    let audit_id = parts.headers.get(&AUDIT_ID).cloned();
+    let mut response = answer(&connection, parts, body).await;
+    let headers = response.headers_mut();
+    headers.insert(AUDIT_ID, audit_id.unwrap_or_else(|| connection.shared.audit_ids.next()));
+    Ok(response)
+}
+
+async fn answer(
+    connection: &Arc<Connection>,
+    parts: http::request::Parts,
+    body: Incoming,
+) -> http::Response<WireBody> {
+    let (mut request, wishes) = match request::parse(connection, &parts) {
+        Ok(r) => r,
+        Err(status) => return encode(connection, status.into(), Wishes::default()),
+    };
+    // What is connected keeps its body: it goes on to the other server as it comes.
+    let mut raw = None;
+    if request.verb == Verb::Connect {
+        raw = Some(body);
+    } else {
+        match request::read_body(connection, &parts, body).await {
+            Ok(bytes) => request.body = bytes,
+            Err(status) => return encode(connection, status.into(), wishes),
+        }
+    }
+    let sent = request.body.clone();
+    let log = matches!(&request.target, meta::Target::Resource { subresource, .. } if subresource == "log");
+    let mut response = handle(connection, request).await;
+    if let Body::Tunnel(to) = response.body {
+        let body = raw.map_or(WireBody::Full(sent), WireBody::Incoming);
+        let order = tunnel::Order { to: *to, parts, body, log };
+        match tunnel::carry(&connection.shared, order).await {
+            Ok(response) => return response,
+            Err(status) => response = status.into(),
+        }
+    }
+    encode(connection, response, wishes)
+}
+
+async fn handle(connection: &Connection, request: Request) -> Response {
+    let shared = &connection.shared;
+    let long = path::is_long_running(request.verb, &request.target);
+    let work = AssertUnwindSafe(async { shared.handler.handle(request).await }).catch_unwind();
+    let done = if long {
+        work.await
+    } else {
+        match tokio::time::timeout(shared.limits.request_time, work).await {
+            Ok(done) => done,
+            Err(_) => {
+                return Status::timeout("request did not complete within the allotted timeout").into();
+            }
+        }
+    };
+    done.unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<&str>()
+            .map(|s| (*s).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        tracing::error!(%what, "a request panicked");
+        Status::internal("the request panicked; the server's log says more").into()
+    })
+}
+
+/// The HTTP form of a response that is no tunnel.
+fn encode(connection: &Connection, response: Response, wishes: Wishes) -> http::Response<WireBody> {
+    let code = StatusCode::from_u16(response.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let bare = matches!(code, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let (body, packed) = if bare {
+        (WireBody::Empty, false)
+    } else {
+        encode_body(connection, response.body, wishes.gzip && code == StatusCode::OK)
+    };
+    let mut http = http::Response::new(body);
+    *http.status_mut() = code;
+    let headers = http.headers_mut();
+    headers.reserve(6 + response.headers.len() + response.warnings.len());
+    if !bare && !response.content_type.is_empty() {
+        headers.insert(CONTENT_TYPE, content_type(response.content_type));
+    }
+    headers.insert(CACHE_CONTROL, NO_CACHE);
+    for (name, value) in response.headers {
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(Bytes::from(value))) {
+            (Ok(name), Ok(value)) => {
+                headers.append(name, value);
+            }
+            _ => tracing::warn!(name, "a response header that HTTP does not allow was left out"),
+        }
+    }
+    warn(headers, &response.warnings);
+    if packed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    if wishes.head {
+        if let Some(bytes) = http_body::Body::size_hint(http.body()).exact() {
+            http.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        }
+        *http.body_mut() = WireBody::Empty;
+    }
+    http
+}
+
+fn content_type(text: Cow<'static, str>) -> HeaderValue {
+    if text == "application/json" {
+        return JSON;
+    }
+    let bytes = match text {
+        Cow::Borrowed(s) => Bytes::from_static(s.as_bytes()),
+        Cow::Owned(s) => Bytes::from(s),
+    };
+    HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static("application/octet-stream"))
+}
+
+fn encode_body(connection: &Connection, body: Body, gzip: bool) -> (WireBody, bool) {
+    let from = connection.shared.limits.compress_from_bytes as u64;
+    let packed = |c: Chunks| (WireBody::Gzip(Box::new(Gzip::new(c))), true);
+    match body {
+        Body::Full(bytes) if gzip && bytes.len() as u64 > from => {
+            let cuts = (0..bytes.len()).step_by(SLICE_BYTES);
+            packed(Chunks::new(cuts.map(|at| bytes.slice(at..bytes.len().min(at + SLICE_BYTES))).collect()))
+        }
+        Body::Full(bytes) => (WireBody::Full(bytes), false),
+        Body::Chunks(pieces) => match Chunks::new(pieces) {
+            c if gzip && c.left > from => packed(c),
+            c => (WireBody::Chunks(c), false),
+        },
+        Body::Stream(s) => {
+            (WireBody::Stream(Box::new(Streamed::new(s, Arc::clone(&connection.shared)))), false)
+        }
+        Body::Tunnel(_) => (WireBody::Empty, false),
+    }
+}
+
+// k8s: staging/src/k8s.io/apimachinery/pkg/util/net/http.go NewWarningHeader
+fn warn(headers: &mut http::HeaderMap, warnings: &[String]) {
+    let mut left = WARNINGS_LIMIT_BYTES;
+    let mut seen: Vec<&String> = Vec::new();
+    for text in warnings {
+        if text.is_empty() || seen.contains(&text) || left == 0 {
+            continue;
+        }
+        seen.push(text);
+        let mut value = String::with_capacity(text.len() + 8);
+        value.push_str("299 - \"");
+        for c in text.chars() {
+            let Some(l) = left.checked_sub(c.len_utf8()) else {
+                left = 0;
+                break;
+            };
+            left = l;
+            match c {
+                '"' | '\\' => value.extend(['\\', c]),
+                c if c.is_control() => value.push(' '),
+                c => value.push(c),
+            }
+        }
+        value.push('"');
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) {
+            headers.append(WARNING, value);
+        }
+    }
+}
+
+/// Audit ids: UUIDs that differ from each other and between servers, made without a system call.
+pub(crate) struct AuditIds {
+    seed: u64,
+    next: AtomicU64,
+}
+
+impl AuditIds {
+    pub(crate) fn new(entropy: &dyn Entropy) -> Self {
+        AuditIds { seed: entropy.next_u64(), next: AtomicU64::new(entropy.next_u64()) }
+    }
+
+    pub(crate) fn next(&self) -> HeaderValue {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        // A bijection of the counter: unique, and without a visible order.
+        let id = u128::from(mix(n)) << 64 | u128::from(mix(n ^ self.seed));
+        let id = id & !(0xf << 76) & !(0x3 << 62) | (4 << 76) | (2 << 62);
+        let mut text = [b'-'; 36];
+        let mut shift = 128;
+        for (at, c) in text.iter_mut().enumerate() {
+            if !matches!(at, 8 | 13 | 18 | 23) {
+                shift -= 4;
+                *c = HEX[(id >> shift) as usize & 15];
+            }
+        }
+        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
+    }
+}
+
+/// SplitMix64's output function.
+const fn mix(n: u64) -> u64 {
+    let z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audit_ids_are_uuids_and_differ() {
+        let ids = AuditIds::new(&sys::SeededEntropy::new(1));
+        let a = ids.next();
+        let text = a.to_str().expect("ASCII");
+        assert_eq!(text.len(), 36);
+        assert_eq!(&text[14..15], "4", "{text}");
+        assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"), "{text}");
+        assert_ne!(a, ids.next());
+    }
+
+    #[test]
+    fn warnings_are_quoted_once_and_bounded() {
+        let mut h = http::HeaderMap::new();
+        let long = "x".repeat(5000);
+        warn(&mut h, &["a \"b\"\n".into(), "a \"b\"\n".into(), String::new(), long, "late".into()]);
+        let all: Vec<&str> = h.get_all(WARNING).iter().map(|v| v.to_str().expect("ASCII")).collect();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0], "299 - \"a \\\"b\\\" \"");
+        assert!(all[1].len() < 4200 && all[1].ends_with("xx\""));
+    }
+}

@@ -1,0 +1,289 @@
+//! Carries a request on to another server (a kubelet, an aggregated API) and its answer back, an upgraded
+//! connection included. It must never decide who may do so.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use meta::{Status, Tunnel};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::server::{Shared, WireBody};
+use crate::tls::{self, TlsError};
+
+/// How long a server may take to accept a connection and agree on TLS.
+const DIAL_TIME: Duration = Duration::from_secs(30);
+/// How much of a kubelet's error text goes into a Status.
+// k8s: staging/src/k8s.io/apiserver/pkg/registry/generic/rest/response_checker.go maxReadLength
+const ERROR_LIMIT_BYTES: usize = 50_000;
+
+/// How the far servers are trusted, and how this one shows itself.
+#[derive(Default)]
+pub struct DialerOptions<'a> {
+    /// Verify serving certificates against this; without it any is taken, as upstream does for kubelets
+    /// unless told otherwise.
+    pub ca_pem: Option<&'a [u8]>,
+    /// Certificate and key for tunnels with `client_certificate`.
+    pub client_pem: Option<(&'a [u8], &'a [u8])>,
+}
+
+/// Opens connections for tunnels.
+pub struct Dialer {
+    plain: Arc<ClientConfig>,
+    with_certificate: Arc<ClientConfig>,
+}
+
+impl Dialer {
+    /// # Errors
+    /// When a certificate or key cannot be read.
+    pub fn new(options: &DialerOptions<'_>) -> Result<Self, TlsError> {
+        Ok(Dialer {
+            plain: Arc::new(tls::client_config(options.ca_pem, None)?),
+            with_certificate: Arc::new(tls::client_config(options.ca_pem, options.client_pem)?),
+        })
+    }
+
+    async fn open(&self, to: &Tunnel) -> io::Result<Box<dyn Stream>> {
+        let tcp = TcpStream::connect((to.host.as_str(), to.port)).await?;
+        crate::net::tune(&tcp)?;
+        if to.scheme != "https" {
+            return Ok(Box::new(tcp));
+        }
+        let name = ServerName::try_from(to.host.clone())
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host is no name or address"))?;
+        let config = if to.client_certificate { &self.with_certificate } else { &self.plain };
+        Ok(Box::new(TlsConnector::from(Arc::clone(config)).connect(name, tcp).await?))
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// One request to carry on.
+pub(crate) struct Order {
+    pub(crate) to: Tunnel,
+    pub(crate) parts: Parts,
+    pub(crate) body: WireBody,
+    /// The far side's errors are plain text and become a Status (`pods/log`).
+    pub(crate) log: bool,
+}
+
+impl Order {
+    fn url(&self) -> String {
+        let host = &self.to.host;
+        let (open, close) = if host.contains(':') { ("[", "]") } else { ("", "") };
+        format!("{}://{open}{host}{close}:{}{}", self.to.scheme, self.to.port, self.to.path_and_query)
+    }
+
+    fn address(&self) -> String {
+        let host = &self.to.host;
+        if host.contains(':') {
+            format!("[{host}]:{}", self.to.port)
+        } else {
+            format!("{host}:{}", self.to.port)
+        }
+    }
+
+    fn upgrades(&self) -> bool {
+        self.parts.headers.contains_key(UPGRADE)
+    }
+
+    /// The far server could not be reached or broke off.
+    // k8s: apimachinery/pkg/util/proxy/upgradeaware.go tryUpgrade, transport.go RoundTrip
+    fn failed(&self, why: &str) -> Status {
+        if self.upgrades() {
+            Status::failure(500, "", format!("error dialing backend: {why}"))
+        } else if self.log {
+            Status::failure(500, "", format!("Get \"{}\": {why}", self.url()))
+        } else {
+            Status::unavailable(format!("error trying to reach service: {why}"))
+        }
+    }
+}
+
+/// An I/O error in the words upstream's dialer has for it.
+fn dial_error(address: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => format!("dial tcp {address}: connect: connection refused"),
+        io::ErrorKind::HostUnreachable => format!("dial tcp {address}: connect: no route to host"),
+        io::ErrorKind::NetworkUnreachable => format!("dial tcp {address}: connect: network is unreachable"),
+        io::ErrorKind::TimedOut => format!("dial tcp {address}: i/o timeout"),
+        _ => format!("dial tcp {address}: {error}"),
+    }
+}
+
+/// Sends the request on and gives back the answer.
+pub(crate) async fn carry(
+    shared: &Arc<Shared>,
+    mut order: Order,
+) -> Result<http::Response<WireBody>, Status> {
+    let Some(dialer) = &shared.dialer else {
+        return Err(Status::unavailable("this server cannot connect to other servers"));
+    };
+    let address = order.address();
+    let io = match tokio::time::timeout(DIAL_TIME, dialer.open(&order.to)).await {
+        Ok(Ok(io)) => io,
+        Ok(Err(e)) => return Err(order.failed(&dial_error(&address, &e))),
+        Err(_) => return Err(order.failed(&format!("dial tcp {address}: i/o timeout"))),
+    };
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(io)).await.map_err(|e| order.failed(&e.to_string()))?;
+    shared.tasks.spawn({
+        let stopping = shared.stopping.clone();
+        async move {
+            tokio::select! {
+                _ = connection.with_upgrades() => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+    });
+    let request = far_request(&mut order, &address)?;
+    let answer = sender.send_request(request).await.map_err(|e| order.failed(&e.to_string()))?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return upgrade(shared, order, answer);
+    }
+    if order.log && answer.status().as_u16() >= 400 {
+        return Err(log_error(&address, answer).await);
+    }
+    let (mut parts, body) = answer.into_parts();
+    remove_hop_by_hop(&mut parts.headers, false);
+    Ok(http::Response::from_parts(parts, WireBody::Incoming(body)))
+}
+
+fn far_request(order: &mut Order, address: &str) -> Result<http::Request<WireBody>, Status> {
+    let mut request = http::Request::new(std::mem::replace(&mut order.body, WireBody::Empty));
+    *request.method_mut() = order.parts.method.clone();
+    *request.uri_mut() = order
+        .to
+        .path_and_query
+        .parse()
+        .map_err(|_| Status::internal("the path of the far server cannot be sent"))?;
+    let mut headers = order.parts.headers.clone();
+    remove_hop_by_hop(&mut headers, true);
+    // The far server must not see who asked by any but this server's word.
+    headers.remove(http::header::AUTHORIZATION);
+    headers.insert(
+        HOST,
+        HeaderValue::from_str(address).map_err(|_| Status::internal("the far host cannot be sent"))?,
+    );
+    for (name, value) in &order.to.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.insert(name, value);
+        }
+    }
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Headers that are between two ends of one connection; an upgrade is carried on where asked.
+fn remove_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
+    let upgrade = headers.get(UPGRADE).cloned().filter(|_| keep_upgrade);
+    for name in
+        ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"]
+    {
+        headers.remove(name);
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+fn upgrade(
+    shared: &Arc<Shared>,
+    order: Order,
+    mut answer: http::Response<Incoming>,
+) -> Result<http::Response<WireBody>, Status> {
+    let mut near_request = http::Request::from_parts(order.parts, ());
+    if !near_request.headers().contains_key(UPGRADE) {
+        return Err(Status::unavailable("the far server upgraded a connection without being asked"));
+    }
+    let near = hyper::upgrade::on(&mut near_request);
+    let far = hyper::upgrade::on(&mut answer);
+    let stopping = shared.stopping.clone();
+    shared.tasks.spawn(async move {
+        let copy = async {
+            let (near, far) = tokio::try_join!(near, far).map_err(io::Error::other)?;
+            let (mut near, mut far) = (TokioIo::new(near), TokioIo::new(far));
+            tokio::io::copy_bidirectional(&mut near, &mut far).await
+        };
+        tokio::select! {
+            r = copy => if let Err(error) = r {
+                tracing::debug!(%error, "tunnel ended");
+            },
+            () = stopping.cancelled() => {}
+        }
+    });
+    let mut response = http::Response::new(WireBody::Empty);
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = std::mem::take(answer.headers_mut());
+    Ok(response)
+}
+
+// k8s: staging/src/k8s.io/apiserver/pkg/registry/generic/rest/response_checker.go Check
+async fn log_error(address: &str, answer: http::Response<Incoming>) -> Status {
+    let code = answer.status();
+    let is_json =
+        answer.headers().get(CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
+    let body = Limited::new(answer.into_body(), ERROR_LIMIT_BYTES).collect().await;
+    let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_else(|_| Bytes::new());
+    if is_json && let Some(status) = Status::from_json(&body) {
+        return status;
+    }
+    let text = String::from_utf8_lossy(&body).trim().to_owned();
+    match code.as_u16() {
+        500 => Status::internal(text),
+        400 => Status::bad_request(text),
+        code => {
+            let message = if text.is_empty() { format!("unknown answer of {address}") } else { text };
+            let reason = match code {
+                401 => "Unauthorized",
+                403 => "Forbidden",
+                404 => "NotFound",
+                503 => "ServiceUnavailable",
+                _ => "",
+            };
+            Status::failure(code, reason, message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_in_upstreams_words() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            dial_error("10.0.0.1:10250", &refused),
+            "dial tcp 10.0.0.1:10250: connect: connection refused"
+        );
+    }
+
+    #[test]
+    fn hop_by_hop_headers_stay_behind() {
+        let mut h = HeaderMap::new();
+        h.insert(CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        h.insert(UPGRADE, HeaderValue::from_static("SPDY/3.1"));
+        h.insert("te", HeaderValue::from_static("trailers"));
+        h.insert("x-stream-protocol-version", HeaderValue::from_static("v4.channel.k8s.io"));
+        let mut kept = h.clone();
+        remove_hop_by_hop(&mut kept, true);
+        assert_eq!((kept.len(), kept[CONNECTION].as_bytes()), (3, &b"Upgrade"[..]));
+        remove_hop_by_hop(&mut h, false);
+        assert_eq!(h.len(), 1);
+    }
+}

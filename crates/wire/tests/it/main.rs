@@ -1,0 +1,7 @@
+//! The server as a client sees it, over loopback.
+
+mod harness;
+mod pki;
+mod server;
+mod tls;
+mod tunnel;
