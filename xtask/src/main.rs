@@ -1,5 +1,6 @@
-//! All automation that is not a shell command: `cargo xtask tidy | where <noun> | codegen [dir]`.
+//! All automation that is not a shell command: `cargo xtask tidy | where <noun> | codegen [types.json]`.
 
+mod codegen;
 mod tidy;
 mod whereis;
 
@@ -13,7 +14,9 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["tidy"] => tidy::run(&root()),
         ["where", noun] => whereis::run(&root(), noun),
-        _ => bail!("usage: cargo xtask tidy | where <noun> | codegen [dir]"),
+        ["codegen"] => codegen::run(&root(), None),
+        ["codegen", types] => codegen::run(&root(), Some(types)),
+        _ => bail!("usage: cargo xtask tidy | where <noun> | codegen [types.json]"),
     }
 }
 

@@ -2,6 +2,16 @@
 //! one piece of code over value + schema, for built-in kinds and custom resources alike.
 //! It must never do I/O and never know a kind by name outside its generated table.
 
+mod defaults;
+mod json;
+mod scalar;
+pub mod table;
 pub mod value;
 
+pub use defaults::apply_defaults;
+pub use json::{
+    DecodeError, Decoded, FieldValidation, MAX_DEPTH, decode_json, decode_plain, encode_json,
+    encode_json_into, encode_plain, write_json_string,
+};
+pub use table::{FieldRef, ListType, Shape, Type, TypeRef, type_named, type_of};
 pub use value::{Key, Map, Value};

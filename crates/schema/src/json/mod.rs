@@ -1,0 +1,13 @@
+//! JSON both ways: straight into the value and out of it, driven by the type.
+//! It must never build an intermediate tree, and never panic on input.
+
+mod decode;
+mod encode;
+mod lexer;
+mod plain;
+mod typed;
+
+pub use decode::{DecodeError, Decoded, FieldValidation, MAX_DEPTH, decode_json};
+pub use encode::{encode_json, encode_json_into, encode_plain, write_json_string};
+pub use plain::decode_plain;
+pub(crate) use typed::is_dropped;

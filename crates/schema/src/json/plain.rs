@@ -1,0 +1,123 @@
+//! JSON without a type: what embedded objects and patches are read with.
+
+use std::borrow::Cow;
+
+use super::lexer::{Lexer, Number};
+use super::{DecodeError, MAX_DEPTH};
+use crate::{Map, Value};
+
+/// Reads any JSON. Integers of 64 bits stay integers; of a repeated key the last value counts.
+///
+/// # Errors
+/// When the text is no JSON, or nested deeper than [`MAX_DEPTH`].
+pub fn decode_plain(bytes: &[u8]) -> Result<Value, DecodeError> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lexer = Lexer::new(&text);
+    let v = value(&mut lexer, MAX_DEPTH)?;
+    lexer.end()?;
+    Ok(v)
+}
+
+/// Any value at the lexer's place.
+pub fn value(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
+    match lexer.peek() {
+        b'{' => object(lexer, depth),
+        b'[' => array(lexer, depth),
+        b'"' => Ok(Value::Str(into_box(lexer.string()?))),
+        b't' => lexer.literal("true").map(|()| Value::Bool(true)),
+        b'f' => lexer.literal("false").map(|()| Value::Bool(false)),
+        b'n' => lexer.literal("null").map(|()| Value::Null),
+        b'-' | b'0'..=b'9' => number(lexer),
+        _ => Err(lexer.unexpected("looking for beginning of value")),
+    }
+}
+
+fn number(lexer: &mut Lexer<'_>) -> Result<Value, DecodeError> {
+    Ok(match lexer.number()? {
+        Number::Int(i) => Value::Int(i),
+        Number::Other(text) => match text.parse::<f64>() {
+            Ok(f) if f.is_finite() => Value::Float(f),
+            _ => {
+                let message = format!("json: cannot unmarshal number {text} into Go value of type float64");
+                return Err(DecodeError::Type(message));
+            }
+        },
+    })
+}
+
+pub fn into_box(s: Cow<'_, str>) -> Box<str> {
+    match s {
+        Cow::Borrowed(s) => s.into(),
+        Cow::Owned(s) => s.into_boxed_str(),
+    }
+}
+
+fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
+    let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
+    lexer.bump();
+    let mut map = Map::new();
+    if lexer.peek() == b'}' {
+        lexer.bump();
+        return Ok(Value::Map(map));
+    }
+    loop {
+        let key = lexer.key()?;
+        let v = value(lexer, depth)?;
+        map.0.push((Cow::Owned(key.into_owned()), v));
+        match lexer.peek() {
+            b',' => lexer.bump(),
+            b'}' => break,
+            _ => return Err(lexer.unexpected("after object key:value pair")),
+        }
+    }
+    lexer.bump();
+    keep_last(&mut map);
+    Ok(Value::Map(map))
+}
+
+/// Drops all but the last of entries with the same key. Quadratic only for few keys.
+pub fn keep_last(map: &mut Map) -> Vec<String> {
+    let mut repeated = Vec::new();
+    let entries = &mut map.0;
+    if entries.len() < 2 {
+        return repeated;
+    }
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by(|a, b| entries[*a].0.cmp(&entries[*b].0));
+    let mut drop: Vec<usize> = Vec::new();
+    for pair in order.windows(2) {
+        if entries[pair[0]].0 == entries[pair[1]].0 {
+            repeated.push(entries[pair[0]].0.to_string());
+            drop.push(pair[0]);
+        }
+    }
+    if !drop.is_empty() {
+        drop.sort_unstable();
+        let mut at = 0;
+        entries.retain(|_| {
+            at += 1;
+            drop.binary_search(&(at - 1)).is_err()
+        });
+    }
+    repeated
+}
+
+fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
+    let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
+    lexer.bump();
+    let mut list = Vec::new();
+    if lexer.peek() == b']' {
+        lexer.bump();
+        return Ok(Value::List(list));
+    }
+    loop {
+        list.push(value(lexer, depth)?);
+        match lexer.peek() {
+            b',' => lexer.bump(),
+            b']' => break,
+            _ => return Err(lexer.unexpected("after array element")),
+        }
+    }
+    lexer.bump();
+    Ok(Value::List(list))
+}

@@ -1,0 +1,4 @@
+//! Integration tests of the schema.
+
+mod fixtures;
+mod golden;
