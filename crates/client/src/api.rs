@@ -19,7 +19,14 @@ pub struct Api<'a> {
     client: &'a dyn Client,
     gvr: Gvr,
     namespace: String,
+    accept: &'static str,
 }
+
+/// Objects as they are.
+const ACCEPT_JSON: &str = "application/json";
+/// Only their metadata, where the server can.
+const ACCEPT_METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
+                               application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 
 /// What a list or a watch asks for. Empty strings are left out.
 #[derive(Clone, Debug, Default)]
@@ -110,7 +117,14 @@ impl<'a> Api<'a> {
     /// `namespace` empty: cluster scope, or all namespaces for list and watch.
     #[must_use]
     pub fn new(client: &'a dyn Client, gvr: Gvr, namespace: &str) -> Self {
-        Api { client, gvr, namespace: namespace.to_owned() }
+        Api { client, gvr, namespace: namespace.to_owned(), accept: ACCEPT_JSON }
+    }
+
+    /// Asks for metadata only. An old server answers with whole objects, whose metadata reads the same.
+    #[must_use]
+    pub fn metadata_only(mut self) -> Self {
+        self.accept = ACCEPT_METADATA;
+        self
     }
 
     fn request(&self, verb: Verb, name: &str, subresource: &str) -> Request {
@@ -122,7 +136,7 @@ impl<'a> Api<'a> {
             subpath: String::new(),
         };
         let mut r = Request::new(verb, target);
-        r.accept = "application/json".to_owned();
+        r.accept = self.accept.to_owned();
         r
     }
 

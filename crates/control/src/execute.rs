@@ -1,0 +1,88 @@
+//! Does one `reconcile::Op` over a client.
+
+use bytes::Bytes;
+use client::{Api, Client, DeleteOptions, ListParams, Patch};
+use meta::{Request, Status, Target, Verb};
+use reconcile::{Answer, Op, PatchKind};
+
+/// Does the operation.
+///
+/// # Errors
+/// The server's Status.
+pub async fn execute(client: &dyn Client, op: &Op) -> Result<Answer, Status> {
+    let (namespace, _) = op.target();
+    let api = Api::new(client, op.gvr().clone(), namespace);
+    match op {
+        Op::Create { body, .. } => api.create(body.clone()).await.map(Answer::Object),
+        Op::CreateSub { name, sub, body, .. } => {
+            api.create_subresource(name, sub, body.clone()).await.map(Answer::Object)
+        }
+        Op::Update { name, sub, body, .. } => api.update(name, sub, body.clone()).await.map(Answer::Object),
+        Op::Patch { name, sub, kind, body, .. } => {
+            let patch = match kind {
+                PatchKind::Json => Patch::Json(body.clone()),
+                PatchKind::Merge => Patch::Merge(body.clone()),
+                PatchKind::Strategic => Patch::Strategic(body.clone()),
+            };
+            api.patch(name, sub, patch).await.map(Answer::Object)
+        }
+        Op::Delete { name, uid, resource_version, grace_period_seconds, propagation, .. } => {
+            let options = DeleteOptions {
+                uid: uid.as_ref().map(ToString::to_string),
+                resource_version: resource_version.map(|v| v.to_string()),
+                grace_period_seconds: *grace_period_seconds,
+                propagation_policy: propagation.map(str::to_owned),
+            };
+            api.delete(name, &options).await.map(Answer::Object)
+        }
+        Op::DeleteCollection { .. } => delete_collection(client, op).await.map(Answer::Object),
+        Op::Get { name, .. } => api.get(name).await.map(Answer::Object),
+        Op::List { metadata_only, limit, .. } => {
+            let api = if *metadata_only { api.metadata_only() } else { api };
+            list(&api, *limit).await
+        }
+        Op::Revision { .. } => {
+            let params = ListParams { limit: 1, ..ListParams::default() };
+            let page = api.metadata_only().list(&params).await?;
+            let revision = page.resource_version.parse().map_err(|_| {
+                Status::internal(format!("resourceVersion {:?} is not a number", page.resource_version))
+            })?;
+            Ok(Answer::Revision(revision))
+        }
+    }
+}
+
+/// Items in a page.
+const PAGE_LIMIT: u32 = 1000;
+
+async fn list(api: &Api<'_>, limit: u32) -> Result<Answer, Status> {
+    let mut params =
+        ListParams { limit: if limit == 0 { PAGE_LIMIT } else { limit }, ..ListParams::default() };
+    let mut items = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        items.extend(page.items);
+        let more = !page.continue_token.is_empty();
+        if !more || limit > 0 {
+            return Ok(Answer::List { revision: page.resource_version.parse().unwrap_or(0), items, more });
+        }
+        params.continue_token = page.continue_token;
+    }
+}
+
+async fn delete_collection(client: &dyn Client, op: &Op) -> Result<Bytes, Status> {
+    let target = Target::Resource {
+        gvr: op.gvr().clone(),
+        namespace: op.target().0.to_owned(),
+        name: String::new(),
+        subresource: String::new(),
+        subpath: String::new(),
+    };
+    let mut r = Request::new(Verb::DeleteCollection, target);
+    r.accept = "application/json".to_owned();
+    r.content_type = "application/json".to_owned();
+    let options =
+        DeleteOptions { propagation_policy: Some("Background".to_owned()), ..DeleteOptions::default() };
+    r.body = options.to_json().into();
+    client::api::read_body(client.send(r).await?).await
+}

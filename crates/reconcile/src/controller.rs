@@ -1,0 +1,146 @@
+//! The shape of every controller.
+
+use std::any::TypeId;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::{Answers, Caches, Change, ChangeKind, Delta, Key, KindDecl, Plan, Projection};
+
+/// A pure decider. `observe` gathers everything that a decision depends on, `reconcile` decides. Neither may
+/// do I/O, read a clock or keep anything between calls.
+pub trait Controller: Send + Sync + 'static {
+    /// Everything that a decision depends on, owned: a test writes it as a literal.
+    type State;
+
+    /// The name in logs and Events: `replicaset-controller`.
+    fn name(&self) -> &'static str;
+
+    /// What it reads and which changes concern which keys.
+    fn interests(&self, interests: &mut Interests);
+
+    /// The state of a key, or `None` when nothing is to be decided (the object is gone).
+    fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<Self::State>;
+
+    /// What to do.
+    fn reconcile(&self, state: &Self::State, now: Timestamp) -> Plan;
+}
+
+/// Collects the keys that a change concerns.
+#[derive(Debug, Default)]
+pub struct KeySink(pub(crate) BTreeSet<Key>);
+
+impl KeySink {
+    /// This key is to be decided again.
+    pub fn add(&mut self, key: Key) {
+        self.0.insert(key);
+    }
+}
+
+type Map = Box<dyn Fn(&Change, &Caches, &mut KeySink) + Send + Sync>;
+
+/// What a controller reads and which changes concern which keys.
+#[derive(Default)]
+pub struct Interests {
+    pub(crate) decls: Vec<KindDecl>,
+    pub(crate) maps: Vec<Map>,
+    pub(crate) graph: bool,
+    pub(crate) discovery: bool,
+    pub(crate) at_start: Vec<Key>,
+}
+
+impl Interests {
+    /// Reads `P` without being woken by its changes.
+    pub fn read<P: Projection>(&mut self) {
+        let decl = KindDecl::of::<P>();
+        if !self.decls.iter().any(|d| (d.projection)() == (decl.projection)()) {
+            self.decls.push(decl);
+        }
+    }
+
+    /// Reads `P`; `map` says which keys a change concerns.
+    pub fn on<P: Projection>(
+        &mut self,
+        map: impl Fn(&Delta<P>, &Caches, &mut KeySink) + Send + Sync + 'static,
+    ) {
+        self.read::<P>();
+        self.maps.push(Box::new(move |change, caches, sink| {
+            if let Some(delta) = change.delta::<P>() {
+                map(delta, caches, sink);
+            }
+        }));
+    }
+
+    /// Reads `P`, whose objects are the keys.
+    pub fn own<P: Projection>(&mut self) {
+        self.on::<P>(|delta, _, sink| {
+            if let Some(o) = delta.latest() {
+                sink.add(o.meta().key());
+            }
+        });
+    }
+
+    /// Reads the ownership graph; `map` gets the UID that changed and its owners' UIDs.
+    pub fn on_graph(
+        &mut self,
+        map: impl Fn(&Arc<str>, &[Arc<str>], &Caches, &mut KeySink) + Send + Sync + 'static,
+    ) {
+        self.graph = true;
+        self.maps.push(Box::new(move |change, caches, sink| {
+            if let ChangeKind::Graph { uid, owners } = &change.kind {
+                map(uid, owners, caches, sink);
+            }
+        }));
+    }
+
+    /// Reads what the server serves; `map` is called when that changes.
+    pub fn on_discovery(&mut self, map: impl Fn(&Caches, &mut KeySink) + Send + Sync + 'static) {
+        self.discovery = true;
+        self.maps.push(Box::new(move |change, caches, sink| {
+            if let ChangeKind::Discovery = change.kind {
+                map(caches, sink);
+            }
+        }));
+    }
+
+    /// A key to decide at the start, whatever the caches hold.
+    pub fn at_start(&mut self, key: Key) {
+        self.at_start.push(key);
+    }
+
+    /// The declarations of all projections read.
+    #[must_use]
+    pub fn decls(&self) -> &[KindDecl] {
+        &self.decls
+    }
+
+    /// The type ids of all projections read.
+    #[must_use]
+    pub fn projections(&self) -> Vec<TypeId> {
+        self.decls.iter().map(|d| (d.projection)()).collect()
+    }
+
+    /// Whether the ownership graph is read.
+    #[must_use]
+    pub fn reads_graph(&self) -> bool {
+        self.graph
+    }
+
+    /// Whether discovery is read.
+    #[must_use]
+    pub fn reads_discovery(&self) -> bool {
+        self.discovery
+    }
+}
+
+/// A controller with its state type erased.
+pub(crate) trait Decide: Send + Sync {
+    fn decide(&self, key: &Key, caches: &Caches, answers: &Answers, now: Timestamp) -> Option<Plan>;
+}
+
+impl<C: Controller> Decide for C {
+    fn decide(&self, key: &Key, caches: &Caches, answers: &Answers, now: Timestamp) -> Option<Plan> {
+        Some(self.reconcile(&self.observe(key, caches, answers)?, now))
+    }
+}

@@ -1,0 +1,190 @@
+//! Who owns whom: one small node for every object of every kind, for garbage collection.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use meta::Gvr;
+
+use crate::{Change, ChangeKind, Key, ObjectMeta, OwnerReference, Partial};
+
+/// An object in the graph.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub gvr: Arc<Gvr>,
+    pub kind: Arc<str>,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+    pub uid: Arc<str>,
+    pub resource_version: u64,
+    pub owners: Box<[OwnerReference]>,
+    pub finalizers: Box<[Box<str>]>,
+    pub deleting: bool,
+}
+
+impl Node {
+    /// Whether the finalizer is there.
+    #[must_use]
+    pub fn has_finalizer(&self, name: &str) -> bool {
+        self.finalizers.iter().any(|f| **f == *name)
+    }
+}
+
+/// All objects by UID, with owners' dependents.
+#[derive(Debug, Default)]
+pub struct Graph {
+    nodes: BTreeMap<Arc<str>, Arc<Node>>,
+    dependents: BTreeMap<Arc<str>, BTreeSet<Arc<str>>>,
+    names: BTreeMap<Arc<Gvr>, BTreeMap<Key, Arc<str>>>,
+    seen: BTreeMap<Arc<Gvr>, u64>,
+    synced: BTreeSet<Arc<Gvr>>,
+}
+
+impl Graph {
+    /// A node.
+    #[must_use]
+    pub fn get(&self, uid: &str) -> Option<&Arc<Node>> {
+        self.nodes.get(uid)
+    }
+
+    /// The nodes that name `uid` as an owner.
+    pub fn dependents(&self, uid: &str) -> impl Iterator<Item = &Arc<Node>> {
+        self.dependents.get(uid).into_iter().flatten().filter_map(|u| self.nodes.get(u))
+    }
+
+    /// All nodes.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// The number of nodes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The newest revision applied of a resource, `None` when it is not followed.
+    #[must_use]
+    pub fn seen(&self, gvr: &Gvr) -> Option<u64> {
+        self.seen.get(gvr).copied()
+    }
+
+    /// Whether the resource has been listed.
+    #[must_use]
+    pub fn synced(&self, gvr: &Gvr) -> bool {
+        self.synced.contains(gvr)
+    }
+
+    /// The node at a name.
+    #[must_use]
+    pub fn at(&self, gvr: &Gvr, key: &Key) -> Option<&Arc<Node>> {
+        self.nodes.get(self.names.get(gvr)?.get(key)?)
+    }
+
+    /// Applies an added or modified object.
+    pub fn upsert(&mut self, gvr: &Arc<Gvr>, kind: &Arc<str>, m: ObjectMeta) -> Vec<Change> {
+        let key = m.key();
+        self.note(gvr, m.resource_version);
+        let mut changes = Vec::new();
+        let names = self.names.entry(gvr.clone()).or_default();
+        // A new object of an old name: the old one is gone.
+        if names.get(&key).is_some_and(|u| *u != m.uid) {
+            changes.extend(self.remove(gvr, &key, 0));
+        }
+        self.names.entry(gvr.clone()).or_default().insert(key, m.uid.clone());
+        let node = Arc::new(Node {
+            gvr: gvr.clone(),
+            kind: kind.clone(),
+            namespace: m.namespace,
+            name: m.name,
+            uid: m.uid.clone(),
+            resource_version: m.resource_version,
+            owners: m.owner_references,
+            finalizers: m.finalizers,
+            deleting: m.deletion_timestamp.is_some(),
+        });
+        let old = self.nodes.insert(m.uid.clone(), node.clone());
+        if let Some(o) = &old {
+            self.unlink(o);
+        }
+        for o in &node.owners {
+            self.dependents.entry(o.uid.clone()).or_default().insert(m.uid.clone());
+        }
+        changes.push(change(gvr, &node));
+        changes
+    }
+
+    /// Takes an object out. `revision`: of the deletion, 0 when unknown.
+    pub fn remove(&mut self, gvr: &Arc<Gvr>, key: &Key, revision: u64) -> Option<Change> {
+        self.note(gvr, revision);
+        let uid = self.names.get_mut(gvr)?.remove(key)?;
+        let node = self.nodes.remove(&uid)?;
+        self.unlink(&node);
+        Some(change(gvr, &node))
+    }
+
+    /// Replaces all objects of a resource.
+    pub fn replace(
+        &mut self,
+        gvr: &Arc<Gvr>,
+        kind: &Arc<str>,
+        items: Vec<Partial>,
+        revision: u64,
+    ) -> Vec<Change> {
+        let mut gone: BTreeSet<Key> =
+            self.names.get(gvr).map(|n| n.keys().cloned().collect()).unwrap_or_default();
+        let mut out = Vec::new();
+        for p in items {
+            gone.remove(&p.metadata.key());
+            out.extend(self.upsert(gvr, kind, p.metadata));
+        }
+        for key in gone {
+            out.extend(self.remove(gvr, &key, 0));
+        }
+        self.note(gvr, revision);
+        self.synced.insert(gvr.clone());
+        out
+    }
+
+    /// Forgets a resource that is no longer served.
+    pub fn forget(&mut self, gvr: &Arc<Gvr>) -> Vec<Change> {
+        let out = self.replace(gvr, &"".into(), Vec::new(), 0);
+        self.seen.remove(gvr);
+        self.synced.remove(gvr);
+        out
+    }
+
+    /// Notes that everything up to `revision` has been applied.
+    pub fn note(&mut self, gvr: &Arc<Gvr>, revision: u64) {
+        let seen = self.seen.entry(gvr.clone()).or_insert(0);
+        *seen = (*seen).max(revision);
+    }
+
+    fn unlink(&mut self, node: &Node) {
+        for o in &node.owners {
+            let Some(set) = self.dependents.get_mut(&o.uid) else { continue };
+            set.remove(&node.uid);
+            if set.is_empty() {
+                self.dependents.remove(&o.uid);
+            }
+        }
+    }
+}
+
+/// The change of a node, as engines are told of it.
+pub(crate) fn change(gvr: &Gvr, node: &Node) -> Change {
+    Change {
+        gvr: gvr.clone(),
+        kind: ChangeKind::Graph {
+            uid: node.uid.clone(),
+            owners: node.owners.iter().map(|o| o.uid.clone()).collect(),
+        },
+        namespace: node.namespace.clone(),
+        name: node.name.clone(),
+    }
+}
