@@ -4,7 +4,9 @@
 //! messages ([`v1`]) and get CRI messages back. No call waits for ever ([`Timeouts`]).
 
 mod client;
+pub mod containerd;
 mod error;
+pub mod image;
 mod runtime;
 
 pub use async_trait::async_trait;

@@ -1,0 +1,94 @@
+//! The node's namespace: sysctls and the bridge, in the caller's namespace or another one.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, io};
+
+/// Where programs are besides `PATH`.
+const PROGRAM_DIRS: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// File below `/proc/sys`, value, and whether the kernel must have it.
+const SYSCTLS: [(&str, &str, bool); 4] = [
+    ("net/ipv4/ip_forward", "1", true),
+    ("net/ipv6/conf/all/forwarding", "1", false),
+    // Without these a pod cannot reach itself or a neighbour through a Service.
+    ("net/bridge/bridge-nf-call-iptables", "1", false),
+    ("net/bridge/bridge-nf-call-ip6tables", "1", false),
+];
+
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&own)
+        .chain(PROGRAM_DIRS.iter().map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+/// Sets what is not set yet; a file system that is read-only matters only for what must change.
+pub(crate) async fn set_sysctls(netns: Option<&Path>) -> Result<(), Error> {
+    for (name, value, required) in SYSCTLS {
+        let path = Path::new("/proc/sys").join(name);
+        let result = match netns {
+            None => set(&path, value),
+            // `/proc/sys/net` shows the namespace of the process that looks.
+            Some(netns) => {
+                let script = format!("[ \"$(cat {0})\" = {value} ] || echo {value} > {0}", path.display());
+                run(Some(netns), &["sh", "-c", &script]).await
+            }
+        };
+        match result {
+            Err(error) if required => return Err(error),
+            Err(error) => tracing::debug!(sysctl = name, %error, "sysctl is not set"),
+            Ok(()) => {}
+        }
+    }
+    Ok(())
+}
+
+fn set(path: &Path, value: &str) -> Result<(), Error> {
+    let now = std::fs::read_to_string(path).map_err(io("read", path))?;
+    if now.trim_end() == value {
+        return Ok(());
+    }
+    std::fs::write(path, value).map_err(io("write", path))
+}
+
+/// Deletes the bridge; one that does not exist (or whose namespace is gone) is fine.
+pub(crate) async fn delete_bridge(bridge: &str, netns: Option<&Path>) -> Result<(), Error> {
+    if netns.is_some_and(|netns| !netns.exists()) {
+        return Ok(());
+    }
+    match run(netns, &["ip", "link", "delete", "dev", bridge]).await {
+        Err(Error::Command { output, .. }) if output.contains("Cannot find device") => Ok(()),
+        result => result,
+    }
+}
+
+async fn run(netns: Option<&Path>, words: &[&str]) -> Result<(), Error> {
+    let mut all: Vec<std::ffi::OsString> = Vec::new();
+    if let Some(netns) = netns {
+        let mut net = std::ffi::OsString::from("--net=");
+        net.push(netns);
+        all.extend(["nsenter".into(), net, "--".into()]);
+    }
+    all.extend(words.iter().map(Into::into));
+    let shown = words.join(" ");
+    let program = all.remove(0);
+    let path = find_program(&program.to_string_lossy()).unwrap_or_else(|| PathBuf::from(&program));
+    let output = tokio::process::Command::new(&path).args(all).output().await.map_err(io("run", &path))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Command { command: shown, output })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_bridge_that_is_not_there_is_fine() {
+        delete_bridge("cni-none-0", None).await.unwrap();
+        delete_bridge("cni-none-0", Some(Path::new("/run/netns/no-such-namespace"))).await.unwrap();
+    }
+}

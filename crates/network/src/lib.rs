@@ -1,0 +1,122 @@
+//! The node's pod network: which CNI plugins the runtime calls with what, and the few kernel
+//! switches that Services need.
+//!
+//! Several clusters live side by side: bridge, directories and network namespace are the caller's
+//! choice. Nothing here makes a pod's own interfaces (the CNI plugins do, called by the runtime) or
+//! Service rules (crate `proxy`).
+
+mod conflist;
+mod host;
+
+use std::path::{Path, PathBuf};
+
+pub use conflist::conflist;
+
+/// Plugins that the configuration names, and `loopback`, which the runtime calls by itself.
+const PLUGINS: [&str; 4] = ["bridge", "host-local", "portmap", "loopback"];
+/// Longest name of a network interface.
+const INTERFACE_NAME_LIMIT_BYTES: usize = 15;
+const CONF_FILE: &str = "10-corten.conflist";
+
+/// Why the network could not be set up or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A CNI plugin or a program it calls is not installed.
+    #[error("{program} is not installed in {place}: apt-get install {package}")]
+    Missing { program: &'static str, place: String, package: &'static str },
+    /// A value that cannot work.
+    #[error("pod network: {0}")]
+    Invalid(String),
+    /// The file system refused something.
+    #[error("{what} {}: {source}", path.display())]
+    Io { what: &'static str, path: PathBuf, source: std::io::Error },
+    /// A program failed.
+    #[error("{command} failed: {output}")]
+    Command { command: String, output: String },
+}
+
+/// What a caller decides.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The bridge's name: unique on the host (or in the namespace), at most 15 bytes.
+    pub bridge: String,
+    /// The node's pod CIDRs, one a family.
+    pub pod_cidrs: Vec<String>,
+    /// MTU of pods' interfaces; [`None`]: the kernel's default.
+    pub mtu: Option<u32>,
+    /// Where the CNI configuration goes; nothing else may be in there.
+    pub conf_dir: PathBuf,
+    /// Where host-local notes the addresses it gave away.
+    pub data_dir: PathBuf,
+    /// CNI plugins; [`None`]: `/opt/cni/bin` or `/usr/lib/cni`.
+    pub bin_dir: Option<PathBuf>,
+    /// Masquerade what pods send beyond the pod CIDR.
+    pub masquerade: bool,
+    /// The namespace of the node, a path such as `/run/netns/x`; [`None`]: the caller's.
+    pub netns: Option<PathBuf>,
+}
+
+/// Checks the host, sets the sysctls and writes the CNI configuration. Can be called again.
+pub async fn up(options: &Options) -> Result<(), Error> {
+    check(options)?;
+    host::set_sysctls(options.netns.as_deref()).await?;
+    let path = options.conf_dir.join(CONF_FILE);
+    create_dir(&options.conf_dir)?;
+    create_dir(&options.data_dir)?;
+    let content = conflist(options)?;
+    // The runtime watches the directory: it must never see half a file.
+    let partial = options.conf_dir.join(".new");
+    std::fs::write(&partial, content).map_err(io("write", &partial))?;
+    std::fs::rename(&partial, &path).map_err(io("write", &path))
+}
+
+/// Removes configuration, address notes and bridge. The pods must be gone. Can be called again.
+pub async fn down(options: &Options) -> Result<(), Error> {
+    let path = options.conf_dir.join(CONF_FILE);
+    remove(std::fs::remove_file(&path)).map_err(io("remove", &path))?;
+    remove(std::fs::remove_dir_all(&options.data_dir)).map_err(io("remove", &options.data_dir))?;
+    host::delete_bridge(&options.bridge, options.netns.as_deref()).await
+}
+
+/// The directory in which the plugins are looked for.
+pub fn bin_dir(options: &Options) -> PathBuf {
+    let upstream = Path::new("/opt/cni/bin");
+    let debian = Path::new("/usr/lib/cni");
+    options.bin_dir.clone().unwrap_or_else(|| {
+        if upstream.join("bridge").exists() || !debian.exists() { upstream.into() } else { debian.into() }
+    })
+}
+
+fn check(options: &Options) -> Result<(), Error> {
+    let length = options.bridge.len();
+    if length == 0 || length > INTERFACE_NAME_LIMIT_BYTES || options.bridge.contains(['/', ' ']) {
+        return Err(Error::Invalid(format!("{:?} cannot be a bridge's name", options.bridge)));
+    }
+    let dir = bin_dir(options);
+    for program in PLUGINS {
+        if !dir.join(program).exists() {
+            let place = dir.display().to_string();
+            return Err(Error::Missing { program, place, package: "containernetworking-plugins" });
+        }
+    }
+    for (program, package) in [("iptables", "iptables"), ("ip", "iproute2")] {
+        host::find_program(program).ok_or(Error::Missing { program, place: "PATH".into(), package })?;
+    }
+    Ok(())
+}
+
+fn create_dir(dir: &Path) -> Result<(), Error> {
+    std::fs::create_dir_all(dir).map_err(io("create", dir))
+}
+
+fn remove(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { what, path, source }
+}
