@@ -1,0 +1,272 @@
+//! The pods' cgroups: made before the sandbox, removed after it. cgroup v1 (also hybrid) and v2 are told apart
+//! by what is mounted. Containers' own cgroups are the runtime's work.
+// k8s: pkg/kubelet/cm/pod_container_manager_linux.go, qos_container_manager_linux.go
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::core::v1::Pod;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::spec::PodExt;
+use crate::spec::resources::{self, PodLimits, Qos};
+
+/// v1 hierarchies that pods get a directory in, where they are mounted.
+const V1: [&str; 10] =
+    ["cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio", "hugetlb", "systemd"];
+/// v2 controllers switched on for pods, where there are any.
+const V2: [&str; 5] = ["cpu", "cpuset", "memory", "pids", "io"];
+
+/// Which kind of hierarchy there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    V1,
+    V2,
+}
+
+/// The cgroups of one node agent.
+#[derive(Clone, Debug)]
+pub struct Cgroups {
+    mount: PathBuf,
+    root: String,
+    systemd: bool,
+    version: Version,
+}
+
+impl Cgroups {
+    /// Looks at what is mounted.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let unified = config.cgroup_mount.join("cgroup.controllers").exists();
+        Cgroups {
+            mount: config.cgroup_mount.clone(),
+            root: config.cgroup_root.trim_end_matches('/').to_owned(),
+            systemd: config.cgroup_systemd,
+            version: if unified { Version::V2 } else { Version::V1 },
+        }
+    }
+
+    /// The version found.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The pod's cgroup in the form the runtime is told.
+    #[must_use]
+    pub fn parent(&self, pod: &Pod) -> String {
+        let class = match resources::qos(pod) {
+            Qos::Guaranteed => "",
+            Qos::Burstable => "burstable",
+            Qos::BestEffort => "besteffort",
+        };
+        if self.systemd {
+            let uid = pod.uid().replace('-', "_");
+            let class = if class.is_empty() { String::new() } else { format!("-{class}") };
+            return format!("kubepods{class}-pod{uid}.slice");
+        }
+        let class = if class.is_empty() { String::new() } else { format!("/{class}") };
+        format!("{}/kubepods{class}/pod{}", self.root, pod.uid())
+    }
+
+    fn dirs(&self, path: &str) -> Vec<PathBuf> {
+        let relative = path.trim_start_matches('/');
+        match self.version {
+            Version::V2 => vec![self.mount.join(relative)],
+            Version::V1 => {
+                V1.iter().map(|c| self.mount.join(c)).filter(|d| d.is_dir()).map(|d| d.join(relative)).collect()
+            }
+        }
+    }
+
+    /// Makes the pod's cgroup with its limits. With the systemd driver this is the runtime's work.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn create(&self, pod: &Pod) -> Result<()> {
+        if self.systemd {
+            return Ok(());
+        }
+        let path = self.parent(pod);
+        self.make(&path)?;
+        self.limit(&path, &resources::pod_limits(pod))
+    }
+
+    fn make(&self, path: &str) -> Result<()> {
+        if self.version == Version::V2 {
+            let mut at = self.mount.clone();
+            for part in path.trim_start_matches('/').split('/') {
+                let have = fs::read_to_string(at.join("cgroup.controllers")).unwrap_or_default();
+                for c in V2.iter().filter(|c| have.split_whitespace().any(|h| h == **c)) {
+                    let _ = fs::write(at.join("cgroup.subtree_control"), format!("+{c}"));
+                }
+                at.push(part);
+                make_one(&at)?;
+            }
+            return Ok(());
+        }
+        for controller in V1.iter().map(|c| self.mount.join(c)).filter(|d| d.is_dir()) {
+            let cpuset = controller.ends_with("cpuset");
+            let mut at = controller;
+            for part in path.trim_start_matches('/').split('/') {
+                let parent = at.clone();
+                at.push(part);
+                make_one(&at)?;
+                if cpuset {
+                    inherit_cpuset(&parent, &at);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn limit(&self, path: &str, l: &PodLimits) -> Result<()> {
+        let relative = path.trim_start_matches('/');
+        let write = |dir: &Path, file: &str, value: String| {
+            let f = dir.join(file);
+            if !f.exists() {
+                return Ok(());
+            }
+            fs::write(&f, &value).map_err(|e| Error::io(format!("write {value} to {}", f.display()), e))
+        };
+        match self.version {
+            Version::V2 => {
+                let dir = self.mount.join(relative);
+                write(&dir, "cpu.weight", resources::weight_of_shares(l.cpu_shares.max(2)).to_string())?;
+                if let Some(q) = l.cpu_quota_us {
+                    write(&dir, "cpu.max", format!("{q} 100000"))?;
+                }
+                if let Some(m) = l.memory_bytes {
+                    write(&dir, "memory.max", m.to_string())?;
+                }
+            }
+            Version::V1 => {
+                let cpu = self.mount.join("cpu").join(relative);
+                write(&cpu, "cpu.shares", l.cpu_shares.max(2).to_string())?;
+                if let Some(q) = l.cpu_quota_us {
+                    write(&cpu, "cpu.cfs_quota_us", q.to_string())?;
+                }
+                if let Some(m) = l.memory_bytes {
+                    write(&self.mount.join("memory").join(relative), "memory.limit_in_bytes", m.to_string())?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the pod's cgroup in whatever class it was made. True when nothing is left.
+    #[must_use]
+    pub fn remove(&self, uid: &str) -> bool {
+        let mut clean = true;
+        for class in ["", "/burstable", "/besteffort"] {
+            for dir in self.dirs(&format!("{}/kubepods{class}/pod{uid}", self.root)) {
+                clean &= remove_tree(&dir);
+            }
+        }
+        clean
+    }
+
+    /// UIDs that have a cgroup.
+    #[must_use]
+    pub fn uids(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for class in ["", "/burstable", "/besteffort"] {
+            for dir in self.dirs(&format!("{}/kubepods{class}", self.root)) {
+                for e in fs::read_dir(dir).into_iter().flatten().flatten() {
+                    out.extend(e.file_name().to_string_lossy().strip_prefix("pod").map(str::to_owned));
+                }
+            }
+        }
+        out.sort();
+        out.dedup();
+        out
+    }
+
+    /// Bytes the pods of this agent use together, by the kernel's count.
+    #[must_use]
+    pub fn pods_memory_bytes(&self) -> Option<u64> {
+        let relative = format!("{}/kubepods", self.root);
+        let file = match self.version {
+            Version::V2 => self.mount.join(relative.trim_start_matches('/')).join("memory.current"),
+            Version::V1 => {
+                self.mount.join("memory").join(relative.trim_start_matches('/')).join("memory.usage_in_bytes")
+            }
+        };
+        fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+}
+
+fn make_one(dir: &Path) -> Result<()> {
+    match fs::create_dir(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io(format!("create {}", dir.display()), e)),
+        _ => Ok(()),
+    }
+}
+
+/// A new v1 cpuset is empty and takes no process.
+fn inherit_cpuset(parent: &Path, child: &Path) {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let have = fs::read_to_string(child.join(file)).unwrap_or_default();
+        if have.trim().is_empty()
+            && let Ok(v) = fs::read_to_string(parent.join(file))
+        {
+            let _ = fs::write(child.join(file), v.trim());
+        }
+    }
+}
+
+fn remove_tree(dir: &Path) -> bool {
+    if !dir.exists() {
+        return true;
+    }
+    for e in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if e.file_type().is_ok_and(|t| t.is_dir()) {
+            remove_tree(&e.path());
+        }
+    }
+    fs::remove_dir(dir).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volumes::testdir::TestDir;
+
+    fn pod() -> Pod {
+        serde_json::from_value(serde_json::json!({"metadata": {"uid": "u-1"}, "spec": {"containers": [
+            {"name": "c", "resources": {"limits": {"memory": "64Mi", "cpu": "500m"}, "requests": {"cpu": "100m"}}}]}}))
+        .unwrap()
+    }
+
+    fn cgroups(dir: &TestDir, systemd: bool) -> Cgroups {
+        let mut c = Config::new("n", "/r");
+        c.cgroup_mount.clone_from(&dir.path);
+        c.cgroup_root = "/corten-x/".into();
+        c.cgroup_systemd = systemd;
+        Cgroups::new(&c)
+    }
+
+    #[test]
+    fn v1_directories_come_and_go() {
+        let dir = TestDir::new("cgroup1");
+        for c in ["cpu", "memory"] {
+            fs::create_dir(dir.path.join(c)).unwrap();
+        }
+        let g = cgroups(&dir, false);
+        assert_eq!((g.version(), g.parent(&pod()).as_str()), (Version::V1, "/corten-x/kubepods/burstable/podu-1"));
+        g.create(&pod()).unwrap();
+        assert!(dir.path.join("memory/corten-x/kubepods/burstable/podu-1").is_dir());
+        assert_eq!(g.uids(), ["u-1"]);
+        assert!(g.remove("u-1"));
+        assert!(g.uids().is_empty());
+    }
+
+    #[test]
+    fn v2_and_systemd_names() {
+        let dir = TestDir::new("cgroup2");
+        fs::write(dir.path.join("cgroup.controllers"), "cpu memory\n").unwrap();
+        assert_eq!(cgroups(&dir, false).version(), Version::V2);
+        assert_eq!(cgroups(&dir, true).parent(&pod()), "kubepods-burstable-podu_1.slice");
+    }
+}

@@ -1,0 +1,54 @@
+//! The strategic merge patch that makes the API's status ours, leaving to others what is theirs.
+// k8s: pkg/util/pod/pod.go PatchPodStatus
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use serde_json::{Value, json};
+
+use crate::spec::PodExt;
+
+/// The body of the patch to `/status`. Conditions of other owners stay; addresses that went away go.
+///
+/// # Errors
+/// Never in practice: a status has only string keys.
+pub fn body(pod: &Pod, status: &PodStatus) -> Result<Vec<u8>, serde_json::Error> {
+    let mut s = serde_json::to_value(status)?;
+    for field in ["message", "reason", "podIP"] {
+        if s.get(field).is_none() {
+            s[field] = Value::Null;
+        }
+    }
+    if s.get("podIPs").is_none() {
+        s["podIPs"] = json!([]);
+    }
+    let old = pod.status.as_ref();
+    for (field, had) in [
+        ("podIPs", old.and_then(|o| o.pod_ips.as_ref()).map(|l| l.iter().map(|i| i.ip.clone()).collect::<Vec<_>>())),
+        ("hostIPs", old.and_then(|o| o.host_ips.as_ref()).map(|l| l.iter().map(|i| i.ip.clone()).collect())),
+    ] {
+        for ip in had.into_iter().flatten() {
+            if let Some(list) = s.get_mut(field).and_then(Value::as_array_mut)
+                && !list.iter().any(|have| have["ip"] == ip.as_str())
+            {
+                list.push(json!({"$patch": "delete", "ip": ip}));
+            }
+        }
+    }
+    serde_json::to_vec(&json!({"metadata": {"uid": pod.uid()}, "status": s}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gone_addresses_are_deleted() {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u"},
+            "status": {"podIPs": [{"ip": "1.1.1.1"}, {"ip": "2.2.2.2"}]}}))
+        .unwrap();
+        let status: PodStatus = serde_json::from_value(json!({"podIPs": [{"ip": "2.2.2.2"}]})).unwrap();
+        let got: Value = serde_json::from_slice(&body(&pod, &status).unwrap()).unwrap();
+        assert_eq!(got["status"]["podIPs"], json!([{"ip": "2.2.2.2"}, {"$patch": "delete", "ip": "1.1.1.1"}]));
+        assert_eq!(got["status"]["reason"], Value::Null);
+        assert_eq!(got["metadata"]["uid"], "u");
+    }
+}
