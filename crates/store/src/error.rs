@@ -30,7 +30,7 @@ pub enum Error {
     #[error("cannot read or write {}: {reason}", path.display())]
     Io { path: PathBuf, reason: String },
     /// The device failed during the commit and the file could not be read afterwards: the write may or
-    /// may not turn out to be there. All other errors mean that nothing was written.
+    /// may not turn out to be there. All other errors but `Closed` mean that nothing was written.
     #[error("it is not known whether the write to {} succeeded: {reason}", path.display())]
     Indeterminate { path: PathBuf, reason: String },
     /// The file is one of ours but its content is not consistent.
@@ -51,7 +51,7 @@ pub enum Error {
     /// The watcher did not keep up and was cut off; it has to list and watch again.
     #[error("the watcher was too slow and was cut off")]
     WatcherTooSlow,
-    /// The store was shut down.
+    /// The store was shut down, or its writer failed: writes that were waiting may or may not be there.
     #[error("the store is closed")]
     Closed,
 }

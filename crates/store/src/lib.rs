@@ -64,7 +64,7 @@ pub trait Store: Send + Sync + 'static {
     fn list<'a>(&'a self, prefix: &'a str, options: ListOptions<'a>) -> BoxFuture<'a, Result<Page, Error>>;
 
     /// Compares and changes, all or nothing. An error (not a conflict) means that nothing was written,
-    /// except for [`Error::Indeterminate`].
+    /// except for [`Error::Indeterminate`] and [`Error::Closed`].
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, Error>>;
 
     /// The last revision that all sinks have seen. Cheap.

@@ -118,8 +118,20 @@ struct Writer {
     in_doubt: Vec<Event>,
 }
 
+/// However the writer ends, nobody waits for it any more.
+struct CloseAtEnd(Arc<Shared>);
+
+impl Drop for CloseAtEnd {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        queue.closed = true;
+        queue.waiting.clear();
+    }
+}
+
 impl Writer {
     fn run(mut self) {
+        let _close = CloseAtEnd(self.shared.clone());
         while let Some(group) = self.shared.next_group() {
             let (txns, answers): (Vec<_>, Vec<_>) =
                 group.into_iter().map(|request| (request.txn, request.answer)).unzip();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use store::mem::MemStore;
 use store::redb::{RedbOptions, RedbStore};
-use store::{HistoryLimits, Store, suite};
+use store::{Error, EventSink, Events, HistoryLimits, Store, Txn, suite};
 use tempfile::TempDir;
 
 #[test]
@@ -51,4 +51,27 @@ fn a_restart_loses_nothing() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("store");
     suite::restart(&|| Arc::new(RedbStore::open(&path, &RedbOptions::default()).expect("it opens")));
+}
+
+struct Panics;
+
+impl EventSink for Panics {
+    fn apply(&self, _events: &Events) {
+        panic!("a sink must not do this");
+    }
+}
+
+#[test]
+fn a_broken_sink_closes_the_store_and_loses_nothing() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("store");
+    let store = RedbStore::open(&path, &RedbOptions::default()).expect("it opens");
+    let sink: Arc<dyn EventSink> = Arc::new(Panics);
+    store.subscribe(&sink);
+    for _ in 0..2 {
+        assert_eq!(stdx::block_on(store.txn(Txn::create("/a", "x"))), Err(Error::Closed));
+    }
+    drop(store);
+    let store = RedbStore::open(&path, &RedbOptions::default()).expect("it opens");
+    assert_eq!(store.revision(), 2, "it was durable before the sink was told");
 }
