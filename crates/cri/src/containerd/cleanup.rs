@@ -13,7 +13,10 @@ use super::cgroup;
 use super::config::Layout;
 use super::process::{Process, find_processes, has_flag, is_program};
 use super::{DaemonError, supervise};
+use crate::image::Descriptor;
 
+/// Where shims of every containerd on the host have their sockets.
+const SHIM_SOCKETS: &str = "/run/containerd/s";
 /// How long a killed process may take to go.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
@@ -37,6 +40,7 @@ pub(super) async fn purge(
     unmount_below(&[&layout.run, &layout.root])?;
     for id in &ids {
         cgroup::remove_named(id);
+        remove_shim_socket(layout, id);
     }
     if let Some(parent) = cgroup_parent {
         for pid in cgroup::processes_below(parent) {
@@ -58,6 +62,19 @@ async fn kill(pid: Pid) -> Result<(), DaemonError> {
         .end(Signal::KILL, KILL_LIMIT)
         .await
         .map_err(|error| DaemonError::Leftover(format!("process {pid:?}: {error}")))
+}
+
+/// A killed shim leaves its socket in a directory that all containerds of a host share, under the
+/// hash of daemon, namespace and id.
+fn remove_shim_socket(layout: &Layout, id: &str) {
+    let owner = layout.socket.join("k8s.io").join(id);
+    let digest = Descriptor::digest_of(owner.as_os_str().as_encoded_bytes());
+    let socket = Path::new(SHIM_SOCKETS).join(digest.trim_start_matches("sha256:"));
+    if let Err(error) = std::fs::remove_file(&socket)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(socket = %socket.display(), %error, "a shim's socket is left behind");
+    }
 }
 
 /// Ids of the tasks that the daemon's state knows.

@@ -140,6 +140,7 @@ impl Settings {
             line(&format!("{containerd}.runtimes.{name}]\nruntime_type"), quote("io.containerd.runc.v2"));
             line(&format!("{containerd}.runtimes.{name}.options]\nBinaryName"), path(program));
             line("SystemdCgroup", "false".into());
+            line("Root", path(&layout.run.join(name)));
         }
         text
     }

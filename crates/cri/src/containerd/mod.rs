@@ -6,8 +6,10 @@
 //! takes it over. Only [`Containerd::down`] ends it. One process at a time may manage a directory:
 //! the caller holds the lock for that.
 //!
-//! Architecture invariant: nothing here knows Kubernetes objects, and nothing outside the
-//! directory, the short run directory and the cgroup parent is written.
+//! Architecture invariant: nothing here knows Kubernetes objects. Written are the directory, the
+//! short run directory, the pods' cgroups, and (by containerd itself) the shims' sockets in
+//! `/run/containerd/s`; with crun on a host that has both cgroup versions also a mount of the v1
+//! hugetlb hierarchy, which stays.
 
 mod cgroup;
 mod cleanup;

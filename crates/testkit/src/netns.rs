@@ -1,0 +1,65 @@
+//! A network namespace that plays a host: loopback, a default route, and nothing of the real
+//! network.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// A named network namespace, deleted on drop.
+#[derive(Debug)]
+pub struct Netns {
+    name: String,
+    path: PathBuf,
+}
+
+impl Netns {
+    /// Makes the namespace with an unconnected uplink: packets for elsewhere are routed to it and
+    /// end there, so that NAT rules on the way are still seen.
+    pub fn new(prefix: &str) -> Result<Self> {
+        let name = crate::unique(prefix);
+        ip(&["netns", "add", &name])?;
+        let this = Self { path: Path::new("/run/netns").join(&name), name };
+        this.ip(&["link", "set", "lo", "up"])?;
+        this.ip(&["link", "add", "uplink", "type", "bridge"])?;
+        this.ip(&["address", "add", "192.0.2.1/24", "dev", "uplink"])?;
+        this.ip(&["link", "set", "uplink", "up"])?;
+        this.ip(&["route", "add", "default", "via", "192.0.2.254"])?;
+        Ok(this)
+    }
+
+    /// The namespace's path, for `nsenter --net=`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A command that will run in the namespace, with the host's mounts (and so its cgroups).
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path.display())).arg("--").arg(program);
+        command
+    }
+
+    fn ip(&self, words: &[&str]) -> Result<()> {
+        let mut all = vec!["-n", &self.name];
+        all.extend(words);
+        ip(&all)
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        if let Err(error) = ip(&["netns", "delete", &self.name]) {
+            eprintln!("testkit: {error:#}");
+        }
+    }
+}
+
+fn ip(words: &[&str]) -> Result<()> {
+    let output =
+        Command::new("ip").args(words).output().context("ip is not installed: apt-get install iproute2")?;
+    if !output.status.success() {
+        bail!("ip {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
