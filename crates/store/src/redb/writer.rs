@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, RwLock};
 use redb::Database;
@@ -21,6 +22,9 @@ const LIMIT_GROUP: usize = 1024;
 /// Bytes of values at which a group is closed.
 const LIMIT_GROUP_BYTES: usize = 8 << 20;
 
+/// How long a group waits for clients that are expected. Short beside a sync.
+const GATHER: Duration = Duration::from_micros(200);
+
 type Answer = Result<Outcome, Error>;
 
 struct Request {
@@ -31,6 +35,8 @@ struct Request {
 #[derive(Default)]
 struct Queue {
     waiting: std::collections::VecDeque<Request>,
+    /// The writer wants to be woken when so many wait.
+    wake_at: usize,
     closed: bool,
 }
 
@@ -61,7 +67,7 @@ impl Shared {
             return Err(Error::Overloaded { waiting: queue.waiting.len() });
         }
         queue.waiting.push_back(Request { txn, answer });
-        if queue.waiting.len() == 1 {
+        if queue.waiting.len() == queue.wake_at.max(1) {
             self.wake.notify_one();
         }
         Ok(receiver)
@@ -73,8 +79,9 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Waits for requests; `None` when closed and done.
-    fn next_group(&self) -> Option<Vec<Request>> {
+    /// Waits for requests; `None` when closed and done. Gives the `expected` number of clients, who were
+    /// just answered, a moment to come back, so that they share a sync again.
+    fn next_group(&self, expected: usize) -> Option<Vec<Request>> {
         let mut queue = self.queue.lock();
         while queue.waiting.is_empty() {
             if queue.closed {
@@ -82,6 +89,13 @@ impl Shared {
             }
             self.wake.wait(&mut queue);
         }
+        while queue.waiting.len() < expected && !queue.closed {
+            queue.wake_at = expected;
+            if self.wake.wait_for(&mut queue, GATHER).timed_out() {
+                break;
+            }
+        }
+        queue.wake_at = 1;
         let mut bytes = 0;
         let within = |request: &&Request| {
             let fits = bytes < LIMIT_GROUP_BYTES;
@@ -132,7 +146,9 @@ impl Drop for CloseAtEnd {
 impl Writer {
     fn run(mut self) {
         let _close = CloseAtEnd(self.shared.clone());
-        while let Some(group) = self.shared.next_group() {
+        let mut expected = 1;
+        while let Some(group) = self.shared.next_group(expected) {
+            expected = group.len();
             let (txns, answers): (Vec<_>, Vec<_>) =
                 group.into_iter().map(|request| (request.txn, request.answer)).unzip();
             match self.commit(txns) {
