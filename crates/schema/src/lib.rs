@@ -4,14 +4,18 @@
 
 mod defaults;
 mod json;
+pub mod protobuf;
 mod scalar;
 pub mod table;
 pub mod value;
+mod yaml;
 
 pub use defaults::apply_defaults;
 pub use json::{
     DecodeError, Decoded, FieldValidation, MAX_DEPTH, decode_json, decode_plain, encode_json,
     encode_json_into, encode_plain, write_json_string,
 };
+pub use protobuf::{decode_protobuf, encode_protobuf};
 pub use table::{FieldRef, ListType, Shape, Type, TypeRef, type_named, type_of};
 pub use value::{Key, Map, Value};
+pub use yaml::{decode_yaml, decode_yaml_plain, encode_yaml, encode_yaml_plain};
