@@ -14,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use redb::{ReadOnlyTable, ReadableDatabase};
@@ -39,6 +40,8 @@ pub struct RedbOptions {
     /// The size beyond which the file must not grow, in bytes. Writes that need more fail with
     /// [`Error::NoSpace`]; deletes make room.
     pub limit_bytes: u64,
+    /// How long to wait for another process that has the store open, such as one that was just killed.
+    pub lock_wait: Duration,
     /// History in memory.
     pub history: HistoryLimits,
 }
@@ -48,6 +51,7 @@ impl Default for RedbOptions {
         RedbOptions {
             cache_bytes: 8 << 20,
             limit_bytes: u64::MAX,
+            lock_wait: Duration::from_secs(2),
             history: HistoryLimits { events: 256, bytes: 1 << 20 },
         }
     }
@@ -72,7 +76,7 @@ impl RedbStore {
             cache_bytes: options.cache_bytes,
             limit_bytes: Arc::new(AtomicU64::new(options.limit_bytes)),
         };
-        let lock = place.lock()?;
+        let lock = place.lock(options.lock_wait)?;
         let (database, revision) = place.open_or_create()?;
         let hub = Hub::new(revision, options.history);
         let shared = Arc::new(Shared::new(place, database, hub));

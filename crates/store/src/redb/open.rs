@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError};
 
@@ -14,6 +15,8 @@ use crate::Error;
 
 /// The first bytes of every redb file.
 const REDB_MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+/// How often the lock is tried while it is waited for.
+const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// The revision of a new store.
 const FIRST_REVISION: u64 = 1;
 
@@ -26,8 +29,22 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Takes the exclusive lock that keeps other processes out, held in a file beside the store.
-    pub(super) fn lock(&self) -> Result<File, Error> {
+    /// Takes the exclusive lock that keeps other processes out, held in a file beside the store. A process
+    /// that was just killed may hold it for a moment until the kernel has taken it apart.
+    pub(super) fn lock(&self, wait: Duration) -> Result<File, Error> {
+        let mut left = wait;
+        loop {
+            match self.try_lock() {
+                Err(Error::Locked { .. }) if !left.is_zero() => {
+                    std::thread::park_timeout(LOCK_RETRY);
+                    left = left.saturating_sub(LOCK_RETRY);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn try_lock(&self) -> Result<File, Error> {
         let path = with_suffix(&self.path, ".lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|error| io_error(&path, &error))?;

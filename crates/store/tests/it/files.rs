@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use store::redb::{RedbOptions, RedbStore};
 use store::{Error, ListOptions, Outcome, Store, Txn};
@@ -28,9 +29,12 @@ fn a_second_start_is_told() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("store");
     let first = open(&path).expect("it opens");
-    assert_eq!(open(&path).err(), Some(Error::Locked { path: path.clone() }));
+    let at_once = RedbOptions { lock_wait: Duration::ZERO, ..RedbOptions::default() };
+    let second = RedbStore::open(&path, &at_once).err();
+    assert_eq!(second, Some(Error::Locked { path: path.clone() }));
+    let waiting = std::thread::spawn(move || open(&path).map(drop));
     drop(first);
-    open(&path).expect("the lock is gone with its holder");
+    assert_eq!(waiting.join().expect("it does not panic"), Ok(()), "the lock is gone with its holder");
 }
 
 #[test]
