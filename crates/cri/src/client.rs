@@ -386,3 +386,39 @@ impl Runtime for CriClient {
         call!(self.images, "ImageFsInfo", image_fs_info, self.timeouts.call, request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_runtime_that_is_away_is_unavailable() {
+        let client = CriClient::new("unix:///nonexistent/runtime.sock", Timeouts::default()).unwrap();
+        let error = client.version().await.unwrap_err();
+        assert!(error.is_unavailable(), "{error:?}");
+        assert!(error.to_string().contains("No such file"), "{error}");
+    }
+
+    /// A listener that takes connections and never answers.
+    #[tokio::test]
+    async fn a_runtime_that_hangs_times_out() {
+        let path = std::env::temp_dir().join(format!("corten-cri-{}.sock", std::process::id()));
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let timeouts = Timeouts { call: Duration::from_millis(50), ..Timeouts::default() };
+        let client = CriClient::new(&path.to_string_lossy(), timeouts).unwrap();
+        let error = client.version().await.unwrap_err();
+        std::fs::remove_file(&path).unwrap();
+        drop(listener);
+        assert_eq!(error, Error::Timeout { op: "Version", message: "no answer within 50ms".into() });
+    }
+
+    #[tokio::test]
+    async fn bad_endpoints_are_refused() {
+        let long = format!("/{}", "x".repeat(107));
+        for (endpoint, want) in [("run/x.sock", "is not an absolute path"), (long.as_str(), "has 108 bytes")]
+        {
+            let error = CriClient::new(endpoint, Timeouts::default()).unwrap_err();
+            assert!(error.message().contains(want), "{error}");
+        }
+    }
+}

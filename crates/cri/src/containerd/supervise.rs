@@ -200,8 +200,10 @@ async fn supervise(daemon: Arc<Daemon>, mut process: Process) {
 
 /// The daemon with this layout's configuration, if it runs.
 pub(super) fn find(layout: &Layout) -> Option<Pid> {
+    // Any argument: for a moment the process is still setsid or nsenter on its way to containerd.
     let ours = |arguments: &[&[u8]]| {
-        is_program(arguments, "containerd") && has_flag(arguments, "--config", &layout.config)
+        let is_daemon = |at| is_program(&arguments[at..], "containerd");
+        (0..arguments.len()).any(is_daemon) && has_flag(arguments, "--config", &layout.config)
     };
     find_processes(ours).into_iter().next()
 }

@@ -1,6 +1,6 @@
 //! The daemon itself: taken over, started again, and removed by force.
 
-use cri::containerd::OciRuntime;
+use cri::containerd::{Containerd, OciRuntime, Options, purge};
 use cri::{Runtime, v1};
 use testkit::image::webapp_image;
 use testkit::node::TestNode;
@@ -50,6 +50,25 @@ async fn a_failed_test_leaves_nothing() {
     drop(node);
     assert_eq!(traces(&dir, &cgroup), Vec::<String>::new());
     assert!(!dir.exists());
+}
+
+/// Sockets have short names wherever the data is.
+#[tokio::test]
+async fn a_deep_directory_works() {
+    let top = std::env::temp_dir().join(testkit::unique("deep"));
+    let options = Options::new(top.join("d".repeat(90)));
+    let containerd = Containerd::start(options.clone()).await.unwrap();
+    let run = containerd.socket().parent().unwrap().to_owned();
+    let status = containerd.client().status(false).await;
+    let down = containerd.down(true).await;
+    purge(&options, true).await.unwrap();
+    std::fs::remove_dir_all(&top).unwrap();
+    down.unwrap();
+    assert!(run.starts_with("/run"), "{}", run.display());
+    assert!(!run.exists());
+    let conditions = status.unwrap().status.unwrap().conditions;
+    let ready = |name: &str| conditions.iter().find(|c| c.r#type == name).unwrap().status;
+    assert_eq!((ready("RuntimeReady"), ready("NetworkReady")), (true, false), "no CNI configuration");
 }
 
 async fn container_pid(client: &cri::CriClient, container: &str) -> String {

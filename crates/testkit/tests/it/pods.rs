@@ -6,7 +6,9 @@ use testkit::image::webapp_image;
 use testkit::node::TestNode;
 use testkit::registry::Registry;
 
-use crate::support::{IMAGE, container_config, eventually, exited, run_pod, sandbox_config, traces};
+use crate::support::{
+    HOST_PORT, IMAGE, container_config, eventually, exited, run_pod, sandbox_config, traces,
+};
 
 #[tokio::test]
 async fn a_pod_lives_under_runc() {
@@ -33,14 +35,12 @@ async fn a_pod_lives(runtime: OciRuntime) {
     let get = |url: String| ["/webapp", "get", &url, "--until", "moin from web"].map(str::to_owned).to_vec();
     let inside = client.exec_sync(&container, get("http://127.0.0.1:8080/".into()), 30).await.unwrap();
     assert_eq!((inside.exit_code, inside.stdout.as_slice()), (0, &b"moin from web\n"[..]));
-    let program = testkit::image::webapp_program().unwrap();
-    let outside = node
-        .netns()
-        .command(program.to_str().unwrap())
-        .args(["get", &format!("http://{ip}:8080/"), "--until", "moin from web"])
-        .output()
-        .unwrap();
-    assert!(outside.status.success(), "{}", String::from_utf8_lossy(&outside.stderr));
+    for url in [format!("http://{ip}:8080/"), format!("http://192.0.2.1:{HOST_PORT}/")] {
+        let program = testkit::image::webapp_program().unwrap();
+        let mut get = node.netns().command(program.to_str().unwrap());
+        let output = get.args(["get", &url, "--until", "moin from web"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 
     exec_reports_code_and_timeout(&client, &container).await;
     stats_and_limits_are_there(&client, &container).await;
@@ -89,10 +89,11 @@ async fn failures_are_told_apart() {
     containerd.import(&webapp_image().unwrap(), &[IMAGE]).await.unwrap();
     let client = containerd.client();
 
-    let (_, code) = run_pod(&client, &node, "code", &["exit", "3"]).await;
+    let (first, code) = run_pod(&client, &node, "code", &["exit", "3"]).await;
     let status = exited(&client, &code).await;
     assert_eq!((status.exit_code, status.reason.as_str()), (3, "Error"));
 
+    client.stop_pod_sandbox(&first).await.unwrap();
     let (sandbox, memory) = run_pod(&client, &node, "memory", &["fill", "200"]).await;
     let status = exited(&client, &memory).await;
     assert_eq!((status.exit_code, status.reason.as_str()), (137, "OOMKilled"));

@@ -7,6 +7,8 @@ use cri::{CriClient, Runtime, v1};
 use testkit::node::TestNode;
 
 pub const IMAGE: &str = testkit::image::WEBAPP_NAME;
+/// On the node; every test has a node of its own, so one pod a test may have it.
+pub const HOST_PORT: i32 = 18080;
 /// Longest wait for anything.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
@@ -33,6 +35,11 @@ pub fn sandbox_config(node: &TestNode, name: &str) -> v1::PodSandboxConfig {
         }),
         hostname: name.into(),
         log_directory: node.dir().join("logs").join(name).display().to_string(),
+        port_mappings: vec![v1::PortMapping {
+            container_port: 8080,
+            host_port: HOST_PORT,
+            ..Default::default()
+        }],
         labels: [("app".to_owned(), name.to_owned())].into(),
         linux: Some(v1::LinuxPodSandboxConfig {
             cgroup_parent: format!("{}/pod-{name}", node.cgroup_parent()),
