@@ -2,10 +2,15 @@
 //! this process (`Local`) or behind HTTPS (`Remote`). It must never look into the store.
 
 pub mod api;
+pub mod kubeconfig;
 pub mod local;
+pub mod remote;
+pub mod suite;
 
 pub use api::{Api, DeleteOptions, ListParams, ListResult, Patch, WatchEvent, WatchType};
+pub use kubeconfig::Kubeconfig;
 pub use local::Local;
+pub use remote::{Endpoint, Remote, Token};
 
 use meta::{BoxFuture, Request, Response, Status};
 

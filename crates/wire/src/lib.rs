@@ -6,4 +6,5 @@ pub mod path;
 pub mod pki;
 pub mod server;
 pub mod tls;
+pub mod transport;
 pub mod tunnel;

@@ -1,0 +1,5 @@
+//! Local and Remote against the same handler answer alike; Remote against servers that misbehave.
+
+mod handler;
+mod remote;
+mod suite;
