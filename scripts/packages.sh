@@ -4,7 +4,7 @@ set -euo pipefail
 
 need=(containerd runc containernetworking-plugins nftables iptables conntrack iproute2 ca-certificates gcc libc6-dev)
 if [ "${1:-run}" = test ]; then
-  need+=(docker-registry git procps util-linux)
+  need+=(docker-registry crun git procps util-linux)
   command -v kubectl >/dev/null || need+=(kubernetes-client)
 fi
 

@@ -7,19 +7,17 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
-use bytes::Bytes;
+use anyhow::{Context, Result, bail};
 use cri::image::{Descriptor, Image};
-use http_body_util::{BodyExt, Full};
-use hyper::header::{CONTENT_TYPE, LOCATION};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::netns::Netns;
 
 /// How long the registry may take to listen.
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// Longest answer read from it.
+const ANSWER_LIMIT_BYTES: u64 = 1024 * 1024;
 
 /// A running registry; ended on drop. Its storage stays.
 #[derive(Debug)]
@@ -126,40 +124,56 @@ fn listening_address(log: impl std::io::Read + Send + 'static) -> Result<String>
 
 /// Pushes an image to the registry at `url` over plain HTTP: blobs first, then the manifest.
 pub async fn push(url: &str, image: &Image, repository: &str, tag: &str) -> Result<()> {
+    let host = url.strip_prefix("http://").context("only http:// is known")?;
     for (descriptor, bytes) in [(image.layer(), image.layer_bytes()), (image.config(), image.config_bytes())]
     {
-        push_blob(url, repository, descriptor, bytes).await?;
+        push_blob(host, repository, descriptor, bytes).await?;
     }
-    let request = Request::put(format!("{url}/v2/{repository}/manifests/{tag}"))
-        .header(CONTENT_TYPE, image.manifest().media_type)
-        .body(Full::from(Bytes::copy_from_slice(image.manifest_bytes())))?;
-    send(request, StatusCode::CREATED).await?;
+    let path = format!("/v2/{repository}/manifests/{tag}");
+    send(host, "PUT", &path, image.manifest().media_type, image.manifest_bytes(), 201).await?;
     Ok(())
 }
 
-async fn push_blob(url: &str, repository: &str, descriptor: &Descriptor, bytes: &[u8]) -> Result<()> {
-    let start = Request::post(format!("{url}/v2/{repository}/blobs/uploads/")).body(Full::default())?;
-    let answer = send(start, StatusCode::ACCEPTED).await?;
-    let location = answer.headers().get(LOCATION).context("an upload without a location")?.to_str()?;
-    let location = if location.starts_with('/') { format!("{url}{location}") } else { location.to_owned() };
-    let separator = if location.contains('?') { '&' } else { '?' };
-    let request = Request::builder()
-        .method(Method::PUT)
-        .uri(format!("{location}{separator}digest={}", descriptor.digest))
-        .header(CONTENT_TYPE, "application/octet-stream")
-        .body(Full::from(Bytes::copy_from_slice(bytes)))?;
-    send(request, StatusCode::CREATED).await?;
+async fn push_blob(host: &str, repository: &str, descriptor: &Descriptor, bytes: &[u8]) -> Result<()> {
+    let bytes_type = "application/octet-stream";
+    let start = format!("/v2/{repository}/blobs/uploads/");
+    let head = send(host, "POST", &start, bytes_type, &[], 202).await?;
+    let location = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("location").then(|| value.trim())
+    });
+    let location = location.context("an upload without a location")?;
+    let path = location.strip_prefix(&format!("http://{host}")).unwrap_or(location);
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let path = format!("{path}{separator}digest={}", descriptor.digest);
+    send(host, "PUT", &path, bytes_type, bytes, 201).await?;
     Ok(())
 }
 
-async fn send(request: Request<Full<Bytes>>, want: StatusCode) -> Result<Response<Bytes>> {
-    let what = format!("{} {}", request.method(), request.uri());
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let response = client.request(request).await.with_context(|| what.clone())?;
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await?.to_bytes();
-    if parts.status == want {
-        return Ok(Response::from_parts(parts, body));
+/// One request on one connection; gives the answer's head. The registry is ours and on loopback,
+/// and its answers are small: they are read to the end of the connection.
+async fn send(
+    host: &str,
+    method: &str,
+    path: &str,
+    content_type: &str,
+    body: &[u8],
+    want: u16,
+) -> Result<String> {
+    let mut stream = TcpStream::connect(host).await.with_context(|| format!("connect to {host}"))?;
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {content_type}\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_LIMIT_BYTES).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|code| code.parse::<u16>().ok());
+    if status != Some(want) {
+        bail!("{method} {path} at {host}: {answer}");
     }
-    Err(anyhow!("{what}: {}: {}", parts.status, String::from_utf8_lossy(&body)))
+    Ok(answer)
 }
