@@ -153,16 +153,3 @@ pub const IMAGES: Column = wide("Images", "Images of the containers of the templ
 pub const SELECTOR: Column = wide("Selector", "The label selector of the pods.", |o, _| {
     Cell::Text(selector_text(o.at(&["spec", "selector"])))
 });
-
-/// Columns of kinds whose table is plain paths.
-#[cfg(test)]
-pub(crate) fn row(kind: &crate::Kind, object: &Value, now: &str) -> Vec<(String, String)> {
-    let now = meta::time::parse(now).expect("a test's time is valid");
-    let show = |c: Cell| match c {
-        Cell::Text(t) => t,
-        Cell::Int(n) => n.to_string(),
-        Cell::Bool(b) => b.to_string(),
-        Cell::Null => "null".to_owned(),
-    };
-    kind.columns.iter().map(|c| (c.name.to_owned(), show((c.cell)(object, now)))).collect()
-}

@@ -68,6 +68,10 @@ pub trait Strategy: Send + Sync {
     fn generation_changes(&self, new: &Value, old: &Value) -> bool {
         new.get("spec") != old.get("spec")
     }
+    /// Whether objects of this kind have `metadata.generation` at all (1 on create).
+    fn has_generation(&self) -> bool {
+        true
+    }
     /// Whether a PUT may create the object.
     fn allow_create_on_update(&self) -> bool {
         false
@@ -86,6 +90,14 @@ pub trait Strategy: Send + Sync {
 /// The strategy of a kind with nothing of its own.
 pub struct Plain;
 impl Strategy for Plain {}
+
+/// The strategy of a kind with nothing of its own and no `metadata.generation`.
+pub struct NoGeneration;
+impl Strategy for NoGeneration {
+    fn has_generation(&self) -> bool {
+        false
+    }
+}
 
 /// The form that names of a kind must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

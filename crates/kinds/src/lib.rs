@@ -13,10 +13,12 @@ pub mod certificates;
 pub mod columns;
 pub mod coordination;
 pub mod core;
+pub mod defaults;
 pub mod discovery;
 pub mod events;
 pub mod flowcontrol;
 pub mod kind;
+pub mod metadata;
 pub mod networking;
 pub mod node;
 pub mod policy;
@@ -27,6 +29,9 @@ pub mod rules;
 pub mod scheduling;
 pub mod storage;
 pub mod storagemigration;
+
+#[cfg(test)]
+mod testing;
 
 pub use kind::{
     Cell, Column, Context, Conversion, Kind, NameRule, Operation, Scope, Storage, Strategy, Subresource,

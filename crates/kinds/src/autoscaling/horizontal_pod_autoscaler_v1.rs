@@ -52,11 +52,12 @@ fn to_storage(mut o: Value) -> Value {
 
 fn from_storage(mut o: Value) -> Value {
     let cpu = |list: &[Value], path: &[&str]| list.iter().find(|m| is_cpu(m)).and_then(|m| m.int_at(path));
-    let target =
-        cpu(o.list_at(&["spec", "metrics"]), &["resource", "target", "averageUtilization"]);
+    let target = cpu(o.list_at(&["spec", "metrics"]), &["resource", "target", "averageUtilization"]);
     let current =
         cpu(o.list_at(&["status", "currentMetrics"]), &["resource", "current", "averageUtilization"]);
-    for path in [["spec", "metrics"], ["spec", "behavior"], ["status", "currentMetrics"], ["status", "conditions"]] {
+    for path in
+        [["spec", "metrics"], ["spec", "behavior"], ["status", "currentMetrics"], ["status", "conditions"]]
+    {
         o.remove_at(&path);
     }
     if let Some(n) = target {
