@@ -1,0 +1,181 @@
+//! The three patches that a client may send besides apply: JSON Patch, JSON Merge Patch, strategic merge patch.
+//! It must never know a kind: what merges how is in the field table.
+// k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/patch.go
+
+mod json_patch;
+mod merge;
+mod order;
+mod strategic;
+
+use meta::{FieldError, Path, Status};
+
+use crate::json::{
+    DecodeError, Decoded, FieldValidation, decode_json, decode_plain, encode_json, encode_plain,
+};
+use crate::yaml::decode_yaml_plain;
+use crate::{TypeRef, Value};
+
+pub use json_patch::{MAX_OPERATIONS, json_patch};
+pub use merge::merge_patch;
+pub use strategic::strategic_merge;
+
+/// The form of a patch, by its media type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatchKind {
+    /// `application/json-patch+json`
+    Json,
+    /// `application/merge-patch+json`
+    Merge,
+    /// `application/strategic-merge-patch+json`
+    Strategic,
+}
+
+impl PatchKind {
+    /// By media type without parameters; apply is not one of them.
+    #[must_use]
+    pub fn from_media_type(media_type: &str) -> Option<PatchKind> {
+        match media_type {
+            "application/json-patch+json" => Some(PatchKind::Json),
+            "application/merge-patch+json" => Some(PatchKind::Merge),
+            "application/strategic-merge-patch+json" => Some(PatchKind::Strategic),
+            _ => None,
+        }
+    }
+}
+
+/// Why a patch could not be applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatchError {
+    /// The patch is malformed: 400.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The patch does not apply to the object: 422. Upstream does not tell the client why.
+    #[error("{0}")]
+    Unprocessable(String),
+    /// 413.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The patched object is not of its type.
+    #[error("{error}")]
+    Decode { error: DecodeError, patched: String },
+}
+
+impl From<PatchError> for Status {
+    fn from(e: PatchError) -> Status {
+        match e {
+            PatchError::BadRequest(message) => Status::failure(400, "BadRequest", message),
+            PatchError::Unprocessable(_) => Status::failure(
+                422,
+                "Invalid",
+                "the server rejected our request due to an error in our request",
+            ),
+            PatchError::TooLarge(message) => {
+                Status::failure(413, "RequestEntityTooLarge", format!("Request entity too large: {message}"))
+            }
+            PatchError::Decode { error: DecodeError::Strict(errors), .. } => {
+                Status::failure(400, "BadRequest", DecodeError::Strict(errors).to_string())
+            }
+            PatchError::Decode { error, patched } => {
+                let cause = FieldError::invalid(&Path::new("patch"), patched, error.to_string());
+                Status::invalid(&meta::Gvk::new("", "", ""), "", &[cause])
+            }
+        }
+    }
+}
+
+/// Applies a patch to an object of type `ty` and decodes what comes out by the type again.
+/// The caller limits the size of `patch`, and does defaulting, strategy and validation afterwards.
+///
+/// # Errors
+/// When the patch is malformed, does not apply, or leads to something that is not of the type.
+pub fn apply(
+    current: &Value,
+    ty: TypeRef<'_>,
+    kind: PatchKind,
+    patch: &[u8],
+    validation: FieldValidation,
+) -> Result<Decoded, PatchError> {
+    let patch = read(patch)?;
+    let mut object =
+        decode_plain(&encode_json(current, ty)).map_err(|e| PatchError::BadRequest(e.to_string()))?;
+    match kind {
+        PatchKind::Json => json_patch(&mut object, &patch)?,
+        PatchKind::Merge => merge_patch(&mut object, patch),
+        PatchKind::Strategic => strategic_merge(&mut object, patch, ty)?,
+    }
+    let bytes = encode_plain(&object);
+    decode_json(&bytes, ty, validation)
+        .map_err(|error| PatchError::Decode { error, patched: String::from_utf8_lossy(&bytes).into_owned() })
+}
+
+/// Patches are JSON; upstream takes YAML too.
+fn read(patch: &[u8]) -> Result<Value, PatchError> {
+    match decode_plain(patch) {
+        Ok(v) => Ok(v),
+        Err(e) if matches!(patch.trim_ascii_start().first(), Some(b'{' | b'[')) => {
+            Err(PatchError::BadRequest(format!("error decoding patch: {e}")))
+        }
+        Err(_) => {
+            decode_yaml_plain(patch).map_err(|e| PatchError::BadRequest(format!("error decoding patch: {e}")))
+        }
+    }
+}
+
+/// Equality that does not tell 1 from 1.0.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Int(i), Value::Float(f)) | (Value::Float(f), Value::Int(i)) => *i as f64 == *f,
+        (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Map(a), Value::Map(b)) => {
+            a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| same(v, w)))
+        }
+        (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(json: &str) -> Value {
+        decode_plain(json.as_bytes()).unwrap_or_else(|e| panic!("{json}: {e}"))
+    }
+
+    #[test]
+    fn through_the_type() {
+        let ty = crate::type_of("apps", "v1", "Deployment").expect("a built-in kind");
+        let current = decode_json(
+            br#"{"kind":"Deployment","apiVersion":"apps/v1","metadata":{"name":"x"},"spec":{"replicas":1}}"#,
+            ty,
+            FieldValidation::Strict,
+        );
+        let current = current.expect("a deployment").value;
+        let apply = |kind, patch: &str| apply(&current, ty, kind, patch.as_bytes(), FieldValidation::Strict);
+        let replicas = |kind, patch: &str| {
+            apply(kind, patch).unwrap_or_else(|e| panic!("{patch}: {e}")).value.int_at(&["spec", "replicas"])
+        };
+        assert_eq!(replicas(PatchKind::Merge, r#"{"spec":{"replicas":3}}"#), Some(3));
+        assert_eq!(replicas(PatchKind::Merge, "spec:\n  replicas: 4"), Some(4));
+        assert_eq!(replicas(PatchKind::Strategic, r#"{"spec":{"replicas":null}}"#), None);
+        assert_eq!(
+            replicas(PatchKind::Json, r#"[{"op":"replace","path":"/spec/replicas","value":5}]"#),
+            Some(5)
+        );
+        // What is always written can be replaced though it was never given.
+        assert!(apply(PatchKind::Json, r#"[{"op":"replace","path":"/status","value":{}}]"#).is_ok());
+
+        let status = |kind, patch: &str| Status::from(apply(kind, patch).expect_err(patch));
+        let unknown = status(PatchKind::Merge, r#"{"spec":{"replicaz":3}}"#);
+        assert_eq!(unknown.code, 400);
+        assert_eq!(unknown.message, "strict decoding error: unknown field \"spec.replicaz\"");
+        assert_eq!(status(PatchKind::Merge, r#"{"spec":{"replicas":"x"}}"#).code, 422);
+        assert_eq!(status(PatchKind::Merge, "{").code, 400);
+        assert_eq!(status(PatchKind::Json, r#"[{"op":"remove","path":"/nope"}]"#).code, 422);
+    }
+
+    #[test]
+    fn numbers_compare_by_value() {
+        assert!(same(&value(r#"{"a":[1]}"#), &value(r#"{"a":[1.0]}"#)));
+        assert!(!same(&value("1"), &value("1.5")));
+    }
+}
