@@ -59,6 +59,8 @@ pub struct Config {
     pub cni_bridge: String,
     /// MTU of pods' links; 0: the plugin's default.
     pub cni_mtu: u32,
+    /// Network namespace of the node when the agent itself runs outside of it.
+    pub netns: Option<PathBuf>,
     /// Log size at which a container's log is rotated, and how many files are kept.
     pub container_log_max_bytes: u64,
     pub container_log_max_files: usize,
@@ -98,6 +100,7 @@ impl Config {
             cni_conf_dir: PathBuf::from("/etc/cni/net.d"),
             cni_bridge: "corten0".to_owned(),
             cni_mtu: 0,
+            netns: None,
             container_log_max_bytes: 10 << 20,
             container_log_max_files: 5,
             max_parallel_pulls: 4,

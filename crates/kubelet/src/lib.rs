@@ -5,14 +5,22 @@
 //! rediscovered from the runtime; nothing of a pod's life is kept in memory alone. It must never look into
 //! the store or know a controller.
 
+mod admit;
+mod agent;
 pub mod cgroup;
 pub mod config;
 pub mod error;
+mod http_get;
+pub mod logs;
+mod node;
 pub mod objects;
+mod run;
+mod server;
 pub mod spec;
 pub mod status;
 pub mod volumes;
 pub mod worker;
 
+pub use agent::run;
 pub use config::Config;
 pub use error::{Error, Result};

@@ -1,0 +1,75 @@
+//! Puts the parts together and runs them until the agent is told to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use control::Context;
+use cri::Runtime;
+use tokio::sync::{Semaphore, watch};
+
+use crate::cgroup::Cgroups;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::node;
+use crate::objects::Objects;
+use crate::run::{Shared, events::Events, pleg, pods};
+use crate::spec::dns;
+use crate::volumes::{Volumes, make_dir, tokens::Tokens};
+use crate::worker::NodeFacts;
+
+/// Runs the node agent with a client, clock, randomness and stop token (`ctx`) over a runtime. Pods go on
+/// running when it returns.
+///
+/// # Errors
+/// When the machine cannot be used: directories that cannot be made, a port that is taken, a certificate that
+/// cannot be read. What is only away (API server, runtime) is waited for.
+pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Result<()> {
+    let config = Arc::new(config);
+    make_dir(&config.root_dir, 0o750)?;
+    make_dir(&config.root_dir.join("pods"), 0o750)?;
+    make_dir(&config.pod_log_dir, 0o755)?;
+    let host_ips: Vec<String> = if config.node_ips.is_empty() {
+        vec![node::machine::own_ip().to_string()]
+    } else {
+        config.node_ips.iter().map(ToString::to_string).collect()
+    };
+    let name = runtime.version().await.map(|v| v.runtime_name).unwrap_or_default();
+    let name = if name.is_empty() { "containerd".to_owned() } else { name };
+    let objects = Arc::new(Objects::new(ctx.client.clone(), ctx.clock.clone()));
+    let resolv = std::fs::read_to_string(&config.resolv_conf).unwrap_or_default();
+    let shared = Arc::new(Shared {
+        volumes: Volumes {
+            config: config.clone(),
+            objects: objects.clone(),
+            tokens: Tokens::new(ctx.client.clone()),
+            clock: ctx.clock.clone(),
+        },
+        objects,
+        cgroups: Cgroups::new(&config),
+        events: Events::new(&ctx, &config.node_name),
+        node: Arc::new(NodeFacts { host_ips, runtime: name }),
+        machine: node::machine::machine(&config),
+        host_dns: dns::parse_resolv_conf(&resolv),
+        pulls: Semaphore::new(config.max_parallel_pulls.max(1)),
+        actors: parking_lot::Mutex::default(),
+        runtime,
+        ctx,
+        config,
+    });
+    let health = Arc::new(pleg::Health::default());
+    let synced = Arc::new(AtomicBool::new(false));
+    let (uid, uid_seen) = watch::channel(String::new());
+    let tasks = async {
+        tokio::join!(
+            node::sync::run(shared.clone(), health.clone(), uid),
+            node::lease::run(shared.clone(), uid_seen),
+            pods::run(shared.clone(), synced.clone()),
+            pleg::run(shared.clone(), health.clone(), synced.clone()),
+        );
+    };
+    tokio::select! {
+        () = shared.ctx.stop.cancelled() => Ok(()),
+        () = tasks => Ok(()),
+        e = crate::server::run(shared.clone()) => e.map_err(|e| Error::io("kubelet server", e)),
+    }
+}

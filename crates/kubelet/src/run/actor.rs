@@ -1,0 +1,158 @@
+//! One task per pod: feeds the worker, spawns what it asks for, brings answers back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::{Shared, status, tasks};
+use crate::spec::PodExt;
+use crate::worker::task::{Effect, Input, Task};
+use crate::worker::view::Outline;
+use crate::worker::{Stage, Worker};
+
+/// What others may know of and tell an actor.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub send: mpsc::UnboundedSender<Message>,
+    pub pod: Arc<Mutex<Arc<Pod>>>,
+    /// What the worker believes the runtime has; `None` before its first look.
+    pub outline: Arc<Mutex<Option<Outline>>>,
+    pub status: Arc<Mutex<Option<PodStatus>>>,
+    /// Made from the runtime alone: there never was an API object.
+    pub orphan: bool,
+}
+
+/// What reaches an actor.
+pub(crate) enum Message {
+    Input(Input),
+    /// A status was written, or (false) could not be.
+    Written(bool),
+}
+
+impl Door {
+    pub fn input(&self, input: Input) {
+        // An actor that is gone needs nothing.
+        let _ = self.send.send(Message::Input(input));
+    }
+}
+
+struct Actor {
+    shared: Arc<Shared>,
+    worker: Worker,
+    door: Door,
+    /// A status yet to be written, and whether one is being written.
+    pending: Option<Box<PodStatus>>,
+    writing: bool,
+}
+
+/// Starts an actor and registers its door.
+pub(crate) fn spawn(shared: &Arc<Shared>, worker: Worker, orphan: bool) -> Door {
+    let (send, inbox) = mpsc::unbounded_channel();
+    let door = Door {
+        send,
+        pod: Arc::new(Mutex::new(worker.pod().clone())),
+        outline: Arc::default(),
+        status: Arc::default(),
+        orphan,
+    };
+    let uid = worker.pod().uid().to_owned();
+    shared.actors.lock().insert(uid, door.clone());
+    let actor = Actor { shared: shared.clone(), worker, door: door.clone(), pending: None, writing: false };
+    tokio::spawn(actor.run(inbox));
+    door
+}
+
+impl Actor {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
+        let stop = self.shared.ctx.stop.clone();
+        let mut message = Message::Input(Input::Tick);
+        loop {
+            match message {
+                Message::Input(input) => self.step(input),
+                Message::Written(ok) => self.written(ok),
+            }
+            if self.worker.stage() == Stage::Done {
+                break;
+            }
+            let now = self.shared.ctx.now();
+            let wait = self.worker.wake().map(|at| {
+                Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
+            });
+            message = tokio::select! {
+                () = stop.cancelled() => return,
+                m = inbox.recv() => match m {
+                    Some(m) => m,
+                    None => return,
+                },
+                () = tokio::time::sleep(wait.unwrap_or(Duration::MAX / 4)), if wait.is_some() => {
+                    Message::Input(Input::Tick)
+                }
+            };
+        }
+        let uid = self.worker.pod().uid().to_owned();
+        self.shared.actors.lock().remove(&uid);
+    }
+
+    fn step(&mut self, input: Input) {
+        if let Input::Pod(pod) = &input {
+            *self.door.pod.lock() = pod.clone();
+        }
+        let effects = self.worker.step(input, self.shared.ctx.now());
+        *self.door.outline.lock() = self.worker.view().map(|v| v.outline());
+        for e in effects {
+            match e {
+                Effect::Do(task) => self.start(task),
+                Effect::Event { warning, reason, message, container } => {
+                    let pod = self.worker.pod();
+                    self.shared.events.pod(pod, warning, reason, message, container.as_deref());
+                }
+                Effect::Status(s) => {
+                    *self.door.status.lock() = Some((*s).clone());
+                    self.pending = Some(s);
+                    self.write();
+                }
+                Effect::Forget => {}
+            }
+        }
+    }
+
+    fn start(&self, task: Task) {
+        tracing::debug!(pod = %self.worker.pod().text(), ?task, "task");
+        let shared = self.shared.clone();
+        let pod = self.worker.pod().clone();
+        let ips = self.worker.view().and_then(|v| v.sandboxes.first()).map(|s| s.ips.clone()).unwrap_or_default();
+        let send = self.door.send.clone();
+        tokio::spawn(async move {
+            let outcome = tasks::perform(&shared, &pod, &ips, &task).await;
+            tracing::debug!(pod = %pod.text(), key = ?task.key(), ?outcome, "done");
+            let _ = send.send(Message::Input(Input::Done(task, outcome)));
+        });
+    }
+
+    /// Writes the newest status, one write at a time.
+    fn write(&mut self) {
+        if self.writing || self.door.orphan {
+            return;
+        }
+        let Some(s) = self.pending.take() else { return };
+        self.writing = true;
+        let shared = self.shared.clone();
+        let pod = self.worker.pod().clone();
+        let send = self.door.send.clone();
+        tokio::spawn(async move {
+            let ok = status::write(&shared, &pod, &s).await;
+            let _ = send.send(Message::Written(ok));
+        });
+    }
+
+    fn written(&mut self, ok: bool) {
+        self.writing = false;
+        if !ok && self.pending.is_none() {
+            self.pending = self.worker.published().cloned().map(Box::new);
+        }
+        self.write();
+    }
+}

@@ -1,0 +1,96 @@
+//! Creating and starting one container.
+// k8s: pkg/kubelet/kuberuntime/kuberuntime_container.go startContainer
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use super::{Shared, inspect};
+use crate::error::Error;
+use crate::spec::env::{self, Sources};
+use crate::spec::{PodExt, container, dns, sandbox};
+use crate::worker::task::{Image, Why};
+use crate::worker::view::{ContainerView, SandboxView};
+
+/// Makes and starts the container; gives its first status.
+pub(super) async fn start(
+    shared: &Shared,
+    pod: &Pod,
+    name: &str,
+    sandbox: &SandboxView,
+    restart_count: u32,
+    image: &Image,
+) -> Result<ContainerView, Why> {
+    let failed = |reason: &str, e: &dyn std::fmt::Display| {
+        let message = e.to_string();
+        shared.events.pod(pod, true, "Failed", format!("Error: {message}"), Some(name));
+        Why::new(reason, message)
+    };
+    let config_error = |e: Error| failed("CreateContainerConfigError", &e);
+    let spec = pod
+        .container(name)
+        .ok_or_else(|| config_error(Error::Config(format!("container {name} is not in the pod's spec"))))?;
+    let config =
+        configuration(shared, pod, spec, sandbox, restart_count, image).await.map_err(config_error)?;
+    let dns = dns::config(pod, &shared.config, &shared.host_dns);
+    let sandbox_config = sandbox::config(pod, &shared.config, dns, &shared.cgroups.parent(pod), sandbox.attempt);
+    let id = shared
+        .runtime
+        .create_container(&sandbox.id, config, sandbox_config)
+        .await
+        .map_err(|e| failed("CreateContainerError", &e.message()))?;
+    shared.events.pod(pod, false, "Created", format!("Created container: {name}"), Some(name));
+    if let Err(e) = shared.runtime.start_container(&id).await {
+        return Err(failed("RunContainerError", &e.message()));
+    }
+    shared.events.pod(pod, false, "Started", format!("Started container {name}"), Some(name));
+    let view = inspect::container(shared, &id).await.map_err(|e| Why::new("RunContainerError", e.to_string()))?;
+    let mut view = view.ok_or_else(|| Why::new("RunContainerError", "the started container is gone"))?;
+    view.sandbox_id.clone_from(&sandbox.id);
+    Ok(view)
+}
+
+async fn configuration(
+    shared: &Shared,
+    pod: &Pod,
+    spec: &Container,
+    sandbox: &SandboxView,
+    restart_count: u32,
+    image: &Image,
+) -> Result<cri::v1::ContainerConfig, Error> {
+    let facts = shared.facts(pod, &sandbox.ips);
+    let sources = sources(shared, pod, spec).await?;
+    let env = env::environment(pod, spec, &sources, &facts)?;
+    let mounts = shared.volumes.container_mounts(pod, spec, &env, &facts.pod_ips, restart_count)?;
+    let logs = shared.config.pod_logs_dir(pod.ns(), pod.nm(), pod.uid()).join(&spec.name);
+    crate::volumes::make_dir(&logs, 0o755)?;
+    let inputs = container::Inputs {
+        pod,
+        container: spec,
+        restart_count,
+        image_ref: &image.reference,
+        image_uid: image.uid,
+        image_username: &image.username,
+        env,
+        mounts,
+        memory_capacity_bytes: shared.machine.memory_bytes,
+        own_oom_score: shared.machine.own_oom_score,
+    };
+    container::config(inputs, &shared.config)
+}
+
+async fn sources(shared: &Shared, pod: &Pod, spec: &Container) -> Result<Sources, Error> {
+    let needs = env::needs(spec);
+    let mut out = Sources::default();
+    for name in needs.config_maps {
+        let found = shared.objects.config_map(pod.ns(), &name, Duration::ZERO).await?;
+        out.config_maps.insert(name, found);
+    }
+    for name in needs.secrets {
+        let found = shared.objects.secret(pod.ns(), &name, Duration::ZERO).await?;
+        out.secrets.insert(name, found);
+    }
+    let links = pod.sp().enable_service_links.unwrap_or(true);
+    out.services = shared.objects.services(pod.ns(), links).await?;
+    Ok(out)
+}

@@ -1,0 +1,100 @@
+//! From a task to its outcome.
+
+use cri::v1;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{Shared, hooks, images, inspect, kill, prober, start, status};
+use crate::error::{Error, Result};
+use crate::spec::{PodExt, dns, sandbox};
+use crate::worker::task::{Outcome, Task};
+use crate::worker::view::{self, SandboxView};
+
+/// Runs one task. `ips`: the newest sandbox's addresses.
+pub(super) async fn perform(shared: &Shared, pod: &Pod, ips: &[String], task: &Task) -> Outcome {
+    let text = |e: Error| e.to_string();
+    match task {
+        Task::Inspect { .. } => Outcome::View(inspect::view(shared, pod.uid()).await.map_err(text)),
+        Task::Prepare => Outcome::Prepared(prepare(shared, pod, ips).await.map_err(text)),
+        Task::Refresh => {
+            let facts = shared.facts(pod, ips);
+            if let Err(e) = shared.volumes.refresh(pod, &facts).await {
+                tracing::debug!(pod = %pod.text(), "volumes not refreshed: {e}");
+            }
+            Outcome::Prepared(Ok(()))
+        }
+        Task::RunSandbox { attempt } => Outcome::Sandbox(run_sandbox(shared, pod, *attempt).await.map_err(text)),
+        Task::StopSandbox { id } => {
+            Outcome::SandboxStopped(gone_is_fine(shared.runtime.stop_pod_sandbox(id).await))
+        }
+        Task::RemoveSandbox { id } => {
+            let stopped = gone_is_fine(shared.runtime.stop_pod_sandbox(id).await);
+            Outcome::SandboxRemoved(match stopped {
+                Ok(()) => gone_is_fine(shared.runtime.remove_pod_sandbox(id).await),
+                e => e,
+            })
+        }
+        Task::Image { container } => Outcome::Image(images::ensure(shared, pod, container).await),
+        Task::Start { container, sandbox, restart_count, image } => {
+            Outcome::Started(start::start(shared, pod, container, sandbox, *restart_count, image).await)
+        }
+        Task::PostStart { container, id } => {
+            Outcome::PostStart(hooks::post_start(shared, pod, container, id, ips).await.map_err(text))
+        }
+        Task::Kill { container, id, grace_seconds, pre_stop, message } => {
+            let k = kill::Kill { container, id, grace_seconds: *grace_seconds, pre_stop: *pre_stop, message, ips };
+            Outcome::Killed(kill::kill(shared, pod, k).await.map_err(text))
+        }
+        Task::Remove { id } => Outcome::Removed(gone_is_fine(shared.runtime.remove_container(id).await)),
+        Task::Probe { container, id, kind, ip } => {
+            Outcome::Probe(prober::probe(shared, pod, container, id, *kind, ip).await)
+        }
+        Task::Cleanup { logs } => Outcome::Cleaned(cleanup(shared, pod, *logs).await.map_err(text)),
+        Task::Finish { status: s } => Outcome::Finished(status::finish(shared, pod, s).await),
+    }
+}
+
+fn gone_is_fine(r: cri::Result<()>) -> Result<(), String> {
+    match r {
+        Err(e) if !e.is_not_found() => Err(e.to_string()),
+        _ => Ok(()),
+    }
+}
+
+async fn prepare(shared: &Shared, pod: &Pod, ips: &[String]) -> Result<()> {
+    shared.cgroups.create(pod)?;
+    let logs = shared.config.pod_logs_dir(pod.ns(), pod.nm(), pod.uid());
+    crate::volumes::make_dir(&logs, 0o755)?;
+    shared.volumes.prepare(pod, &shared.facts(pod, ips)).await
+}
+
+async fn run_sandbox(shared: &Shared, pod: &Pod, attempt: u32) -> Result<SandboxView> {
+    let dns = dns::config(pod, &shared.config, &shared.host_dns);
+    let config = sandbox::config(pod, &shared.config, dns, &shared.cgroups.parent(pod), attempt);
+    let handler = pod.sp().runtime_class_name.as_deref().unwrap_or_default();
+    if !handler.is_empty() {
+        return Err(Error::Config(format!("runtimeClassName \"{handler}\" is not supported by this kubelet")));
+    }
+    let id = shared.runtime.run_pod_sandbox(config, handler).await?;
+    let status = shared.runtime.pod_sandbox_status(&id, false).await?;
+    let status: v1::PodSandboxStatus =
+        status.status.ok_or_else(|| Error::Config("the runtime gave no status of the new sandbox".to_owned()))?;
+    Ok(view::sandbox(&status))
+}
+
+async fn cleanup(shared: &Shared, pod: &Pod, logs: bool) -> Result<()> {
+    shared.volumes.teardown(pod.uid())?;
+    if !shared.cgroups.remove(pod.uid()) {
+        // Its processes may take a moment to leave; the periodic sweep tries again.
+        tracing::debug!(pod = %pod.text(), "cgroup still busy");
+    }
+    if logs {
+        let dir = shared.config.pod_logs_dir(pod.ns(), pod.nm(), pod.uid());
+        match std::fs::remove_dir_all(&dir) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(format!("remove {}", dir.display()), e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
