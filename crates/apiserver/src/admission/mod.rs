@@ -1,0 +1,85 @@
+//! Admission: what is put into or refused of a write besides what the kind's strategy says. Each plugin is a
+//! file with pure checks over the object and facts looked up in the cache.
+//! Not there yet: LimitRanger, ResourceQuota, webhooks and policies.
+
+mod escalation;
+mod namespace;
+mod node;
+mod priority;
+mod service;
+mod service_account;
+mod tolerations;
+
+use kinds::Operation;
+use meta::Status;
+use schema::{Map, Value};
+
+use crate::server::Call;
+use crate::service::Reservation;
+use crate::verbs::write::Rules;
+
+/// What a write holds until it is committed or given up.
+#[derive(Default)]
+pub(crate) struct Lease {
+    _addresses: Option<Reservation>,
+}
+
+/// Runs the plugins on an object to be created.
+pub(crate) fn create(
+    call: &Call<'_>,
+    object: &mut Value,
+    dry_run: bool,
+    _warnings: &mut Vec<String>,
+) -> Result<Lease, Status> {
+    namespace::create(call, object)?;
+    node::create(call, object)?;
+    let mut lease = Lease::default();
+    match (&*call.resource.gvr.group, &*call.resource.gvr.resource) {
+        ("", "pods") => {
+            service_account::create(call, object)?;
+            priority::create(call, object)?;
+            tolerations::create(object);
+        }
+        ("", "nodes") => tolerations::taint_new_node(object),
+        ("", "services") => lease._addresses = Some(service::create(call, object, dry_run)?),
+        ("rbac.authorization.k8s.io", _) => escalation::check(call, object, None)?,
+        _ => {}
+    }
+    Ok(lease)
+}
+
+/// Runs the plugins on an update.
+pub(crate) fn update(
+    call: &Call<'_>,
+    new: &mut Value,
+    old: &Value,
+    rules: &Rules,
+    _warnings: &mut Vec<String>,
+) -> Result<Lease, Status> {
+    node::update(call, old)?;
+    let mut lease = Lease::default();
+    if rules.operation != Operation::Update {
+        return Ok(lease);
+    }
+    match (&*call.resource.gvr.group, &*call.resource.gvr.resource) {
+        ("", "services") => lease._addresses = Some(service::update(call, new, old)?),
+        ("rbac.authorization.k8s.io", _) => escalation::check(call, new, Some(old))?,
+        _ => {}
+    }
+    Ok(lease)
+}
+
+/// Runs the plugins on a delete.
+pub(crate) fn delete(call: &Call<'_>, old: &Value) -> Result<(), Status> {
+    namespace::delete(call, old)?;
+    node::update(call, old)
+}
+
+/// A map of a few fields.
+pub(crate) fn map<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+    let mut m = Map::new();
+    for (k, v) in fields {
+        m.set(k, v);
+    }
+    Value::Map(m)
+}

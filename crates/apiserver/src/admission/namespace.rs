@@ -1,0 +1,66 @@
+//! NamespaceLifecycle: nothing is created in a namespace that is missing or ending, and the system's own
+//! namespaces stay.
+// k8s: staging/src/k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go
+
+use meta::{Gvr, Status, StatusCause};
+use schema::Value;
+use serde::Deserialize;
+
+use crate::object;
+use crate::peek;
+use crate::server::Call;
+
+const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Namespace {
+    status: Phase,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Phase {
+    phase: String,
+}
+
+/// Refuses a create in a namespace that cannot take it.
+pub(crate) fn create(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    if !call.resource.kind.namespaced() {
+        return Ok(());
+    }
+    let namespaces = Gvr::new("", "v1", "namespaces");
+    let registry = call.server.registry()?;
+    let resource = registry.find(&namespaces)?;
+    let Some(entry) = resource.cache.get(&resource.key("", call.namespace)) else {
+        return Err(Status::not_found(&namespaces, call.namespace));
+    };
+    let terminating = peek::project::<Namespace>(entry.object_bytes()).status.phase == "Terminating"
+        || peek::metadata(entry.object_bytes()).deletion_timestamp.is_some();
+    if !terminating {
+        return Ok(());
+    }
+    let why = format!(
+        "unable to create new content in namespace {} because it is being terminated",
+        call.namespace
+    );
+    let mut s = Status::forbidden(&call.resource.gvr, object::text(object, "name"), &why);
+    if let Some(d) = &mut s.details {
+        d.causes.push(StatusCause {
+            reason: "NamespaceTerminating".to_owned(),
+            message: format!("namespace {} is being terminated", call.namespace),
+            field: "metadata.namespace".to_owned(),
+        });
+    }
+    Err(s)
+}
+
+/// Refuses to delete the system's namespaces.
+pub(crate) fn delete(call: &Call<'_>, old: &Value) -> Result<(), Status> {
+    let gvr = &call.resource.gvr;
+    let name = object::text(old, "name");
+    if gvr.group.is_empty() && gvr.resource == "namespaces" && IMMORTAL.contains(&name) {
+        return Err(Status::forbidden(gvr, name, "this namespace may not be deleted"));
+    }
+    Ok(())
+}

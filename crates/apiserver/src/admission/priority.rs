@@ -1,0 +1,67 @@
+//! Priority: a pod's priority class becomes its number.
+// k8s: plugin/pkg/admission/priority/admission.go
+
+use meta::{Gvr, Status};
+use schema::Value;
+use serde::Deserialize;
+
+use crate::object;
+use crate::peek;
+use crate::server::Call;
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Class {
+    metadata: peek::Metadata,
+    value: i64,
+    global_default: bool,
+    preemption_policy: Option<String>,
+}
+
+/// Completes a new pod.
+pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
+    let refuse = |why: &str| Err(Status::forbidden(&call.resource.gvr, object::text(pod, "name"), why));
+    let resource = call.server.registry()?.find(&Gvr::new("scheduling.k8s.io", "v1", "priorityclasses"))?;
+    let name = pod.str_at(&["spec", "priorityClassName"]).to_owned();
+    let class = if name.is_empty() {
+        default_class(&resource)
+    } else {
+        match resource.cache.get(&resource.key("", &name)) {
+            Some(entry) => Some(peek::project::<Class>(entry.object_bytes())),
+            None => return refuse(&format!("no PriorityClass with name {name} was found")),
+        }
+    };
+    let (value, policy) = match &class {
+        Some(c) => {
+            (c.value, c.preemption_policy.clone().unwrap_or_else(|| "PreemptLowerPriority".to_owned()))
+        }
+        None => (0, "PreemptLowerPriority".to_owned()),
+    };
+    if let Some(given) = pod.int_at(&["spec", "priority"]).filter(|g| *g != value) {
+        return refuse(&format!(
+            "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name"
+        ));
+    }
+    let given = pod.str_at(&["spec", "preemptionPolicy"]);
+    if !given.is_empty() && given != policy {
+        return refuse(&format!(
+            "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
+        ));
+    }
+    if let Some(c) = class.filter(|_| name.is_empty()) {
+        pod.set_at(&["spec", "priorityClassName"], c.metadata.name);
+    }
+    pod.set_at(&["spec", "priority"], value);
+    pod.set_at(&["spec", "preemptionPolicy"], policy);
+    Ok(())
+}
+
+/// The class for pods without one: of several the one with the lowest value.
+fn default_class(resource: &crate::registry::Resource) -> Option<Class> {
+    let snapshot = resource.cache.list(watchcache::RevisionMatch::Any).ok()?;
+    snapshot
+        .iter(&resource.prefix, None)
+        .map(|e| peek::project::<Class>(e.object_bytes()))
+        .filter(|c| c.global_default)
+        .min_by_key(|c| c.value)
+}

@@ -1,0 +1,23 @@
+//! Client certificates: the common name is the user, every organization is a group. Wire has verified the
+//! chain; this must never decide about trust.
+
+use meta::{Status, User};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The user that a DER certificate names.
+///
+/// # Errors
+/// 401 when it cannot be read or has no common name.
+// k8s: staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go CommonNameUserConversion
+pub fn user(der: &[u8]) -> Result<User, Status> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| Status::unauthorized())?;
+    let subject = certificate.subject();
+    let name = subject
+        .iter_common_name()
+        .filter_map(|a| a.as_str().ok())
+        .last()
+        .filter(|n| !n.is_empty())
+        .ok_or_else(Status::unauthorized)?;
+    let groups: Vec<&str> = subject.iter_organization().filter_map(|a| a.as_str().ok()).collect();
+    Ok(User::new(name, &groups))
+}

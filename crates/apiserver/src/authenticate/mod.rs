@@ -1,0 +1,48 @@
+//! Who asks: certificate, service-account token, in-process identity, or nobody.
+
+pub mod certificate;
+pub mod impersonate;
+pub mod token;
+
+use jiff::Timestamp;
+use meta::{Credentials, Status, User};
+
+use token::{Bound, Issuer};
+
+/// The user of a request without credentials.
+pub const ANONYMOUS: &str = "system:anonymous";
+/// Group of everybody with valid credentials.
+pub const AUTHENTICATED: &str = "system:authenticated";
+/// Group of requests without credentials.
+pub const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// Group that may do everything.
+pub const MASTERS: &str = "system:masters";
+
+/// The identity behind credentials.
+///
+/// # Errors
+/// 401 for credentials that are not valid.
+pub fn authenticate(
+    credentials: &Credentials,
+    issuer: Option<&Issuer>,
+    bound: &dyn Bound,
+    now: Timestamp,
+) -> Result<User, Status> {
+    let mut user = match credentials {
+        Credentials::None => return Ok(User::new(ANONYMOUS, &[UNAUTHENTICATED])),
+        Credentials::Internal(user) => user.clone(),
+        Credentials::Certificate(der) => certificate::user(der)?,
+        Credentials::Bearer(text) => {
+            let issuer = issuer.ok_or_else(Status::unauthorized)?;
+            let checked = issuer.verify(text, &[], now).and_then(|(c, _)| token::user(&c, bound));
+            checked.map_err(|why| {
+                tracing::debug!(why, "a bearer token was refused");
+                Status::unauthorized()
+            })?
+        }
+    };
+    if user.name != ANONYMOUS && !user.in_group(AUTHENTICATED) {
+        user.groups.push(AUTHENTICATED.to_owned());
+    }
+    Ok(user)
+}

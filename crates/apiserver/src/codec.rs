@@ -1,0 +1,144 @@
+//! The schema's codecs with the server's error texts. It must never know a kind by name.
+
+use bytes::Bytes;
+use meta::Status;
+use schema::{DecodeError, FieldValidation, TypeRef, Value};
+
+use crate::content::Format;
+
+/// Reads stored (or served) JSON of a type. It was written by this server, so failure is 500.
+///
+/// # Errors
+/// 500 when the bytes are not of the type.
+pub fn stored(bytes: &[u8], ty: TypeRef<'_>) -> Result<Value, Status> {
+    schema::decode_json(bytes, ty, FieldValidation::Ignore)
+        .map(|d| d.value)
+        .map_err(|e| Status::internal(format!("a stored object cannot be read: {e}")))
+}
+
+/// Canonical JSON.
+#[must_use]
+pub fn encode(value: &Value, ty: TypeRef<'_>) -> Vec<u8> {
+    schema::encode_json(value, ty)
+}
+
+/// Reads a request body. Gives the value and warnings about fields.
+///
+/// # Errors
+/// 400 with upstream's words.
+pub fn body(
+    bytes: &[u8],
+    format: Format,
+    ty: TypeRef<'_>,
+    kind: &str,
+    api_version: &str,
+    validation: FieldValidation,
+) -> Result<(Value, Vec<String>), Status> {
+    let decoded = match format {
+        Format::Json => schema::decode_json(bytes, ty, validation),
+        Format::Yaml => schema::decode_yaml(bytes, ty, validation),
+        Format::Protobuf => {
+            schema::decode_protobuf(bytes, ty).map(|value| schema::Decoded { value, warnings: Vec::new() })
+        }
+    };
+    let decoded = decoded.map_err(|e| refuse(&e, kind, api_version))?;
+    Ok((decoded.value, decoded.warnings))
+}
+
+/// 400 for a body that cannot be decoded.
+#[must_use]
+pub fn refuse(e: &DecodeError, kind: &str, api_version: &str) -> Status {
+    let lead = match e {
+        DecodeError::Strict(_) => {
+            format!("{kind} in version \"{}\" cannot be handled as a {kind}: ", version(api_version))
+        }
+        DecodeError::Syntax(_) | DecodeError::Type(_) | DecodeError::TooDeep => {
+            format!("{kind} in version \"{}\" cannot be handled as a {kind}: ", version(api_version))
+        }
+    };
+    Status::bad_request(format!("{lead}{e}"))
+}
+
+fn version(api_version: &str) -> &str {
+    meta::gvr::split_api_version(api_version).1
+}
+
+/// JSON to YAML for people.
+///
+/// # Errors
+/// 500 when the JSON is broken.
+pub fn json_to_yaml(json: &[u8]) -> Result<Vec<u8>, Status> {
+    let value = schema::decode_plain(json).map_err(|e| Status::internal(e.to_string()))?;
+    Ok(schema::encode_yaml_plain(&value))
+}
+
+/// JSON to the protobuf envelope.
+///
+/// # Errors
+/// 406 when the type has no protobuf form, 500 when the JSON is broken.
+pub fn json_to_protobuf(json: &[u8], ty: TypeRef<'static>) -> Result<Vec<u8>, Status> {
+    if !ty.has_protobuf() {
+        return Err(Status::not_acceptable(&["application/json", "application/yaml"]));
+    }
+    Ok(schema::encode_protobuf(&stored(json, ty)?, ty))
+}
+
+/// A watch event in protobuf: four bytes of length, then a WatchEvent whose object is an envelope.
+#[must_use]
+pub fn protobuf_frame(kind: &str, object: &[u8], ty: TypeRef<'static>) -> Vec<u8> {
+    let event = schema::protobuf::watch_event(kind, &json_to_protobuf(object, ty).unwrap_or_default());
+    let length = u32::try_from(event.len()).unwrap_or(u32::MAX);
+    let mut out = length.to_be_bytes().to_vec();
+    out.extend_from_slice(&event);
+    out
+}
+
+/// Indented JSON for people; broken JSON comes back as it is.
+#[must_use]
+pub fn pretty(json: &Bytes) -> Bytes {
+    match schema::decode_plain(json) {
+        Ok(value) => {
+            let mut out = Vec::with_capacity(json.len() * 2);
+            indent(&mut out, &value, 0);
+            out.push(b'\n');
+            out.into()
+        }
+        Err(_) => json.clone(),
+    }
+}
+
+fn indent(out: &mut Vec<u8>, value: &Value, depth: usize) {
+    let line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.extend(std::iter::repeat_n(b' ', depth * 2));
+    };
+    match value {
+        Value::Map(map) if !map.is_empty() => {
+            out.push(b'{');
+            for (i, (k, v)) in map.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                line(out, depth + 1);
+                schema::write_json_string(out, k);
+                out.extend_from_slice(b": ");
+                indent(out, v, depth + 1);
+            }
+            line(out, depth);
+            out.push(b'}');
+        }
+        Value::List(list) if !list.is_empty() => {
+            out.push(b'[');
+            for (i, v) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                line(out, depth + 1);
+                indent(out, v, depth + 1);
+            }
+            line(out, depth);
+            out.push(b']');
+        }
+        other => out.extend_from_slice(&schema::encode_plain(other)),
+    }
+}

@@ -1,0 +1,167 @@
+//! Request bodies: an object of the expected kind, or options. It must never default or validate.
+
+use meta::{Gvk, Request, Status};
+use schema::{FieldValidation, TypeRef, Value};
+use serde::Deserialize;
+
+use super::{Format, body_format, media_type};
+
+/// A decoded object and what to warn about.
+pub(crate) struct Decoded {
+    pub value: Value,
+    pub warnings: Vec<String>,
+}
+
+/// Reads the request's body as an object of `expected`.
+///
+/// # Errors
+/// 400 for what is not such an object, 415 for a media type that is not known.
+pub(crate) fn decode(
+    request: &Request,
+    expected: &Gvk,
+    ty: TypeRef<'static>,
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
+    let format = body_format(&request.content_type)?;
+    if request.body.is_empty() {
+        return Err(Status::bad_request("the request body is empty: an object is required"));
+    }
+    let api_version = expected.api_version();
+    let (mut value, warnings) =
+        crate::codec::body(&request.body, format, ty, &expected.kind, &api_version, validation)?;
+    check_kind(&mut value, expected)?;
+    Ok(Decoded { value, warnings })
+}
+
+/// Puts kind and apiVersion in where absent and refuses others.
+// k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/create.go
+pub(crate) fn check_kind(value: &mut Value, expected: &Gvk) -> Result<(), Status> {
+    let api_version = expected.api_version();
+    let (kind, given) = (value.str_at(&["kind"]), value.str_at(&["apiVersion"]));
+    if !given.is_empty() && given != api_version {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({given}) does not match the expected API version ({api_version})"
+        )));
+    }
+    if !kind.is_empty() && kind != expected.kind {
+        return Err(Status::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {}: converting ({given}.{kind}) to ({api_version}.{}): unknown conversion",
+            expected.version, expected.kind, expected.kind
+        )));
+    }
+    let Some(map) = value.as_map_mut() else {
+        return Err(Status::bad_request("the request body is not an object"));
+    };
+    map.set("kind", expected.kind.to_string());
+    map.set("apiVersion", api_version);
+    Ok(())
+}
+
+/// `DeleteOptions` of a delete, from body or query.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct DeleteOptions {
+    pub grace_period_seconds: Option<i64>,
+    pub preconditions: Option<Preconditions>,
+    pub orphan_dependents: Option<bool>,
+    pub propagation_policy: Option<String>,
+    pub dry_run: Option<Vec<String>>,
+}
+
+/// What must hold for a write to happen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Preconditions {
+    pub uid: Option<String>,
+    pub resource_version: Option<String>,
+}
+
+impl DeleteOptions {
+    /// From the request's body, or else its query.
+    ///
+    /// # Errors
+    /// 400 when they cannot be read, 422 when they contradict each other.
+    pub fn of(request: &Request) -> Result<Self, Status> {
+        let options =
+            if request.body.is_empty() { Self::of_query(request)? } else { Self::of_body(request)? };
+        options.check()?;
+        Ok(options)
+    }
+
+    fn of_body(request: &Request) -> Result<Self, Status> {
+        let format = body_format(&request.content_type)?;
+        let ty = schema::type_of("meta.k8s.io", "v1", "DeleteOptions")
+            .ok_or_else(|| Status::internal("no type for DeleteOptions"))?;
+        let json = match format {
+            Format::Json
+                if media_type(&request.content_type).is_empty() || request.body.starts_with(b"{") =>
+            {
+                request.body.to_vec()
+            }
+            _ => {
+                let (value, _) = crate::codec::body(
+                    &request.body,
+                    format,
+                    ty,
+                    "DeleteOptions",
+                    "v1",
+                    FieldValidation::Ignore,
+                )?;
+                crate::codec::encode(&value, ty)
+            }
+        };
+        serde_json::from_slice(&json).map_err(|e| {
+            Status::bad_request(format!(
+                "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {e}"
+            ))
+        })
+    }
+
+    fn of_query(request: &Request) -> Result<Self, Status> {
+        let q = &request.query;
+        let bad = |v: &str| {
+            Status::bad_request(format!(
+                "strconv.ParseInt: parsing {}: invalid syntax",
+                meta::field::quoted(v)
+            ))
+        };
+        Ok(DeleteOptions {
+            grace_period_seconds: match q.get("gracePeriodSeconds") {
+                Some(v) => Some(v.parse().map_err(|_| bad(v))?),
+                None => None,
+            },
+            preconditions: None,
+            orphan_dependents: q.get("orphanDependents").map(|_| crate::options::flag(q, "orphanDependents")),
+            propagation_policy: q.get("propagationPolicy").map(str::to_owned),
+            dry_run: Some(q.all("dryRun").map(str::to_owned).collect()),
+        })
+    }
+
+    // k8s: staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go ValidateDeleteOptions
+    fn check(&self) -> Result<(), Status> {
+        let kind = Gvk::new("meta.k8s.io", "v1", "DeleteOptions");
+        let invalid = |e: meta::FieldError| Err(Status::invalid(&kind, "", &[e]));
+        let path = meta::Path::new("propagationPolicy");
+        if self.orphan_dependents.is_some() && self.propagation_policy.is_some() {
+            let shown = meta::field::quoted(self.propagation_policy.as_deref().unwrap_or(""));
+            return invalid(meta::FieldError::invalid(
+                &path,
+                shown,
+                "orphanDependents and deletionPropagation cannot be both set",
+            ));
+        }
+        match self.propagation_policy.as_deref() {
+            None | Some("Orphan" | "Background" | "Foreground") => Ok(()),
+            Some(other) => invalid(meta::FieldError::not_supported(
+                &path,
+                other,
+                &["Background", "Foreground", "Orphan"],
+            )),
+        }
+    }
+
+    /// Whether nothing may be written.
+    pub fn is_dry_run(&self) -> Result<bool, Status> {
+        crate::options::dry_run(self.dry_run.iter().flatten().map(String::as_str))
+    }
+}

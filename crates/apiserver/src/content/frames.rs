@@ -1,0 +1,135 @@
+//! The frames of a watch in the accepted format and form. Plain JSON frames are the cache's shared bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use meta::{Request, Status};
+use watchcache::WatchEvent;
+
+use super::table::{Include, Table};
+use super::{Accepted, Form, Format, partial, served};
+use crate::registry::Resource;
+
+/// Marks the end of the initial events.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// Makes frames.
+pub(crate) struct Frames {
+    resource: Arc<Resource>,
+    accepted: Accepted,
+    include: Include,
+    now: Timestamp,
+    headers_sent: bool,
+}
+
+impl Frames {
+    /// For one watch.
+    ///
+    /// # Errors
+    /// 400 for a bad `includeObject`, 406 for YAML.
+    pub fn new(
+        resource: Arc<Resource>,
+        accepted: &Accepted,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Self, Status> {
+        if accepted.format == Format::Yaml {
+            return Err(Status::not_acceptable(&[
+                "application/json;stream=watch",
+                "application/vnd.kubernetes.protobuf;stream=watch",
+            ]));
+        }
+        let include = Include::parse(&request.query)?;
+        Ok(Frames { resource, accepted: *accepted, include, now, headers_sent: false })
+    }
+
+    /// The stream's media type.
+    pub fn content_type(&self) -> String {
+        match self.accepted.format {
+            Format::Protobuf => format!("{};stream=watch", super::PROTOBUF),
+            _ => super::JSON.to_owned(),
+        }
+    }
+
+    /// An event's frame.
+    pub fn event(&mut self, event: &WatchEvent) -> Bytes {
+        let plain = self.accepted.form == Form::Plain && self.resource.is_own_storage();
+        if plain && self.accepted.format == Format::Json {
+            return event.frame();
+        }
+        let kind = event.kind().as_str();
+        match self.shown(event.object()) {
+            Ok(object) => self.frame(kind, &object),
+            Err(status) => self.error(&status),
+        }
+    }
+
+    fn shown(&mut self, stored: Bytes) -> Result<Bytes, Status> {
+        let object = served(&self.resource, stored)?;
+        Ok(match self.accepted.form {
+            Form::Plain => object,
+            Form::Metadata { version } => partial(&object, "PartialObjectMetadata", version),
+            Form::Table { version } => {
+                let mut table = Table::new(&self.resource, version, self.include, self.now);
+                if self.headers_sent {
+                    table = table.without_headers();
+                }
+                self.headers_sent = true;
+                table.row(&object)?;
+                let revision = crate::peek::metadata(&object).resource_version;
+                table.finish(&revision, "", None)
+            }
+        })
+    }
+
+    /// A bookmark: only a resource version, and whether the initial events end here.
+    pub fn bookmark(&self, revision: u64, initial_end: bool) -> Bytes {
+        let (kind, api_version) = match self.accepted.form {
+            Form::Plain => (self.resource.kind.kind.to_string(), self.resource.gvr.api_version()),
+            Form::Metadata { version } => {
+                ("PartialObjectMetadata".to_owned(), format!("meta.k8s.io/{version}"))
+            }
+            Form::Table { version } => ("Table".to_owned(), format!("meta.k8s.io/{version}")),
+        };
+        let annotations = if initial_end {
+            format!(",\"annotations\":{{\"{INITIAL_EVENTS_END}\":\"true\"}}")
+        } else {
+            String::new()
+        };
+        let object = format!(
+            "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\",\"creationTimestamp\":null{annotations}}}}}"
+        );
+        self.frame("BOOKMARK", object.as_bytes())
+    }
+
+    /// An error event; the stream ends behind it.
+    pub fn error(&self, status: &Status) -> Bytes {
+        self.frame("ERROR", &status.to_json())
+    }
+
+    fn frame(&self, kind: &str, object: &[u8]) -> Bytes {
+        if self.accepted.format == Format::Protobuf {
+            return crate::codec::protobuf_frame(kind, object, self.object_type(kind)).into();
+        }
+        let object = object.strip_suffix(b"\n").unwrap_or(object);
+        let mut out = Vec::with_capacity(object.len() + 40);
+        out.extend_from_slice(b"{\"type\":\"");
+        out.extend_from_slice(kind.as_bytes());
+        out.extend_from_slice(b"\",\"object\":");
+        out.extend_from_slice(object);
+        out.extend_from_slice(b"}\n");
+        out.into()
+    }
+
+    fn object_type(&self, kind: &str) -> schema::TypeRef<'static> {
+        let meta_type = |name| schema::type_of("meta.k8s.io", "v1", name);
+        let found = match (kind, self.accepted.form) {
+            ("ERROR", _) => meta_type("Status"),
+            (_, Form::Plain) => None,
+            (_, Form::Metadata { .. }) => meta_type("PartialObjectMetadata"),
+            (_, Form::Table { .. }) => meta_type("Table"),
+        };
+        found.unwrap_or(self.resource.ty)
+    }
+}

@@ -1,0 +1,90 @@
+//! Plain discovery: APIVersions, APIGroupList, APIGroup, APIResourceList.
+
+use kinds::Kind;
+use serde_json::{Value as Json, json};
+
+/// `/api`.
+pub(crate) fn versions() -> Json {
+    json!({
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [],
+    })
+}
+
+/// `/apis`.
+pub(crate) fn groups() -> Json {
+    let groups: Vec<Json> = kinds::groups()
+        .iter()
+        .filter(|(g, _)| !g.is_empty())
+        .map(|(g, versions)| group_body(g, versions))
+        .collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `/apis/<group>`.
+pub(crate) fn group_object(group: &str, versions: &[&str]) -> Json {
+    let mut body = group_body(group, versions);
+    body["kind"] = "APIGroup".into();
+    body["apiVersion"] = "v1".into();
+    body
+}
+
+fn group_body(group: &str, versions: &[&str]) -> Json {
+    let one = |v: &&str| json!({"groupVersion": meta::gvr::api_version(group, v), "version": v});
+    json!({
+        "name": group,
+        "versions": versions.iter().map(one).collect::<Vec<_>>(),
+        "preferredVersion": versions.first().map(one),
+    })
+}
+
+/// `/apis/<group>/<version>`.
+pub(crate) fn resources(group: &str, version: &str) -> Json {
+    let mut list: Vec<Json> = kinds::of_version(group, version).flat_map(of_kind).collect();
+    list.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
+    json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": meta::gvr::api_version(group, version),
+        "resources": list,
+    })
+}
+
+fn of_kind(kind: &'static Kind) -> Vec<Json> {
+    let mut own = json!({
+        "name": kind.plural,
+        "singularName": kind.singular,
+        "namespaced": kind.namespaced(),
+        "kind": kind.kind,
+        "verbs": sorted(kind.verbs),
+    });
+    if !kind.short_names.is_empty() {
+        own["shortNames"] = json!(kind.short_names);
+    }
+    if !kind.categories.is_empty() {
+        own["categories"] = json!(kind.categories);
+    }
+    let mut out = vec![own];
+    for sub in kind.subresources {
+        let mut r = json!({
+            "name": format!("{}/{}", kind.plural, sub.name),
+            "singularName": "",
+            "namespaced": kind.namespaced(),
+            "kind": sub.kind.as_ref().map_or(&*kind.kind, |k| &*k.kind),
+            "verbs": sorted(sub.verbs),
+        });
+        if let Some(k) = &sub.kind {
+            r["group"] = json!(k.group);
+            r["version"] = json!(k.version);
+        }
+        out.push(r);
+    }
+    out
+}
+
+fn sorted(verbs: &[&'static str]) -> Vec<&'static str> {
+    let mut verbs = verbs.to_vec();
+    verbs.sort_unstable();
+    verbs
+}

@@ -1,0 +1,199 @@
+//! Paths that are not resources: discovery, version, health, metrics, OpenAPI, token issuer. Documents that do
+//! not change are made once.
+
+mod aggregated;
+mod health;
+mod legacy;
+mod openapi;
+mod version;
+
+use bytes::Bytes;
+use meta::{Request, Response, Status, Verb};
+use serde_json::{Value as Json, json};
+
+use crate::content::{self, aggregated_discovery};
+use crate::server::Server;
+
+/// Discovery documents, made once.
+pub struct Documents {
+    /// By path without a trailing slash: `/api`, `/apis`, `/api/v1`, `/apis/apps`, `/apis/apps/v1`.
+    plain: Vec<(String, Document)>,
+    /// `/api` and `/apis` aggregated, as `v2` and `v2beta1`.
+    aggregated: Vec<(&'static str, &'static str, Document)>,
+}
+
+struct Document {
+    json: Bytes,
+    etag: String,
+    kind: &'static str,
+}
+
+impl Document {
+    fn new(kind: &'static str, json: &Json) -> Self {
+        let json = json.to_string();
+        let etag = format!("\"{}\"", hash(json.as_bytes()));
+        Document { json: json.into(), etag, kind }
+    }
+}
+
+/// A short stable hash of a document.
+fn hash(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02X}")).collect()
+}
+
+impl Documents {
+    /// From the declared kinds.
+    #[must_use]
+    pub fn build() -> Self {
+        let mut plain = vec![
+            ("/api".to_owned(), Document::new("APIVersions", &legacy::versions())),
+            ("/apis".to_owned(), Document::new("APIGroupList", &legacy::groups())),
+        ];
+        for (group, versions) in kinds::groups() {
+            if !group.is_empty() {
+                plain.push((
+                    format!("/apis/{group}"),
+                    Document::new("APIGroup", &legacy::group_object(group, versions)),
+                ));
+            }
+            for version in *versions {
+                let path = if group.is_empty() {
+                    format!("/api/{version}")
+                } else {
+                    format!("/apis/{group}/{version}")
+                };
+                plain.push((path, Document::new("APIResourceList", &legacy::resources(group, version))));
+            }
+        }
+        let mut all = Vec::new();
+        for version in ["v2", "v2beta1"] {
+            for (path, core) in [("/api", true), ("/apis", false)] {
+                all.push((
+                    path,
+                    version,
+                    Document::new("APIGroupDiscoveryList", &aggregated::list(version, core)),
+                ));
+            }
+        }
+        Documents { plain, aggregated: all }
+    }
+
+    fn find(&self, path: &str) -> Option<&Document> {
+        self.plain.iter().find(|(p, _)| p == path).map(|(_, d)| d)
+    }
+
+    /// All paths with a document.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        self.plain.iter().map(|(p, _)| p.as_str())
+    }
+}
+
+/// Answers a request for a path.
+pub(crate) fn path(server: &Server, request: &Request, path: &str) -> Result<Response, Status> {
+    if request.verb != Verb::Get {
+        return Err(method_not_allowed());
+    }
+    let trimmed = if path == "/" { path } else { path.trim_end_matches('/') };
+    if let Some(answer) = discover(server, request, trimmed) {
+        return answer;
+    }
+    if let Some(answer) = health::answer(server, request, trimmed) {
+        return Ok(answer);
+    }
+    if trimmed.starts_with("/openapi/v2") || trimmed.starts_with("/openapi/v3") {
+        return openapi::answer(server, request, trimmed);
+    }
+    match trimmed {
+        "/" => Ok(root(server)),
+        "/version" => Ok(Response::json(200, version::document())),
+        "/metrics" => Ok(metrics(server)),
+        "/.well-known/openid-configuration" | "/openid/v1/jwks" => issuer(server, trimmed),
+        _ => Err(Status::unknown_resource()),
+    }
+}
+
+fn method_not_allowed() -> Status {
+    Status::failure(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    )
+}
+
+fn discover(server: &Server, request: &Request, path: &str) -> Option<Result<Response, Status>> {
+    if matches!(path, "/api" | "/apis")
+        && let Some(version) = aggregated_discovery(&request.accept)
+        && let Some((_, _, document)) =
+            server.discovery.aggregated.iter().find(|(p, v, _)| *p == path && *v == version)
+    {
+        let content_type =
+            format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
+        return Some(Ok(with_etag(request, document, content_type)));
+    }
+    let document = server.discovery.find(path)?;
+    Some(plain(request, document))
+}
+
+fn plain(request: &Request, document: &Document) -> Result<Response, Status> {
+    let accepted = content::negotiate(request, false)?;
+    let ty = schema::type_of("meta.k8s.io", "v1", document.kind);
+    content::encoded(&accepted, 200, document.json.clone(), ty)
+}
+
+fn with_etag(request: &Request, document: &Document, content_type: String) -> Response {
+    let unchanged = request.header("if-none-match").is_some_and(|t| t == document.etag);
+    let mut response = match unchanged {
+        true => Response::json(304, Bytes::new()),
+        false => Response::json(200, document.json.clone()),
+    };
+    response.content_type = content_type.into();
+    response.headers.push(("etag", document.etag.clone()));
+    response.headers.push(("vary", "Accept".to_owned()));
+    response.headers.push(("cache-control", "public".to_owned()));
+    response
+}
+
+fn root(server: &Server) -> Response {
+    let mut paths: Vec<&str> = server.discovery.paths().collect();
+    paths.extend([
+        "/.well-known/openid-configuration",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ]);
+    paths.sort_unstable();
+    Response::json(200, json!({"paths": paths}).to_string())
+}
+
+fn metrics(server: &Server) -> Response {
+    let mut watchers: Vec<(String, usize)> =
+        server.cache.resources().iter().map(|r| (r.prefix().to_owned(), r.watcher_count())).collect();
+    watchers.retain(|(_, count)| *count > 0);
+    let text = server.metrics.render(server.flow.running(), server.started, &watchers);
+    let mut response = Response::text(200, text);
+    response.content_type = "text/plain; version=0.0.4; charset=utf-8".into();
+    response
+}
+
+fn issuer(server: &Server, path: &str) -> Result<Response, Status> {
+    let issuer = server.config.issuer.as_ref().ok_or_else(Status::unknown_resource)?;
+    if path == "/openid/v1/jwks" {
+        let mut response = Response::json(200, issuer.jwks().to_owned());
+        response.content_type = "application/jwk-set+json".into();
+        return Ok(response);
+    }
+    let document = json!({
+        "issuer": issuer.url,
+        "jwks_uri": format!("https://{}:{}/openid/v1/jwks", server.config.advertise_address, server.config.advertise_port),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [issuer.algorithm()],
+    });
+    Ok(Response::json(200, document.to_string()))
+}

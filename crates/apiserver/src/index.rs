@@ -1,0 +1,139 @@
+//! What the authorizers know, kept from the store's events: roles, bindings, and which node runs which pod.
+//! Events are only queued by the store's writer; whoever asks next takes them over. It must never read the store
+//! while a request waits.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use store::{Event, EventKind, EventSink, Events, ListOptions, Store};
+
+use crate::authorize::node::Graph;
+use crate::authorize::rbac::{Index, RbacKind};
+use crate::authorize::{Attributes, Decision, policy};
+
+const RBAC_PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
+const PODS_PREFIX: &str = "/registry/pods/";
+
+/// The authorizers' state.
+pub struct AuthIndex {
+    dirty: AtomicBool,
+    queue: Mutex<Vec<Change>>,
+    state: RwLock<State>,
+}
+
+struct State {
+    rbac: Index,
+    nodes: Graph,
+}
+
+struct Change {
+    key: store::Key,
+    value: Option<bytes::Bytes>,
+}
+
+impl Default for AuthIndex {
+    fn default() -> Self {
+        let node_rules = policy::roles()
+            .into_iter()
+            .find(|r| r.name == "system:node")
+            .map(|r| r.rules)
+            .unwrap_or_default();
+        AuthIndex {
+            dirty: AtomicBool::new(false),
+            queue: Mutex::new(Vec::new()),
+            state: RwLock::new(State { rbac: Index::default(), nodes: Graph::new(node_rules) }),
+        }
+    }
+}
+
+impl EventSink for AuthIndex {
+    fn apply(&self, events: &Events) {
+        let mut wanted = events.iter().filter(|e| is_wanted(e)).peekable();
+        if wanted.peek().is_none() {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        queue.extend(wanted.map(|e| Change {
+            key: e.key.clone(),
+            value: (e.kind == EventKind::Put).then(|| e.value.clone()),
+        }));
+        self.dirty.store(true, Ordering::Release);
+    }
+}
+
+fn is_wanted(e: &Event) -> bool {
+    e.key.starts_with(RBAC_PREFIX) || e.key.starts_with(PODS_PREFIX)
+}
+
+impl AuthIndex {
+    /// Reads what is there. To be called after subscribing and before serving.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn fill(&self, store: &dyn Store) -> Result<(), store::Error> {
+        for prefix in [RBAC_PREFIX, PODS_PREFIX] {
+            let mut after: Option<store::Key> = None;
+            loop {
+                let options = ListOptions { revision: None, start_after: after.as_deref(), limit: 500 };
+                let page = store.list(prefix, options).await?;
+                let mut state = self.state.write();
+                for e in &page.entries {
+                    state.take(&e.key, Some(&e.value));
+                }
+                after = page.entries.last().map(|e| e.key.clone());
+                if !page.more {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refresh(&self) {
+        if !self.dirty.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.state.write();
+        self.dirty.store(false, Ordering::Release);
+        let queue = std::mem::take(&mut *self.queue.lock());
+        for change in queue {
+            state.take(&change.key, change.value.as_deref());
+        }
+    }
+
+    /// Asks the node authorizer, then RBAC.
+    #[must_use]
+    pub fn authorize(&self, a: &Attributes) -> Decision {
+        self.refresh();
+        let state = self.state.read();
+        let node = state.nodes.authorize(a);
+        if node.allowed() {
+            return node;
+        }
+        let rbac = state.rbac.authorize(a);
+        if rbac.allowed() || node.reason().is_empty() { rbac } else { node }
+    }
+
+    /// Reads the RBAC index.
+    pub fn rbac<T>(&self, read: impl FnOnce(&Index) -> T) -> T {
+        self.refresh();
+        read(&self.state.read().rbac)
+    }
+}
+
+impl State {
+    fn take(&mut self, key: &str, value: Option<&[u8]>) {
+        if let Some(rest) = key.strip_prefix(PODS_PREFIX) {
+            if let Some((namespace, name)) = rest.split_once('/') {
+                self.nodes.apply(namespace, name, value);
+            }
+            return;
+        }
+        let Some((plural, rest)) = key.strip_prefix(RBAC_PREFIX).and_then(|r| r.split_once('/')) else {
+            return;
+        };
+        let Some(kind) = RbacKind::from_plural(plural) else { return };
+        let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+        self.rbac.apply(kind, namespace, name, value);
+    }
+}

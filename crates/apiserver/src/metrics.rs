@@ -1,0 +1,193 @@
+//! Counters and histograms of requests under Kubernetes' metric names, as Prometheus text.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+/// Upper bounds in seconds, as upstream's.
+const BUCKETS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0,
+    20.0, 30.0, 45.0, 60.0,
+];
+/// Most different label sets kept.
+const LIMIT_SERIES: usize = 8192;
+
+/// Labels of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Series {
+    pub verb: &'static str,
+    pub group: Cow<'static, str>,
+    pub version: Cow<'static, str>,
+    pub resource: Cow<'static, str>,
+    pub subresource: Cow<'static, str>,
+    /// `namespace`, `cluster`, `resource` or empty.
+    pub scope: &'static str,
+}
+
+#[derive(Default)]
+struct Numbers {
+    by_code: HashMap<u16, u64>,
+    buckets: [u64; BUCKETS.len()],
+    count: u64,
+    sum_seconds: f64,
+}
+
+/// All series.
+#[derive(Default)]
+pub struct Metrics {
+    series: Mutex<HashMap<Series, Numbers>>,
+}
+
+impl Metrics {
+    /// Counts one answered request.
+    pub fn observe(&self, series: Series, code: u16, took: Duration) {
+        let mut all = self.series.lock();
+        if all.len() >= LIMIT_SERIES && !all.contains_key(&series) {
+            return;
+        }
+        let n = all.entry(series).or_default();
+        *n.by_code.entry(code).or_default() += 1;
+        let seconds = took.as_secs_f64();
+        n.count += 1;
+        n.sum_seconds += seconds;
+        if let Some(at) = BUCKETS.iter().position(|b| seconds <= *b) {
+            n.buckets[at] += 1;
+        }
+    }
+
+    /// Prometheus text format; `inflight` is reads and writes.
+    #[must_use]
+    pub fn render(
+        &self,
+        inflight: (usize, usize),
+        started: jiff::Timestamp,
+        watchers: &[(String, usize)],
+    ) -> String {
+        let mut out = String::with_capacity(16 << 10);
+        let all = self.series.lock();
+        let mut sorted: Vec<(&Series, &Numbers)> = all.iter().collect();
+        sorted.sort_by(|a, b| a.0.cmp(b.0));
+        head(
+            &mut out,
+            "apiserver_request_total",
+            "counter",
+            "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
+        );
+        for (s, n) in &sorted {
+            let mut codes: Vec<_> = n.by_code.iter().collect();
+            codes.sort();
+            for (code, count) in codes {
+                let _ = writeln!(
+                    out,
+                    "apiserver_request_total{{code=\"{code}\",component=\"apiserver\",dry_run=\"\",{}}} {count}",
+                    labels(s)
+                );
+            }
+        }
+        head(
+            &mut out,
+            "apiserver_request_duration_seconds",
+            "histogram",
+            "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.",
+        );
+        for (s, n) in sorted.iter().filter(|(s, _)| s.verb != "WATCH") {
+            let labels = format!("component=\"apiserver\",dry_run=\"\",{}", labels(s));
+            let mut sum = 0;
+            for (bound, count) in BUCKETS.iter().zip(n.buckets) {
+                sum += count;
+                let _ = writeln!(
+                    out,
+                    "apiserver_request_duration_seconds_bucket{{{labels},le=\"{bound}\"}} {sum}"
+                );
+            }
+            let _ = writeln!(
+                out,
+                "apiserver_request_duration_seconds_bucket{{{labels},le=\"+Inf\"}} {}",
+                n.count
+            );
+            let _ = writeln!(out, "apiserver_request_duration_seconds_sum{{{labels}}} {}", n.sum_seconds);
+            let _ = writeln!(out, "apiserver_request_duration_seconds_count{{{labels}}} {}", n.count);
+        }
+        head(
+            &mut out,
+            "apiserver_current_inflight_requests",
+            "gauge",
+            "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
+        );
+        let _ =
+            writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}", inflight.0);
+        let _ =
+            writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}", inflight.1);
+        head(
+            &mut out,
+            "apiserver_registered_watchers",
+            "gauge",
+            "Number of currently registered watchers for a given resource.",
+        );
+        for (prefix, count) in watchers {
+            let _ = writeln!(out, "apiserver_registered_watchers{{resource=\"{}\"}} {count}", escape(prefix));
+        }
+        head(
+            &mut out,
+            "process_start_time_seconds",
+            "gauge",
+            "Start time of the process since unix epoch in seconds.",
+        );
+        let _ = writeln!(out, "process_start_time_seconds {}", started.as_second());
+        out
+    }
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} [STABLE] {help}\n# TYPE {name} {kind}");
+}
+
+fn labels(s: &Series) -> String {
+    format!(
+        "group=\"{}\",resource=\"{}\",scope=\"{}\",subresource=\"{}\",verb=\"{}\",version=\"{}\"",
+        escape(&s.group),
+        escape(&s.resource),
+        s.scope,
+        escape(&s.subresource),
+        s.verb,
+        escape(&s.version)
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_cumulative_buckets() {
+        let m = Metrics::default();
+        let s = Series {
+            verb: "GET",
+            group: "".into(),
+            version: "v1".into(),
+            resource: "pods".into(),
+            subresource: "".into(),
+            scope: "resource",
+        };
+        m.observe(s.clone(), 200, Duration::from_millis(1));
+        m.observe(s, 404, Duration::from_millis(30));
+        let text = m.render((1, 2), jiff::Timestamp::UNIX_EPOCH, &[("/registry/pods/".into(), 3)]);
+        for want in [
+            "apiserver_request_total{code=\"404\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"pods\"",
+            "le=\"0.005\"} 1",
+            "le=\"0.05\"} 2",
+            "le=\"+Inf\"} 2",
+            "request_kind=\"mutating\"} 2",
+            "apiserver_registered_watchers{resource=\"/registry/pods/\"} 3",
+        ] {
+            assert!(text.contains(want), "{want}\n{text}");
+        }
+    }
+}

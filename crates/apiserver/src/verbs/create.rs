@@ -1,0 +1,20 @@
+//! create: a new object in a collection.
+
+use meta::{Response, Status};
+
+use super::write;
+use crate::content::{self, body};
+use crate::options::WriteOptions;
+use crate::server::Call;
+
+/// Answers a create.
+pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
+    let accepted = content::negotiate(call.request, true)?;
+    let options = WriteOptions::parse(&call.request.query)?;
+    let r = &call.resource;
+    let decoded = body::decode(call.request, &r.gvk, r.ty, options.field_validation)?;
+    let written = write::create(call, decoded.value, options.dry_run).await?;
+    let mut warnings = decoded.warnings;
+    warnings.extend(written.warnings);
+    content::object(call, &accepted, 201, written.object, warnings)
+}

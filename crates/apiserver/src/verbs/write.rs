@@ -1,0 +1,299 @@
+//! What every write has in common: preparing, validating, and the compare-and-set loop against the store.
+//! It must never know a kind by name.
+// k8s: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kinds::{Context, Operation, Storage};
+use meta::{FieldError, Status};
+use schema::Value;
+use store::{Outcome, Txn};
+use watchcache::Entry;
+
+use crate::admission;
+use crate::object;
+use crate::registry::Resource;
+use crate::server::Call;
+
+/// How often a write that lost a race is tried again.
+const TRIES: usize = 8;
+/// How often a generated name that is taken is made anew.
+const NAME_TRIES: usize = 8;
+
+/// A finished write.
+pub(crate) struct Written {
+    /// The object with its resource version.
+    pub object: Bytes,
+    /// It was created.
+    pub created: bool,
+    /// The write removed it (its last finalizer went).
+    pub deleted: bool,
+    pub warnings: Vec<String>,
+}
+
+/// What a write may leave out or insist on.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub operation: Operation,
+    pub dry_run: bool,
+    /// The caller is the server itself changing what clients may not.
+    pub internal: bool,
+}
+
+impl Rules {
+    pub fn new(operation: Operation, dry_run: bool) -> Self {
+        Rules { operation, dry_run, internal: false }
+    }
+}
+
+impl Call<'_> {
+    pub(crate) fn context(&self) -> Context {
+        Context {
+            now: object::rfc3339(self.now),
+            namespace: self.namespace.to_owned(),
+            user: self.user.name.clone(),
+        }
+    }
+
+    fn invalid(&self, name: &str, errors: &[FieldError]) -> Status {
+        Status::invalid(&self.resource.gvk, name, errors)
+    }
+}
+
+/// The stored bytes of a value in served form.
+pub(crate) fn to_storage(resource: &Resource, value: &Value) -> Vec<u8> {
+    match resource.kind.storage {
+        Storage::As(conversion) => {
+            crate::codec::encode(&(conversion.to_storage)(value.clone()), resource.stored_ty)
+        }
+        _ => crate::codec::encode(value, resource.ty),
+    }
+}
+
+/// A cached object as a value in served form, resource version included.
+pub(crate) fn from_entry(resource: &Resource, entry: &Entry) -> Result<Value, Status> {
+    let value = crate::codec::stored(entry.object_bytes(), resource.stored_ty)?;
+    Ok(match resource.kind.storage {
+        Storage::As(conversion) => (conversion.from_storage)(value),
+        _ => value,
+    })
+}
+
+/// Puts in all defaults.
+pub(crate) fn default(resource: &Resource, value: &mut Value) {
+    schema::apply_defaults(value, resource.ty);
+    resource.kind.strategy.default_fields(value);
+}
+
+/// Creates an object from its decoded form.
+pub(crate) async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> Result<Written, Status> {
+    let r = &call.resource;
+    check_namespace(call, &value)?;
+    if r.kind.namespaced() {
+        value.set_at(&["metadata", "namespace"], call.namespace);
+    }
+    default(r, &mut value);
+    let generated =
+        object::text(&value, "name").is_empty() && !object::text(&value, "generateName").is_empty();
+    let template = generated.then(|| value.clone());
+    let mut warnings = Vec::new();
+    for attempt in 0..NAME_TRIES {
+        let mut candidate = template.clone().unwrap_or_else(|| std::mem::take(&mut value));
+        object::prepare_create(&mut candidate, call.namespace, call.now, &*call.server.config.entropy)?;
+        warnings.clear();
+        let lease = admission::create(call, &mut candidate, dry_run, &mut warnings)?;
+        prepare_create(call, &mut candidate, &mut warnings)?;
+        let done = insert(call, &candidate, dry_run).await;
+        drop(lease);
+        match done {
+            Ok(object) => return Ok(Written { object, created: true, deleted: false, warnings }),
+            Err(e) if e.is("AlreadyExists") && template.is_some() && attempt + 1 < NAME_TRIES => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(Status::internal("no free name was found"))
+}
+
+fn check_namespace(call: &Call<'_>, value: &Value) -> Result<(), Status> {
+    let given = object::text(value, "namespace");
+    if !given.is_empty() && given != call.namespace && call.resource.kind.namespaced() {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    Ok(())
+}
+
+fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
+    let strategy = call.resource.kind.strategy;
+    strategy.prepare_for_create(value, &call.context());
+    if crate::generation::is_counted(&call.resource.gvr) {
+        value.set_at(&["metadata", "generation"], 1i64);
+    }
+    let mut errors = object::validate(value, call.resource.kind);
+    errors.extend(strategy.validate(value));
+    if !errors.is_empty() {
+        return Err(call.invalid(object::text(value, "name"), &errors));
+    }
+    warnings.extend(strategy.warnings(value));
+    Ok(())
+}
+
+async fn insert(call: &Call<'_>, value: &Value, dry_run: bool) -> Result<Bytes, Status> {
+    let r = &call.resource;
+    let name = object::text(value, "name");
+    let key = r.key(call.namespace, name);
+    let bytes = to_storage(r, value);
+    if dry_run {
+        if r.cache.get(&key).is_some() {
+            return Err(Status::already_exists(&r.gvr, name));
+        }
+        return Ok(bytes.into());
+    }
+    match commit(call, Txn::create(key, bytes.clone())).await? {
+        Outcome::Committed { revision } => Ok(watchcache::splice_revision(&bytes, revision)),
+        Outcome::Conflict { current } if is_terminating(&current) => {
+            let mut s = Status::already_exists(&r.gvr, name);
+            s.message = format!("object is being deleted: {}", s.message);
+            Err(s)
+        }
+        Outcome::Conflict { .. } => Err(Status::already_exists(&r.gvr, name)),
+    }
+}
+
+fn is_terminating(current: &[Option<store::Entry>]) -> bool {
+    let Some(Some(entry)) = current.first() else { return false };
+    crate::peek::metadata(&entry.value).deletion_timestamp.is_some()
+}
+
+/// Runs a transaction.
+pub(crate) async fn commit(call: &Call<'_>, txn: Txn) -> Result<Outcome, Status> {
+    call.server.config.store.txn(txn).await.map_err(|e| match e {
+        store::Error::OverLimit { limit, .. } => Status::too_large(limit),
+        store::Error::Overloaded { .. } => Status::too_many_requests(e.to_string(), 1),
+        store::Error::NoSpace { .. } | store::Error::Closed => Status::unavailable(e.to_string()),
+        other => Status::internal(other.to_string()),
+    })
+}
+
+/// Changes an object: reads it, lets `change` make the new form of it, checks and writes; again when another
+/// write came first.
+pub(crate) async fn update(
+    call: &Call<'_>,
+    name: &str,
+    rules: &Rules,
+    change: &mut (dyn FnMut(&Value) -> Result<Value, Status> + Send),
+) -> Result<Written, Status> {
+    let r = call.resource.clone();
+    let key = r.key(call.namespace, name);
+    for _ in 0..TRIES {
+        let entry = r.cache.get(&key).ok_or_else(|| Status::not_found(&r.gvr, name))?;
+        let old = from_entry(&r, &entry)?;
+        let mut new = change(&old)?;
+        check_version(call, &new, &old, name)?;
+        let mut warnings = Vec::new();
+        let lease = prepare_update(call, &mut new, &old, rules, &mut warnings)?;
+        new.remove_at(&["metadata", "resourceVersion"]);
+        let bytes = to_storage(&r, &new);
+        if bytes == entry.stored() {
+            let object = entry.object();
+            return Ok(Written { object, created: false, deleted: false, warnings });
+        }
+        if rules.dry_run {
+            let object = watchcache::splice_revision(&bytes, entry.mod_revision());
+            return Ok(Written { object, created: false, deleted: false, warnings });
+        }
+        let gone = is_finished(&new);
+        let txn = if gone {
+            Txn::delete(key.as_str(), entry.mod_revision())
+        } else {
+            Txn::update(key.as_str(), entry.mod_revision(), bytes.clone())
+        };
+        let outcome = commit(call, txn).await?;
+        drop(lease);
+        if let Outcome::Committed { revision } = outcome {
+            let object = watchcache::splice_revision(&bytes, revision);
+            return Ok(Written { object, created: false, deleted: gone, warnings });
+        }
+    }
+    Err(Status::stale(&r.gvr, name))
+}
+
+/// An object that was only kept by finalizers and has none left.
+// k8s: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go ShouldDeleteDuringUpdate
+fn is_finished(new: &Value) -> bool {
+    object::is_terminating(new)
+        && object::finalizers(new).is_empty()
+        && new.int_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
+        && (new.str_at(&["kind"]) != "Namespace" || new.list_at(&["spec", "finalizers"]).is_empty())
+}
+
+/// The uid and resource version that the new object brings must be the current ones.
+fn check_version(call: &Call<'_>, new: &Value, old: &Value, name: &str) -> Result<(), Status> {
+    let r = &call.resource;
+    let (given, actual) = (object::text(new, "uid"), object::text(old, "uid"));
+    if !given.is_empty() && given != actual {
+        let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {actual}");
+        return Err(Status::conflict(&r.gvr, name, &why));
+    }
+    let (given, current) = (object::text(new, "resourceVersion"), object::text(old, "resourceVersion"));
+    if given.is_empty() {
+        if r.kind.strategy.allow_unconditional_update() {
+            return Ok(());
+        }
+        let path = meta::Path::new("metadata").child("resourceVersion");
+        let e = FieldError::invalid(&path, "0x0", "must be specified for an update");
+        return Err(call.invalid(name, &[e]));
+    }
+    if given.parse::<u64>().is_err() {
+        let path = meta::Path::new("metadata").child("resourceVersion");
+        let e = FieldError::invalid(&path, meta::field::quoted(given), "must be an integer");
+        return Err(call.invalid(name, &[e]));
+    }
+    if given != current { Err(Status::stale(&r.gvr, name)) } else { Ok(()) }
+}
+
+fn prepare_update(
+    call: &Call<'_>,
+    new: &mut Value,
+    old: &Value,
+    rules: &Rules,
+    warnings: &mut Vec<String>,
+) -> Result<admission::Lease, Status> {
+    let r = &call.resource;
+    let strategy = r.kind.strategy;
+    if r.kind.namespaced() && object::text(new, "namespace").is_empty() {
+        new.set_at(&["metadata", "namespace"], call.namespace);
+    }
+    default(r, new);
+    let new_uid = object::text(new, "uid").to_owned();
+    object::carry_system_metadata(new, old);
+    debug_assert!(new_uid.is_empty() || new_uid == object::text(old, "uid"));
+    let lease = if rules.internal {
+        admission::Lease::default()
+    } else {
+        admission::update(call, new, old, rules, warnings)?
+    };
+    strategy.prepare_for_update(new, old, rules.operation, &call.context());
+    object::carry_system_metadata(new, old);
+    if crate::generation::is_counted(&r.gvr) && strategy.generation_changes(new, old) {
+        let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
+        new.set_at(&["metadata", "generation"], next);
+    }
+    let mut errors = object::validate_update(new, old);
+    errors
+        .extend(object::validate(new, r.kind).into_iter().filter(|e| !e.field.starts_with("metadata.name")));
+    errors.extend(strategy.validate_update(new, old, rules.operation));
+    if !errors.is_empty() {
+        return Err(call.invalid(object::text(old, "name"), &errors));
+    }
+    warnings.extend(strategy.warnings(new));
+    Ok(lease)
+}
+
+/// The current entry of an object.
+pub(crate) fn current(call: &Call<'_>, name: &str) -> Result<Arc<Entry>, Status> {
+    let r = &call.resource;
+    r.cache.get(&r.key(call.namespace, name)).ok_or_else(|| Status::not_found(&r.gvr, name))
+}
