@@ -26,6 +26,7 @@ pub mod rbac;
 pub mod registry;
 pub mod resource;
 pub mod rules;
+pub mod scale;
 pub mod scheduling;
 pub mod storage;
 pub mod storagemigration;
