@@ -1,0 +1,254 @@
+//! What controllers read of deployments and replica sets.
+
+use meta::{Gvr, IntOrString};
+use reconcile::{IndexSink, LabelSelector, ObjectMeta, Projection, StrMap, null_default};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::core::condition::Condition;
+
+/// `deployments`.
+pub const DEPLOYMENTS: Gvr = Gvr::new("apps", "v1", "deployments");
+/// `replicasets`.
+pub const REPLICASETS: Gvr = Gvr::new("apps", "v1", "replicasets");
+/// The label that tells the pods of a deployment's replica sets apart.
+pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+/// Index: replica sets by the UID of their managing owner.
+pub const BY_CONTROLLER: &str = "controller";
+
+/// A pod template, kept as the bytes that it came as, with its labels.
+#[derive(Clone, Debug)]
+pub struct Template {
+    raw: Box<RawValue>,
+    pub labels: StrMap,
+}
+
+impl Template {
+    /// As a value.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        serde_json::from_str(self.raw.get()).unwrap_or(Value::Null)
+    }
+
+    /// As a value without the hash label: what is compared.
+    #[must_use]
+    pub fn bare(&self) -> Value {
+        let mut v = self.value();
+        if let Some(labels) = v.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+            labels.remove(POD_TEMPLATE_HASH);
+            if labels.is_empty()
+                && let Some(m) = v.pointer_mut("/metadata").and_then(Value::as_object_mut)
+            {
+                m.remove("labels");
+            }
+        }
+        if let Some(m) = v.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+            m.retain(|_, v| !v.is_null());
+        }
+        v
+    }
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        let raw = RawValue::from_string("{}".to_owned()).expect("braces are JSON");
+        Template { raw, labels: StrMap::default() }
+    }
+}
+
+impl PartialEq for Template {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw.get() == other.raw.get()
+    }
+}
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Head {
+            #[serde(deserialize_with = "null_default")]
+            metadata: HeadMeta,
+        }
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct HeadMeta {
+            #[serde(deserialize_with = "null_default")]
+            labels: StrMap,
+        }
+        let raw = Box::<RawValue>::deserialize(d)?;
+        let head: Head = serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
+        Ok(Template { raw, labels: head.metadata.labels })
+    }
+}
+
+/// A replica set.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ReplicaSet {
+    pub metadata: ObjectMeta,
+    pub spec: ReplicaSetSpec,
+    pub status: ReplicaSetStatus,
+}
+
+/// Its specification.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicaSetSpec {
+    pub replicas: Option<i32>,
+    pub min_ready_seconds: i32,
+    pub selector: LabelSelector,
+    pub template: Template,
+}
+
+/// Its status.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReplicaSetStatus {
+    pub replicas: i32,
+    pub fully_labeled_replicas: i32,
+    pub ready_replicas: i32,
+    pub available_replicas: i32,
+    pub terminating_replicas: Option<i32>,
+    pub observed_generation: i64,
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Vec<Condition>,
+}
+
+impl ReplicaSet {
+    /// Wanted pods.
+    #[must_use]
+    pub fn replicas(&self) -> i32 {
+        self.spec.replicas.unwrap_or(1).max(0)
+    }
+
+    /// A number in an annotation.
+    #[must_use]
+    pub fn annotated(&self, key: &str) -> Option<i32> {
+        self.metadata.annotations.get(key)?.parse().ok()
+    }
+}
+
+impl Projection for ReplicaSet {
+    const GVR: Gvr = REPLICASETS;
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn indexes(&self, sink: &mut IndexSink) {
+        if let Some(o) = self.metadata.controller() {
+            sink.add(BY_CONTROLLER, &o.uid);
+        }
+    }
+}
+
+/// A deployment.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Deployment {
+    pub metadata: ObjectMeta,
+    pub spec: DeploymentSpec,
+    pub status: DeploymentStatus,
+}
+
+/// Its specification.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentSpec {
+    pub replicas: Option<i32>,
+    pub selector: LabelSelector,
+    pub template: Template,
+    pub strategy: Strategy,
+    pub min_ready_seconds: i32,
+    pub revision_history_limit: Option<i32>,
+    pub paused: bool,
+    pub progress_deadline_seconds: Option<i32>,
+}
+
+/// How pods are replaced.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Strategy {
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    pub rolling_update: Option<RollingUpdate>,
+}
+
+/// How many more and how many fewer pods a rolling update may have.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RollingUpdate {
+    pub max_surge: Option<IntOrString>,
+    pub max_unavailable: Option<IntOrString>,
+}
+
+/// Its status.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DeploymentStatus {
+    pub observed_generation: i64,
+    pub replicas: i32,
+    pub updated_replicas: i32,
+    pub ready_replicas: i32,
+    pub available_replicas: i32,
+    pub unavailable_replicas: i32,
+    pub terminating_replicas: Option<i32>,
+    pub collision_count: Option<i32>,
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Vec<Condition>,
+}
+
+impl Projection for Deployment {
+    const GVR: Gvr = DEPLOYMENTS;
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+impl Deployment {
+    /// Wanted pods.
+    #[must_use]
+    pub fn replicas(&self) -> i32 {
+        self.spec.replicas.unwrap_or(1).max(0)
+    }
+
+    /// Whether pods are replaced step by step.
+    #[must_use]
+    pub fn rolling(&self) -> bool {
+        &*self.spec.strategy.kind != "Recreate"
+    }
+
+    /// Surge and unavailability as numbers.
+    // k8s: pkg/controller/deployment/util/deployment_util.go ResolveFenceposts
+    fn fenceposts(&self) -> (i32, i32) {
+        let n = self.replicas();
+        let roll = self.spec.strategy.rolling_update.clone().unwrap_or_default();
+        let scaled = |v: Option<IntOrString>, up: bool| {
+            v.unwrap_or_else(|| "25%".into()).scaled(n, up).unwrap_or(0).max(0)
+        };
+        let (surge, unavailable) = (scaled(roll.max_surge, true), scaled(roll.max_unavailable, false));
+        // Both zero would never get anywhere.
+        if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable) }
+    }
+
+    /// How many pods there may be above the wanted number.
+    #[must_use]
+    pub fn max_surge(&self) -> i32 {
+        if self.rolling() { self.fenceposts().0 } else { 0 }
+    }
+
+    /// How many of the wanted pods may be unavailable.
+    #[must_use]
+    pub fn max_unavailable(&self) -> i32 {
+        if !self.rolling() || self.replicas() == 0 { 0 } else { self.fenceposts().1.min(self.replicas()) }
+    }
+
+    /// The deadline for progress, if there is one, in seconds.
+    #[must_use]
+    pub fn progress_deadline(&self) -> Option<i32> {
+        self.spec.progress_deadline_seconds.filter(|s| *s != i32::MAX)
+    }
+}

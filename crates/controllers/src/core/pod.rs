@@ -1,0 +1,220 @@
+//! What controllers read of pods, and what they agree to call active, ready and available.
+// k8s: pkg/api/v1/pod/util.go, pkg/controller/controller_utils.go
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use meta::Gvr;
+use reconcile::{IndexSink, ObjectMeta, Projection, null_default, time};
+use serde::Deserialize;
+
+use super::condition::{Condition, find, is_true};
+
+/// `pods`.
+pub const PODS: Gvr = Gvr::new("", "v1", "pods");
+
+/// Index: pods by the UID of their managing owner.
+pub const BY_CONTROLLER: &str = "controller";
+/// Index: pods without a managing owner, by namespace.
+pub const BY_ORPHAN: &str = "orphan";
+/// Index: pods by node; those without a node under the empty name.
+pub const BY_NODE: &str = "node";
+
+/// The annotation that makes a pod go first when a replica set shrinks.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
+
+/// A pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    pub metadata: ObjectMeta,
+    pub spec: PodSpec,
+    pub status: PodStatus,
+}
+
+/// Its specification.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    pub node_name: Box<str>,
+    pub hostname: Box<str>,
+    pub subdomain: Box<str>,
+    #[serde(deserialize_with = "null_default")]
+    pub containers: Box<[Container]>,
+    #[serde(deserialize_with = "null_default")]
+    pub init_containers: Box<[Container]>,
+    #[serde(deserialize_with = "null_default")]
+    pub tolerations: Box<[Toleration]>,
+}
+
+/// A container.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container {
+    #[serde(deserialize_with = "null_default")]
+    pub ports: Box<[ContainerPort]>,
+    pub restart_policy: Option<Box<str>>,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerPort {
+    pub name: Box<str>,
+    pub container_port: i32,
+    pub protocol: Box<str>,
+}
+
+/// A toleration.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Toleration {
+    pub key: Box<str>,
+    pub operator: Box<str>,
+    pub value: Box<str>,
+    pub effect: Box<str>,
+    pub toleration_seconds: Option<i64>,
+}
+
+/// Its status.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodStatus {
+    pub phase: Box<str>,
+    pub reason: Box<str>,
+    #[serde(rename = "podIP")]
+    pub pod_ip: Box<str>,
+    #[serde(rename = "podIPs", deserialize_with = "null_default")]
+    pub pod_ips: Box<[PodIp]>,
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Box<[Condition]>,
+    #[serde(deserialize_with = "null_default")]
+    pub container_statuses: Box<[ContainerStatus]>,
+}
+
+/// An address of a pod.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct PodIp {
+    pub ip: Box<str>,
+}
+
+/// The status of a container.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerStatus {
+    pub restart_count: i32,
+}
+
+impl Projection for Pod {
+    const GVR: Gvr = PODS;
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn indexes(&self, sink: &mut IndexSink) {
+        match self.metadata.controller() {
+            Some(o) => sink.add(BY_CONTROLLER, &o.uid),
+            None => sink.add(BY_ORPHAN, &self.metadata.namespace),
+        }
+        sink.add(BY_NODE, &self.spec.node_name);
+    }
+
+    fn compact(&mut self) {
+        self.metadata.annotations.retain(|k| k == DELETION_COST);
+        for c in &mut self.status.conditions {
+            c.message = "".into();
+            c.last_probe_time = None;
+        }
+    }
+}
+
+impl Pod {
+    /// Whether it has come to its end.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        matches!(&*self.status.phase, "Succeeded" | "Failed")
+    }
+
+    /// Neither finished nor being deleted.
+    #[must_use]
+    pub fn active(&self) -> bool {
+        !self.finished() && !self.metadata.deleting()
+    }
+
+    /// Being deleted and not finished.
+    #[must_use]
+    pub fn terminating(&self) -> bool {
+        !self.finished() && self.metadata.deleting()
+    }
+
+    /// Whether its `Ready` condition is true.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        is_true(&self.status.conditions, "Ready")
+    }
+
+    /// Since when it is ready; `None` when it is not.
+    #[must_use]
+    pub fn ready_since(&self) -> Option<Timestamp> {
+        let c = find(&self.status.conditions, "Ready").filter(|c| &*c.status == "True")?;
+        Some(c.last_transition_time.unwrap_or(Timestamp::UNIX_EPOCH))
+    }
+
+    /// When it counts or will count as available if it stays ready; `None` when it is not ready.
+    #[must_use]
+    pub fn available_at(&self, min_ready_seconds: i32) -> Option<Timestamp> {
+        let since = self.ready_since()?;
+        let wait = Duration::from_secs(u64::try_from(min_ready_seconds).unwrap_or(0));
+        Some(time::after(since, wait))
+    }
+
+    /// Whether it has been ready for long enough.
+    #[must_use]
+    pub fn available(&self, min_ready_seconds: i32, now: Timestamp) -> bool {
+        self.available_at(min_ready_seconds).is_some_and(|t| min_ready_seconds <= 0 || t <= now)
+    }
+
+    fn deletion_cost(&self) -> i32 {
+        self.metadata.annotations.get(DELETION_COST).and_then(|v| v.parse().ok()).unwrap_or(0)
+    }
+
+    fn restarts(&self) -> i32 {
+        self.status.container_statuses.iter().map(|c| c.restart_count).max().unwrap_or(0)
+    }
+}
+
+/// `Less`: `a` is deleted before `b`. The ranks say how many related pods are on the same node.
+// k8s: pkg/controller/controller_utils.go ActivePodsWithRanks.Less
+#[must_use]
+pub fn deletion_order(a: (&Pod, usize), b: (&Pod, usize), now: Timestamp) -> Ordering {
+    let (p, q) = (a.0, b.0);
+    let phase = |p: &Pod| match &*p.status.phase {
+        "Pending" | "" => 0,
+        "Running" => 2,
+        _ => 1,
+    };
+    // Younger first, by powers of two of the age, so that small differences do not decide.
+    let log_age = |t: Option<Timestamp>| {
+        let seconds = t.map_or(0.0, |t| time::seconds_between(t, now));
+        if seconds < 1.0 { -1 } else { seconds.log2() as i32 }
+    };
+    let scheduled = |p: &Pod| !p.spec.node_name.is_empty();
+    scheduled(p)
+        .cmp(&scheduled(q))
+        .then(phase(p).cmp(&phase(q)))
+        .then(p.ready().cmp(&q.ready()))
+        .then(p.deletion_cost().cmp(&q.deletion_cost()))
+        .then(b.1.cmp(&a.1))
+        .then_with(|| match (p.ready_since(), q.ready_since()) {
+            (Some(x), Some(y)) => log_age(Some(x)).cmp(&log_age(Some(y))),
+            _ => Ordering::Equal,
+        })
+        .then(q.restarts().cmp(&p.restarts()))
+        .then_with(|| {
+            log_age(p.metadata.creation_timestamp).cmp(&log_age(q.metadata.creation_timestamp))
+        })
+        .then_with(|| p.metadata.uid.cmp(&q.metadata.uid))
+}
