@@ -151,14 +151,15 @@ impl Generator {
         let go = f["type"].as_str().or(f["embedded"].as_str()).context("a field has a type")?;
         let ty = self.field_type(go, reference(f).as_ref(), named)?;
         let omitempty = f["omitempty"] == true;
-        let optional = omitempty || markers(f).any(|m| m == "optional");
+        let optional = markers(f).any(|m| m == "optional");
+        let required = markers(f).any(|m| m == "required") || !(omitempty || optional);
         let mut flags = String::from("-");
         for (on, flag) in [
             (omitempty, 'o'),
             (f["omitzero"] == true, 'z'),
             (ty.pointer, 'p'),
             (inlined, 'i'),
-            (!optional, 'r'),
+            (required && !optional, 'r'),
         ] {
             if on {
                 flags.push(flag);

@@ -4,6 +4,7 @@
 
 mod defaults;
 mod json;
+pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 mod scalar;

@@ -156,10 +156,7 @@ impl Loader {
                 ("k", key) => m.keys.push(Cow::Borrowed(key)),
                 ("m", "atomic") => m.atomic = true,
                 ("m", "granular") => m.granular = true,
-                ("s", strategy) => {
-                    m.patch_merge = strategy.split(',').any(|s| s == "merge");
-                    m.patch_retain_keys = strategy.split(',').any(|s| s == "retainKeys");
-                }
+                ("s", strategy) => m.patch_strategy = Some(Cow::Borrowed(strategy)),
                 ("p", key) => m.patch_merge_key = Some(Cow::Borrowed(key)),
                 ("d", json) => m.default = Some(Cow::Borrowed(json)),
                 _ => return None,

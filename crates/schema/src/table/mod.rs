@@ -94,8 +94,8 @@ pub(crate) struct Markers {
     /// Map or struct that is one unit for server-side apply.
     pub atomic: bool,
     pub granular: bool,
-    pub patch_merge: bool,
-    pub patch_retain_keys: bool,
+    /// `merge`, `replace`, `retainKeys`, or two of them with a comma.
+    pub patch_strategy: Option<Key>,
     pub patch_merge_key: Option<Key>,
     /// JSON text.
     pub default: Option<Key>,

@@ -281,16 +281,32 @@ impl<'t> FieldRef<'t> {
         self.markers().atomic || (self.ty().is_atomic() && !self.markers().granular)
     }
 
+    /// `mapType=granular` or `structType=granular`.
+    #[must_use]
+    pub fn is_granular(self) -> bool {
+        self.markers().granular
+    }
+
+    /// `patchStrategy` as written: `merge`, `merge,retainKeys`, `replace`, ...
+    #[must_use]
+    pub fn patch_strategy(self) -> Option<&'t str> {
+        self.markers().patch_strategy.as_deref()
+    }
+
+    fn has_strategy(self, wanted: &str) -> bool {
+        self.patch_strategy().is_some_and(|s| s.split(',').any(|s| s == wanted))
+    }
+
     /// Strategic merge: the list is merged and not replaced.
     #[must_use]
     pub fn patch_merge(self) -> bool {
-        self.markers().patch_merge
+        self.has_strategy("merge")
     }
 
     /// Strategic merge: `$retainKeys` may be used.
     #[must_use]
     pub fn patch_retain_keys(self) -> bool {
-        self.markers().patch_retain_keys
+        self.has_strategy("retainKeys")
     }
 
     /// Strategic merge: what identifies an element of a list of maps.
