@@ -20,7 +20,11 @@ fn host_ports(pod: &Pod) -> Vec<(i32, String, String)> {
     let all = resources::all_containers(pod.sp()).flat_map(|c| c.ports.iter().flatten());
     all.filter_map(|p| {
         let port = p.host_port.filter(|n| *n > 0).or(host.then_some(p.container_port))?;
-        Some((port, p.protocol.clone().unwrap_or_else(|| "TCP".into()), p.host_ip.clone().unwrap_or_default()))
+        Some((
+            port,
+            p.protocol.clone().unwrap_or_else(|| "TCP".into()),
+            p.host_ip.clone().unwrap_or_default(),
+        ))
     })
     .collect()
 }
@@ -48,7 +52,8 @@ pub(crate) fn check(pod: &Pod, others: &[Arc<Pod>], node: &Config, machine: &Mac
     if live.len() as u64 >= u64::from(node.max_pods) {
         return Some(out_of("pods", 1, live.len() as i64, i64::from(node.max_pods)));
     }
-    for (name, have) in [("cpu", machine.allocatable_milli_cpu), ("memory", machine.allocatable_memory_bytes)] {
+    for (name, have) in [("cpu", machine.allocatable_milli_cpu), ("memory", machine.allocatable_memory_bytes)]
+    {
         let wanted = resources::pod_request(pod.sp(), name);
         let used: i64 = live.iter().map(|p| resources::pod_request(p.sp(), name)).sum();
         if wanted > 0 && used.saturating_add(wanted) > have {
@@ -57,8 +62,7 @@ pub(crate) fn check(pod: &Pod, others: &[Arc<Pod>], node: &Config, machine: &Mac
     }
     let ports = host_ports(pod);
     if !ports.is_empty() && live.iter().any(|p| ports_conflict(&ports, &host_ports(p))) {
-        let message =
-            "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
+        let message = "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
         return Some(Why::new("NodePorts", message));
     }
     None
@@ -95,16 +99,21 @@ mod tests {
     #[test]
     fn refusals() {
         let node = Config::new("n", "/r");
-        let machine = Machine { allocatable_milli_cpu: 1000, allocatable_memory_bytes: 1 << 30, ..Machine::default() };
+        let machine =
+            Machine { allocatable_milli_cpu: 1000, allocatable_memory_bytes: 1 << 30, ..Machine::default() };
         let cpu = |m: &str| json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": m}}}]});
-        let port = |p: i32| json!({"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": p}]}]});
+        let port =
+            |p: i32| json!({"containers": [{"name": "c", "ports": [{"containerPort": 1, "hostPort": p}]}]});
         let have = [pod("a", cpu("600m")), pod("b", port(80))];
         let cases = [
             (cpu("400m"), None),
             (cpu("500m"), Some("OutOfcpu")),
             (port(80), Some("NodePorts")),
             (port(81), None),
-            (json!({"containers": [], "nodeSelector": {"kubernetes.io/hostname": "m"}}), Some("NodeAffinity")),
+            (
+                json!({"containers": [], "nodeSelector": {"kubernetes.io/hostname": "m"}}),
+                Some("NodeAffinity"),
+            ),
             (json!({"containers": [], "nodeSelector": {"disk": "ssd"}}), None),
         ];
         for (spec, want) in cases {

@@ -74,9 +74,12 @@ impl Cgroups {
         let relative = path.trim_start_matches('/');
         match self.version {
             Version::V2 => vec![self.mount.join(relative)],
-            Version::V1 => {
-                V1.iter().map(|c| self.mount.join(c)).filter(|d| d.is_dir()).map(|d| d.join(relative)).collect()
-            }
+            Version::V1 => V1
+                .iter()
+                .map(|c| self.mount.join(c))
+                .filter(|d| d.is_dir())
+                .map(|d| d.join(relative))
+                .collect(),
         }
     }
 
@@ -199,7 +202,9 @@ impl Cgroups {
 
 fn make_one(dir: &Path) -> Result<()> {
     match fs::create_dir(dir) {
-        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io(format!("create {}", dir.display()), e)),
+        Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+            Err(Error::io(format!("create {}", dir.display()), e))
+        }
         _ => Ok(()),
     }
 }
@@ -254,7 +259,10 @@ mod tests {
             fs::create_dir(dir.path.join(c)).unwrap();
         }
         let g = cgroups(&dir, false);
-        assert_eq!((g.version(), g.parent(&pod()).as_str()), (Version::V1, "/corten-x/kubepods/burstable/podu-1"));
+        assert_eq!(
+            (g.version(), g.parent(&pod()).as_str()),
+            (Version::V1, "/corten-x/kubepods/burstable/podu-1")
+        );
         g.create(&pod()).unwrap();
         assert!(dir.path.join("memory/corten-x/kubepods/burstable/podu-1").is_dir());
         assert_eq!(g.uids(), ["u-1"]);

@@ -69,7 +69,10 @@ async fn once(g: &Get<'_>, path: &str) -> Result<(u16, String), String> {
         .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
     let name = ServerName::try_from(g.host.to_owned()).map_err(|e| e.to_string())?;
-    let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.map_err(|e| e.to_string())?;
+    let tls = tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
+        .map_err(|e| e.to_string())?;
     exchange(g, path, tls).await
 }
 
@@ -94,12 +97,18 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     for (k, v) in g.headers.iter().filter(|(_, v)| !v.is_empty()) {
         request = request.header(k.as_str(), v.as_str());
     }
-    let request = request.header("connection", "close").body(Empty::<bytes::Bytes>::new()).map_err(|e| e.to_string())?;
+    let request = request
+        .header("connection", "close")
+        .body(Empty::<bytes::Bytes>::new())
+        .map_err(|e| e.to_string())?;
     let answer = sender.send_request(request).await.map_err(|_| "EOF".to_owned());
     let out = match answer {
         Ok(a) => {
             let code = a.status().as_u16();
-            let body = Limited::new(a.into_body(), BODY_LIMIT).collect().await.map(http_body_util::Collected::to_bytes);
+            let body = Limited::new(a.into_body(), BODY_LIMIT)
+                .collect()
+                .await
+                .map(http_body_util::Collected::to_bytes);
             Ok((code, String::from_utf8_lossy(&body.unwrap_or_default()).into_owned()))
         }
         Err(e) => Err(e),

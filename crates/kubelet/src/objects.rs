@@ -75,15 +75,22 @@ impl Objects {
                 body
             }
         };
-        body.map(|b| serde_json::from_slice(&b).map_err(|e| Error::Api(format!("{kind} {namespace}/{name}: {e}"))))
-            .transpose()
+        body.map(|b| {
+            serde_json::from_slice(&b).map_err(|e| Error::Api(format!("{kind} {namespace}/{name}: {e}")))
+        })
+        .transpose()
     }
 
     /// A ConfigMap; `None` when there is none.
     ///
     /// # Errors
     /// When the API server cannot be asked.
-    pub async fn config_map(&self, namespace: &str, name: &str, max_age: Duration) -> Result<Option<ConfigMap>> {
+    pub async fn config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+        max_age: Duration,
+    ) -> Result<Option<ConfigMap>> {
         self.get("configmap", CONFIG_MAPS, namespace, name, max_age).await
     }
 
@@ -120,11 +127,12 @@ impl Objects {
                 body
             }
         };
-        let more: Vec<Service> =
-            serde_json::from_slice(&items).map_err(|e| Error::Api(format!("services of {namespace}: {e}")))?;
-        out.extend(more.into_iter().filter(|s| {
-            namespace != "default" || s.metadata.name.as_deref() != Some("kubernetes")
-        }));
+        let more: Vec<Service> = serde_json::from_slice(&items)
+            .map_err(|e| Error::Api(format!("services of {namespace}: {e}")))?;
+        out.extend(
+            more.into_iter()
+                .filter(|s| namespace != "default" || s.metadata.name.as_deref() != Some("kubernetes")),
+        );
         Ok(out)
     }
 }

@@ -45,7 +45,9 @@ async fn renew(shared: &Shared, held: Option<Value>, owner: &str) -> Result<Valu
     let name = &shared.config.node_name;
     let api = Api::new(shared.ctx.client.as_ref(), LEASES, NAMESPACE);
     let now = shared.ctx.now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
-    let parse = |b: bytes::Bytes| serde_json::from_slice::<Value>(&b).map_err(|e| meta::Status::internal(e.to_string()));
+    let parse = |b: bytes::Bytes| {
+        serde_json::from_slice::<Value>(&b).map_err(|e| meta::Status::internal(e.to_string()))
+    };
     let mut lease = match held {
         Some(l) => l,
         None => match api.get(name).await {

@@ -22,7 +22,9 @@ fn read(path: &str) -> String {
 /// A line's number of /proc/meminfo, in bytes.
 fn meminfo(name: &str) -> i64 {
     let text = read("/proc/meminfo");
-    let kib = text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')?.split_whitespace().next()?.parse::<i64>().ok());
+    let kib = text.lines().find_map(|l| {
+        l.strip_prefix(name)?.strip_prefix(':')?.split_whitespace().next()?.parse::<i64>().ok()
+    });
     kib.unwrap_or(0) * 1024
 }
 
@@ -65,7 +67,11 @@ fn own_oom_score() -> Option<i64> {
 pub(crate) fn disk(path: &Path) -> (i64, i64, i64) {
     let Ok(s) = rustix::fs::statvfs(path) else { return (0, 0, 100) };
     let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(s.f_frsize)).unwrap_or(i64::MAX);
-    let inodes = if s.f_files == 0 { 100 } else { i64::try_from(s.f_ffree.saturating_mul(100) / s.f_files).unwrap_or(0) };
+    let inodes = if s.f_files == 0 {
+        100
+    } else {
+        i64::try_from(s.f_ffree.saturating_mul(100) / s.f_files).unwrap_or(0)
+    };
     (bytes(s.f_blocks), bytes(s.f_bavail), inodes)
 }
 
@@ -77,18 +83,21 @@ pub(crate) fn memory_available() -> i64 {
 /// (process ids in use, largest number)
 pub(crate) fn pids() -> (i64, i64) {
     let max = read("/proc/sys/kernel/pid_max").parse().unwrap_or(i64::MAX);
-    let used = read("/proc/loadavg").split('/').nth(1).and_then(|s| s.split(' ').next()?.parse().ok()).unwrap_or(0);
+    let used =
+        read("/proc/loadavg").split('/').nth(1).and_then(|s| s.split(' ').next()?.parse().ok()).unwrap_or(0);
     (used, max)
 }
 
 /// Identity for `nodeInfo`: (machine id, system uuid, boot id, kernel, OS).
 pub(crate) fn identity() -> (String, String, String, String, String) {
-    let machine = [read("/etc/machine-id"), read("/var/lib/dbus/machine-id")].into_iter().find(|s| !s.is_empty());
+    let machine =
+        [read("/etc/machine-id"), read("/var/lib/dbus/machine-id")].into_iter().find(|s| !s.is_empty());
     let machine = machine.unwrap_or_default();
     let uuid = read("/sys/class/dmi/id/product_uuid");
     let uuid = if uuid.is_empty() { machine.clone() } else { uuid };
     let release = read("/etc/os-release");
-    let os = release.lines().find_map(|l| l.strip_prefix("PRETTY_NAME=")).map(|v| v.trim_matches('"').to_owned());
+    let os =
+        release.lines().find_map(|l| l.strip_prefix("PRETTY_NAME=")).map(|v| v.trim_matches('"').to_owned());
     (
         machine,
         uuid,

@@ -67,7 +67,13 @@ fn taint(text: &str) -> Option<Value> {
 }
 
 /// The status. `old`: the API's, for the times of transitions.
-pub(crate) fn status(config: &Config, machine: &Machine, seen: &Observed, old: Option<&Value>, now: Timestamp) -> Value {
+pub(crate) fn status(
+    config: &Config,
+    machine: &Machine,
+    seen: &Observed,
+    old: Option<&Value>,
+    now: Timestamp,
+) -> Value {
     let (machine_id, uuid, boot_id, kernel, os) = super::machine::identity();
     let mut addresses: Vec<Value> =
         seen.host_ips.iter().map(|ip| json!({"type": "InternalIP", "address": ip})).collect();
@@ -147,7 +153,14 @@ fn conditions(seen: &Observed, old: Option<&Value>, now: Timestamp) -> Vec<Value
     ]
 }
 
-fn condition(kind: &str, on: bool, reason: &str, message: &str, old: Option<&Value>, now: Timestamp) -> Value {
+fn condition(
+    kind: &str,
+    on: bool,
+    reason: &str,
+    message: &str,
+    old: Option<&Value>,
+    now: Timestamp,
+) -> Value {
     let status = if on { "True" } else { "False" };
     let now = seconds(now);
     let before = old
@@ -187,7 +200,8 @@ mod tests {
     fn object_and_conditions() {
         let mut config = Config::new("n1", "/tmp");
         config.node_taints = vec!["a=b:NoSchedule".into(), "c:NoExecute".into()];
-        let machine = Machine { cpus: 2, memory_bytes: 4096, allocatable_milli_cpu: 1500, ..Machine::default() };
+        let machine =
+            Machine { cpus: 2, memory_bytes: 4096, allocatable_milli_cpu: 1500, ..Machine::default() };
         let t = |s| Timestamp::from_second(s).unwrap();
         let mut seen = Observed { host_ips: vec!["10.0.0.1".into()], ..Observed::default() };
         let n = node(&config, &machine, &seen, t(100));

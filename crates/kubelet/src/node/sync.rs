@@ -9,9 +9,9 @@ use meta::{Gvr, Status};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use super::machine;
 use super::network::Network;
 use super::object::{self, Observed};
-use super::machine;
 use crate::run::Shared;
 use crate::run::pleg::Health;
 
@@ -55,7 +55,13 @@ pub(crate) async fn run(shared: Arc<Shared>, health: Arc<Health>, uid: watch::Se
                     wait = UNREADY_PERIOD;
                 }
                 let now = shared.ctx.clock.monotonic();
-                let s = object::status(&shared.config, &shared.machine, &seen, Some(&n["status"]), shared.ctx.now());
+                let s = object::status(
+                    &shared.config,
+                    &shared.machine,
+                    &seen,
+                    Some(&n["status"]),
+                    shared.ctx.now(),
+                );
                 let due = now.saturating_sub(written_at) >= REPORT;
                 let changed = !contains(&n["status"], &s);
                 if changed || due || old.is_none() {
@@ -131,7 +137,10 @@ async fn register(shared: &Arc<Shared>, health: &Health, network: &Network) -> R
         Ok(b) => parse(&b),
         Err(s) if s.is("AlreadyExists") => {
             let patch = json!({"metadata": {"labels": fresh["metadata"]["labels"]}});
-            parse(&api.patch(&shared.config.node_name, "", Patch::Merge(patch.to_string().into_bytes())).await?)
+            parse(
+                &api.patch(&shared.config.node_name, "", Patch::Merge(patch.to_string().into_bytes()))
+                    .await?,
+            )
         }
         Err(s) => Err(s),
     }

@@ -78,9 +78,10 @@ impl Actor {
                 break;
             }
             let now = self.shared.ctx.now();
-            let wait = self.worker.wake().map(|at| {
-                Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO)
-            });
+            let wait = self
+                .worker
+                .wake()
+                .map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
             message = tokio::select! {
                 () = stop.cancelled() => return,
                 m = inbox.recv() => match m {
@@ -123,7 +124,8 @@ impl Actor {
         tracing::debug!(pod = %self.worker.pod().text(), ?task, "task");
         let shared = self.shared.clone();
         let pod = self.worker.pod().clone();
-        let ips = self.worker.view().and_then(|v| v.sandboxes.first()).map(|s| s.ips.clone()).unwrap_or_default();
+        let ips =
+            self.worker.view().and_then(|v| v.sandboxes.first()).map(|s| s.ips.clone()).unwrap_or_default();
         let send = self.door.send.clone();
         tokio::spawn(async move {
             let outcome = tasks::perform(&shared, &pod, &ips, &task).await;

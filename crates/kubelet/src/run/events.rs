@@ -18,7 +18,14 @@ impl Events {
     }
 
     /// About a pod or one of its containers.
-    pub fn pod(&self, pod: &Pod, warning: bool, reason: &'static str, message: String, container: Option<&str>) {
+    pub fn pod(
+        &self,
+        pod: &Pod,
+        warning: bool,
+        reason: &'static str,
+        message: String,
+        container: Option<&str>,
+    ) {
         let field_path = container.map(|name| {
             let init = pod.sp().init_containers.iter().flatten().any(|c| c.name == name);
             format!("spec.{}{{{name}}}", if init { "initContainers" } else { "containers" })

@@ -15,7 +15,13 @@ const POST_START_LIMIT: Duration = Duration::from_secs(3600);
 const HTTP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs a container's postStart hook.
-pub(super) async fn post_start(shared: &Shared, pod: &Pod, name: &str, id: &str, ips: &[String]) -> Result<()> {
+pub(super) async fn post_start(
+    shared: &Shared,
+    pod: &Pod,
+    name: &str,
+    id: &str,
+    ips: &[String],
+) -> Result<()> {
     let spec = pod.container(name);
     let Some((spec, hook)) = spec.and_then(|c| Some((c, c.lifecycle.as_ref()?.post_start.as_ref()?))) else {
         return Ok(());
@@ -52,7 +58,13 @@ pub(super) async fn run(
         let https = h.scheme.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("https"));
         let headers: Vec<(String, String)> =
             h.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect();
-        let get = http_get::Get { https, host: &host, port, path: h.path.as_deref().unwrap_or("/"), headers: &headers };
+        let get = http_get::Get {
+            https,
+            host: &host,
+            port,
+            path: h.path.as_deref().unwrap_or("/"),
+            headers: &headers,
+        };
         let (code, _) = http_get::get(&get, limit.min(HTTP_LIMIT)).await.map_err(fail)?;
         return if code < 400 { Ok(()) } else { Err(fail(format!("HTTP hook answered with {code}"))) };
     }

@@ -19,8 +19,9 @@ pub(super) async fn ensure(shared: &Shared, pod: &Pod, name: &str) -> Result<Ima
         shared.events.pod(pod, warning, reason, message, Some(name));
     };
     let Some(reference) = parse(&image) else {
-        let message =
-            format!("Failed to apply default image tag \"{image}\": couldn't parse image name \"{image}\": invalid reference format");
+        let message = format!(
+            "Failed to apply default image tag \"{image}\": couldn't parse image name \"{image}\": invalid reference format"
+        );
         event(true, "InspectFailed", message.clone());
         return Err(Why::new("InvalidImageName", message));
     };
@@ -70,7 +71,11 @@ async fn pull(shared: &Shared, pod: &Pod, name: &str, image: &str, full: &str) -
     let mut last = None;
     let mut done = false;
     for auth in auths {
-        let spec = v1::ImageSpec { image: full.to_owned(), user_specified_image: image.to_owned(), ..Default::default() };
+        let spec = v1::ImageSpec {
+            image: full.to_owned(),
+            user_specified_image: image.to_owned(),
+            ..Default::default()
+        };
         match shared.runtime.pull_image(spec, auth, None).await {
             Ok(_) => {
                 done = true;
@@ -91,10 +96,18 @@ async fn pull(shared: &Shared, pod: &Pod, name: &str, image: &str, full: &str) -
         return Err(Why::new("ErrImagePull", format!("image \"{image}\" is not there after its pull")));
     };
     let (took, waited) = (seconds(now - begun), seconds(now - asked));
-    event(false, "Pulled", format!("Successfully pulled image \"{image}\" in {took} ({waited} including waiting)."));
+    event(
+        false,
+        "Pulled",
+        format!("Successfully pulled image \"{image}\" in {took} ({waited} including waiting)."),
+    );
     Ok(found)
 }
 
 fn seconds(d: std::time::Duration) -> String {
-    if d.as_secs() == 0 { format!("{}ms", d.as_millis()) } else { format!("{}s", f64::from(u32::try_from(d.as_millis()).unwrap_or(u32::MAX)) / 1000.0) }
+    if d.as_secs() == 0 {
+        format!("{}ms", d.as_millis())
+    } else {
+        format!("{}s", f64::from(u32::try_from(d.as_millis()).unwrap_or(u32::MAX)) / 1000.0)
+    }
 }

@@ -24,8 +24,10 @@ pub(super) async fn view(shared: &Shared, uid: &str) -> Result<View> {
     let rt = &shared.runtime;
     let sandbox_filter = v1::PodSandboxFilter { label_selector: labels.clone(), ..Default::default() };
     let container_filter = v1::ContainerFilter { label_selector: labels, ..Default::default() };
-    let (sandboxes, containers) =
-        tokio::try_join!(rt.list_pod_sandbox(Some(sandbox_filter)), rt.list_containers(Some(container_filter)))?;
+    let (sandboxes, containers) = tokio::try_join!(
+        rt.list_pod_sandbox(Some(sandbox_filter)),
+        rt.list_containers(Some(container_filter))
+    )?;
     let sandboxes = try_join_all(sandboxes.iter().map(|s| async {
         match rt.pod_sandbox_status(&s.id, false).await {
             Ok(r) => Ok(r.status.as_ref().map(view::sandbox)),

@@ -37,7 +37,11 @@ struct Seen {
 }
 
 /// Runs until the agent stops. `synced` says that all pods of the API are known.
-pub(crate) async fn run(shared: Arc<Shared>, health: Arc<Health>, synced: Arc<std::sync::atomic::AtomicBool>) {
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    health: Arc<Health>,
+    synced: Arc<std::sync::atomic::AtomicBool>,
+) {
     let poke = Arc::new(Notify::new());
     let live = Arc::new(std::sync::atomic::AtomicBool::new(false));
     tokio::spawn(events(shared.clone(), poke.clone(), live.clone()));

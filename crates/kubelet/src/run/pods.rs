@@ -88,7 +88,8 @@ fn apply(shared: &Arc<Shared>, pod: Pod) {
         .map(|d| d.pod.lock().clone())
         .filter(|p| p.metadata.deletion_timestamp.is_none() || p.status.is_some())
         .collect();
-    let running = pod.status.as_ref().and_then(|s| s.container_statuses.as_ref()).is_some_and(|c| !c.is_empty());
+    let running =
+        pod.status.as_ref().and_then(|s| s.container_statuses.as_ref()).is_some_and(|c| !c.is_empty());
     let refused = if running || pod.metadata.deletion_timestamp.is_some() {
         // It was accepted in an earlier life of this agent.
         None

@@ -112,7 +112,8 @@ async fn grpc(g: &GRPCAction, ip: &str, limit: Duration) -> Verdict {
     let Ok(port) = u16::try_from(g.port) else { return Verdict::Error("invalid port".to_owned()) };
     let target = http_get::join(ip, port);
     let call = async {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{target}")).map_err(|e| e.to_string())?;
+        let endpoint =
+            tonic::transport::Endpoint::from_shared(format!("http://{target}")).map_err(|e| e.to_string())?;
         let endpoint = endpoint.user_agent("kube-probe/1.37").map_err(|e| e.to_string())?;
         let channel = endpoint
             .connect()
@@ -122,7 +123,8 @@ async fn grpc(g: &GRPCAction, ip: &str, limit: Duration) -> Verdict {
         client.ready().await.map_err(|e| e.to_string())?;
         let request = tonic::Request::new(HealthRequest { service: g.service.clone().unwrap_or_default() });
         let path = http::uri::PathAndQuery::from_static("/grpc.health.v1.Health/Check");
-        let codec: tonic_prost::ProstCodec<HealthRequest, HealthResponse> = tonic_prost::ProstCodec::default();
+        let codec: tonic_prost::ProstCodec<HealthRequest, HealthResponse> =
+            tonic_prost::ProstCodec::default();
         let answer = client.unary(request, path, codec).await;
         answer.map(|r| r.into_inner().status).map_err(|s| format!("error: health rpc probe failed: {s}"))
     };

@@ -33,7 +33,8 @@ pub(super) async fn start(
     let config =
         configuration(shared, pod, spec, sandbox, restart_count, image).await.map_err(config_error)?;
     let dns = dns::config(pod, &shared.config, &shared.host_dns);
-    let sandbox_config = sandbox::config(pod, &shared.config, dns, &shared.cgroups.parent(pod), sandbox.attempt);
+    let sandbox_config =
+        sandbox::config(pod, &shared.config, dns, &shared.cgroups.parent(pod), sandbox.attempt);
     let id = shared
         .runtime
         .create_container(&sandbox.id, config, sandbox_config)
@@ -44,7 +45,8 @@ pub(super) async fn start(
         return Err(failed("RunContainerError", &e.message()));
     }
     shared.events.pod(pod, false, "Started", format!("Started container {name}"), Some(name));
-    let view = inspect::container(shared, &id).await.map_err(|e| Why::new("RunContainerError", e.to_string()))?;
+    let view =
+        inspect::container(shared, &id).await.map_err(|e| Why::new("RunContainerError", e.to_string()))?;
     let mut view = view.ok_or_else(|| Why::new("RunContainerError", "the started container is gone"))?;
     view.sandbox_id.clone_from(&sandbox.id);
     Ok(view)

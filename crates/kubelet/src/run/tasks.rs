@@ -22,7 +22,9 @@ pub(super) async fn perform(shared: &Shared, pod: &Pod, ips: &[String], task: &T
             }
             Outcome::Prepared(Ok(()))
         }
-        Task::RunSandbox { attempt } => Outcome::Sandbox(run_sandbox(shared, pod, *attempt).await.map_err(text)),
+        Task::RunSandbox { attempt } => {
+            Outcome::Sandbox(run_sandbox(shared, pod, *attempt).await.map_err(text))
+        }
         Task::StopSandbox { id } => {
             Outcome::SandboxStopped(gone_is_fine(shared.runtime.stop_pod_sandbox(id).await))
         }
@@ -41,7 +43,14 @@ pub(super) async fn perform(shared: &Shared, pod: &Pod, ips: &[String], task: &T
             Outcome::PostStart(hooks::post_start(shared, pod, container, id, ips).await.map_err(text))
         }
         Task::Kill { container, id, grace_seconds, pre_stop, message } => {
-            let k = kill::Kill { container, id, grace_seconds: *grace_seconds, pre_stop: *pre_stop, message, ips };
+            let k = kill::Kill {
+                container,
+                id,
+                grace_seconds: *grace_seconds,
+                pre_stop: *pre_stop,
+                message,
+                ips,
+            };
             Outcome::Killed(kill::kill(shared, pod, k).await.map_err(text))
         }
         Task::Remove { id } => Outcome::Removed(gone_is_fine(shared.runtime.remove_container(id).await)),
@@ -72,12 +81,15 @@ async fn run_sandbox(shared: &Shared, pod: &Pod, attempt: u32) -> Result<Sandbox
     let config = sandbox::config(pod, &shared.config, dns, &shared.cgroups.parent(pod), attempt);
     let handler = pod.sp().runtime_class_name.as_deref().unwrap_or_default();
     if !handler.is_empty() {
-        return Err(Error::Config(format!("runtimeClassName \"{handler}\" is not supported by this kubelet")));
+        return Err(Error::Config(format!(
+            "runtimeClassName \"{handler}\" is not supported by this kubelet"
+        )));
     }
     let id = shared.runtime.run_pod_sandbox(config, handler).await?;
     let status = shared.runtime.pod_sandbox_status(&id, false).await?;
-    let status: v1::PodSandboxStatus =
-        status.status.ok_or_else(|| Error::Config("the runtime gave no status of the new sandbox".to_owned()))?;
+    let status: v1::PodSandboxStatus = status
+        .status
+        .ok_or_else(|| Error::Config("the runtime gave no status of the new sandbox".to_owned()))?;
     Ok(view::sandbox(&status))
 }
 

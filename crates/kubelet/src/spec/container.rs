@@ -76,7 +76,8 @@ pub fn config(i: Inputs<'_>, node: &Config) -> Result<v1::ContainerConfig> {
     let c = i.container;
     verify_non_root(&i)?;
     let lookup = |n: &str| i.env.iter().find(|(k, _)| k == n).map(|(_, v)| v.clone());
-    let words = |w: &Option<Vec<String>>| w.iter().flatten().map(|s| expand::expand(s, lookup)).collect::<Vec<_>>();
+    let words =
+        |w: &Option<Vec<String>>| w.iter().flatten().map(|s| expand::expand(s, lookup)).collect::<Vec<_>>();
     let mut labels = sandbox::pod_labels(i.pod);
     labels.insert(CONTAINER_NAME.to_owned(), c.name.clone());
     Ok(v1::ContainerConfig {
@@ -135,7 +136,11 @@ fn annotations(pod: &Pod, c: &Container, restart_count: u32) -> HashMap<String, 
     out
 }
 
-fn pick<T>(own: Option<&SecurityContext>, f: impl Fn(&SecurityContext) -> Option<T>, pod: Option<T>) -> Option<T> {
+fn pick<T>(
+    own: Option<&SecurityContext>,
+    f: impl Fn(&SecurityContext) -> Option<T>,
+    pod: Option<T>,
+) -> Option<T> {
     own.and_then(f).or(pod)
 }
 
@@ -177,7 +182,8 @@ fn security_context(
         if privileged || unmasked { Vec::new() } else { list.iter().map(|s| (*s).to_owned()).collect() }
     };
     let capabilities = own.and_then(|s| s.capabilities.as_ref());
-    let seccomp = own.and_then(|s| s.seccomp_profile.as_ref()).or(all.and_then(|s| s.seccomp_profile.as_ref()));
+    let seccomp =
+        own.and_then(|s| s.seccomp_profile.as_ref()).or(all.and_then(|s| s.seccomp_profile.as_ref()));
     let strict = all.and_then(|s| s.supplemental_groups_policy.as_deref()) == Some("Strict");
     v1::LinuxContainerSecurityContext {
         capabilities: capabilities.map(|k| v1::Capability {
@@ -207,10 +213,15 @@ mod tests {
 
     use super::*;
 
-    fn make(pod_sc: serde_json::Value, container: serde_json::Value, uid: Option<i64>) -> Result<v1::ContainerConfig> {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"},
+    fn make(
+        pod_sc: serde_json::Value,
+        container: serde_json::Value,
+        uid: Option<i64>,
+    ) -> Result<v1::ContainerConfig> {
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"},
             "spec": {"securityContext": pod_sc, "containers": [container]}}))
-        .unwrap();
+            .unwrap();
         let inputs = Inputs {
             pod: &pod,
             container: &pod.sp().containers[0],

@@ -21,7 +21,9 @@ pub fn parse_resolv_conf(text: &str) -> DnsConfig {
         match words.next() {
             Some("nameserver") => out.servers.extend(words.next().map(str::to_owned)),
             Some("search") => {
-                out.searches = words.map(|w| w.strip_suffix('.').filter(|s| !s.is_empty()).unwrap_or(w).to_owned()).collect();
+                out.searches = words
+                    .map(|w| w.strip_suffix('.').filter(|s| !s.is_empty()).unwrap_or(w).to_owned())
+                    .collect();
             }
             Some("options") => out.options = words.map(str::to_owned).collect(),
             _ => {}
@@ -115,7 +117,8 @@ mod tests {
         for (mut spec, server, searches, options) in cases {
             spec["containers"] = serde_json::json!([]);
             let pod: Pod =
-                serde_json::from_value(serde_json::json!({"metadata": {"namespace": "ns"}, "spec": spec})).unwrap();
+                serde_json::from_value(serde_json::json!({"metadata": {"namespace": "ns"}, "spec": spec}))
+                    .unwrap();
             let got = config(&pod, &node, &host);
             assert_eq!(got.servers, [server], "{spec}");
             assert_eq!(got.searches.len(), searches, "{spec}");

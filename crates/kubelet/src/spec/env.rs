@@ -108,18 +108,18 @@ fn env_from(container: &Container, sources: &Sources) -> Result<Vec<(String, Str
         let prefix = f.prefix.as_deref().unwrap_or_default();
         if let Some(r) = &f.config_map_ref {
             match sources.config_maps.get(&r.name) {
-                Some(Some(c)) => out.extend(
-                    c.data.iter().flatten().map(|(k, v)| (format!("{prefix}{k}"), v.clone())),
-                ),
+                Some(Some(c)) => {
+                    out.extend(c.data.iter().flatten().map(|(k, v)| (format!("{prefix}{k}"), v.clone())))
+                }
                 _ if r.optional == Some(true) => {}
                 _ => return Err(missing("configmap", &r.name)),
             }
         }
         if let Some(r) = &f.secret_ref {
             match sources.secrets.get(&r.name) {
-                Some(Some(s)) => out.extend(
-                    s.data.iter().flatten().map(|(k, v)| (format!("{prefix}{k}"), text_of(&v.0))),
-                ),
+                Some(Some(s)) => {
+                    out.extend(s.data.iter().flatten().map(|(k, v)| (format!("{prefix}{k}"), text_of(&v.0))))
+                }
                 _ if r.optional == Some(true) => {}
                 _ => return Err(missing("secret", &r.name)),
             }

@@ -89,7 +89,12 @@ fn go_quote(text: &str) -> String {
 ///
 /// # Errors
 /// When the container or the resource does not exist.
-pub fn resource(pod: &Pod, container: &str, selector: &ResourceFieldSelector, facts: &Facts) -> Result<String> {
+pub fn resource(
+    pod: &Pod,
+    container: &str,
+    selector: &ResourceFieldSelector,
+    facts: &Facts,
+) -> Result<String> {
     let name = selector.container_name.as_deref().filter(|n| !n.is_empty()).unwrap_or(container);
     let c = pod.container(name).ok_or_else(|| Error::Config(format!("container {name} not found")))?;
     let (kind, what) = selector.resource.split_once('.').unwrap_or(("", ""));
@@ -100,14 +105,14 @@ pub fn resource(pod: &Pod, container: &str, selector: &ResourceFieldSelector, fa
     };
     let given: Option<&Quantity> = list.and_then(|l| l.get(what));
     let cpu = what == "cpu";
-    let amount = given
-        .and_then(|q| if cpu { quantity::milli(q) } else { quantity::value(q) })
-        .unwrap_or(match (kind, what) {
+    let amount = given.and_then(|q| if cpu { quantity::milli(q) } else { quantity::value(q) }).unwrap_or(
+        match (kind, what) {
             ("limits", "cpu") => facts.allocatable_milli_cpu,
             ("limits", "memory") => facts.allocatable_memory_bytes,
             ("limits", "ephemeral-storage") => facts.allocatable_storage_bytes,
             _ => 0,
-        });
+        },
+    );
     let scale = if cpu { 1000 } else { 1 };
     let divisor = selector
         .divisor

@@ -80,9 +80,10 @@ mod tests {
         let text = managed(&pod, &["10.0.0.2".into()], &host, &domain);
         assert!(text.contains("10.0.0.2\tp-0.sub.ns.svc.cluster.local\tp-0\n"), "{text}");
         assert!(text.ends_with("\n# Entries added by HostAliases.\n1.2.3.4\ta\tb\n"), "{text}");
-        let long: Pod =
-            serde_json::from_value(serde_json::json!({"metadata": {"name": format!("{}-b", "a".repeat(62))}}))
-                .unwrap();
+        let long: Pod = serde_json::from_value(
+            serde_json::json!({"metadata": {"name": format!("{}-b", "a".repeat(62))}}),
+        )
+        .unwrap();
         assert_eq!(names(&long, "x").0, "a".repeat(62));
     }
 }

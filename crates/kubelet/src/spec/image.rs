@@ -24,7 +24,9 @@ pub fn policy(container: &Container) -> Policy {
         _ => {
             let image = container.image.as_deref().unwrap_or_default();
             match parse(image) {
-                Some(r) if r.digest.is_none() && r.tag.as_deref().unwrap_or("latest") == "latest" => Policy::Always,
+                Some(r) if r.digest.is_none() && r.tag.as_deref().unwrap_or("latest") == "latest" => {
+                    Policy::Always
+                }
                 _ => Policy::IfNotPresent,
             }
         }
@@ -76,8 +78,11 @@ pub fn parse(image: &str) -> Option<Reference> {
     if path.len() > 255 || path.is_empty() || !path.split('/').all(part_ok) {
         return None;
     }
-    let repository =
-        if registry == "docker.io" && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
+    let repository = if registry == "docker.io" && !path.contains('/') {
+        format!("library/{path}")
+    } else {
+        path.to_owned()
+    };
     Some(Reference { registry: registry.to_owned(), repository, tag, digest })
 }
 
@@ -107,7 +112,8 @@ pub fn credentials(image: &str, secrets: &[Secret]) -> Vec<AuthConfig> {
         for (key, auth) in entries(s) {
             let name = key.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
             let name = name.trim_end_matches("/v1").trim_end_matches("/v2");
-            let name = if matches!(name, "index.docker.io" | "registry-1.docker.io") { "docker.io" } else { name };
+            let name =
+                if matches!(name, "index.docker.io" | "registry-1.docker.io") { "docker.io" } else { name };
             if matches_entry(name, &target) {
                 found.push((name.len(), auth_config(&key, auth)));
             }
@@ -207,7 +213,8 @@ mod tests {
             "https://index.docker.io/v1/":{"username":"hub"},"*.my.io":{"username":"star"}}}"#;
         let s = Secret {
             data: Some(
-                [(".dockerconfigjson".to_owned(), k8s_openapi::ByteString(config.as_bytes().to_vec()))].into(),
+                [(".dockerconfigjson".to_owned(), k8s_openapi::ByteString(config.as_bytes().to_vec()))]
+                    .into(),
             ),
             ..Secret::default()
         };

@@ -18,7 +18,8 @@ pub fn value(q: &Quantity) -> Option<i64> {
 /// `text` times `scale`, rounded up, held to the range of `i64`.
 #[must_use]
 pub fn parse(text: &str, scale: i128) -> Option<i64> {
-    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '+' | '-'))).unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (negative, digits) = match number.as_bytes().first()? {
         b'-' => (true, &number[1..]),

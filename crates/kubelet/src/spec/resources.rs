@@ -114,7 +114,9 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, memory_capacity_bytes: i6
             let request = container
                 .resources
                 .as_ref()
-                .and_then(|r| positive(r.requests.as_ref(), "memory").or(positive(r.limits.as_ref(), "memory")))
+                .and_then(|r| {
+                    positive(r.requests.as_ref(), "memory").or(positive(r.limits.as_ref(), "memory"))
+                })
                 .unwrap_or(0);
             let adjust = 1000 - (1000i128 * i128::from(request) / i128::from(memory_capacity_bytes.max(1)));
             i64::try_from(adjust).unwrap_or(0).clamp(3, 999)
@@ -282,7 +284,8 @@ mod tests {
 
     #[test]
     fn own_score_bounds_the_containers() {
-        let p = pod(serde_json::json!([{"name": "a", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]));
+        let p =
+            pod(serde_json::json!([{"name": "a", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]));
         let c = &p.spec.as_ref().unwrap().containers[0];
         assert_eq!(container_resources(&p, c, 4 << 30, None).oom_score_adj, -997);
         assert_eq!(container_resources(&p, c, 4 << 30, Some(0)).oom_score_adj, 0);

@@ -88,7 +88,10 @@ fn initialized(w: &Worker, phase: &str, init: &[ContainerStatus]) -> Verdict {
     if incomplete.is_empty() || (started && w.stage == Stage::Syncing) {
         return Verdict::yes();
     }
-    Verdict::no("ContainersNotInitialized", format!("containers with incomplete status: {}", names(&incomplete)))
+    Verdict::no(
+        "ContainersNotInitialized",
+        format!("containers with incomplete status: {}", names(&incomplete)),
+    )
 }
 
 fn containers_ready(w: &Worker, phase: &str, main: &[ContainerStatus]) -> Verdict {
@@ -137,5 +140,9 @@ fn pod_ready(w: &Worker, containers: &Verdict) -> Verdict {
             Some(_) => {}
         }
     }
-    if problems.is_empty() { Verdict::yes() } else { Verdict::no("ReadinessGatesNotReady", problems.join(", ")) }
+    if problems.is_empty() {
+        Verdict::yes()
+    } else {
+        Verdict::no("ReadinessGatesNotReady", problems.join(", "))
+    }
 }

@@ -22,7 +22,10 @@ pub fn body(pod: &Pod, status: &PodStatus) -> Result<Vec<u8>, serde_json::Error>
     }
     let old = pod.status.as_ref();
     for (field, had) in [
-        ("podIPs", old.and_then(|o| o.pod_ips.as_ref()).map(|l| l.iter().map(|i| i.ip.clone()).collect::<Vec<_>>())),
+        (
+            "podIPs",
+            old.and_then(|o| o.pod_ips.as_ref()).map(|l| l.iter().map(|i| i.ip.clone()).collect::<Vec<_>>()),
+        ),
         ("hostIPs", old.and_then(|o| o.host_ips.as_ref()).map(|l| l.iter().map(|i| i.ip.clone()).collect())),
     ] {
         for ip in had.into_iter().flatten() {
@@ -47,7 +50,10 @@ mod tests {
         .unwrap();
         let status: PodStatus = serde_json::from_value(json!({"podIPs": [{"ip": "2.2.2.2"}]})).unwrap();
         let got: Value = serde_json::from_slice(&body(&pod, &status).unwrap()).unwrap();
-        assert_eq!(got["status"]["podIPs"], json!([{"ip": "2.2.2.2"}, {"$patch": "delete", "ip": "1.1.1.1"}]));
+        assert_eq!(
+            got["status"]["podIPs"],
+            json!([{"ip": "2.2.2.2"}, {"$patch": "delete", "ip": "1.1.1.1"}])
+        );
         assert_eq!(got["status"]["reason"], Value::Null);
         assert_eq!(got["metadata"]["uid"], "u");
     }

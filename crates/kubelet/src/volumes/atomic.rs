@@ -125,7 +125,8 @@ fn same(dir: &Path, payload: &Payload) -> bool {
         && payload.iter().all(|(path, file)| {
             let full = dir.join(path);
             let owner = fs::metadata(&full).map(|m| m.uid()).ok();
-            owner.is_some_and(|o| file.uid.is_none_or(|u| u == o)) && fs::read(&full).is_ok_and(|d| d == file.data)
+            owner.is_some_and(|o| file.uid.is_none_or(|u| u == o))
+                && fs::read(&full).is_ok_and(|d| d == file.data)
         })
 }
 
@@ -185,7 +186,9 @@ mod tests {
                 .collect();
             names.sort();
             assert!(names.iter().map(String::as_str).eq(tops), "step {i}: {names:?}");
-            let dirs = fs::read_dir(&dir.path).unwrap().filter(|e| e.as_ref().unwrap().file_type().unwrap().is_dir());
+            let dirs = fs::read_dir(&dir.path)
+                .unwrap()
+                .filter(|e| e.as_ref().unwrap().file_type().unwrap().is_dir());
             assert_eq!(dirs.count(), 1, "old directories are removed");
         }
     }

@@ -59,9 +59,12 @@ impl Volumes {
     pub fn path(&self, pod: &Pod, v: &Volume) -> PathBuf {
         match &v.host_path {
             Some(h) => PathBuf::from(&h.path),
-            None => {
-                self.config.pod_dir(pod.uid()).join("volumes").join(plugin(v).unwrap_or("unsupported")).join(&v.name)
-            }
+            None => self
+                .config
+                .pod_dir(pod.uid())
+                .join("volumes")
+                .join(plugin(v).unwrap_or("unsupported"))
+                .join(&v.name),
         }
     }
 
@@ -77,7 +80,9 @@ impl Volumes {
         let all = pod.sp().volumes.as_deref().unwrap_or_default();
         let results = join_all(all.iter().map(|v| self.one(pod, v, facts, Duration::ZERO, true))).await;
         for (v, r) in all.iter().zip(results) {
-            r.map_err(|e| Error::Volume(format!("MountVolume.SetUp failed for volume \"{}\" : {e}", v.name)))?;
+            r.map_err(|e| {
+                Error::Volume(format!("MountVolume.SetUp failed for volume \"{}\" : {e}", v.name))
+            })?;
         }
         Ok(())
     }
@@ -130,7 +135,9 @@ impl Volumes {
                 .map_err(|e| Error::io(format!("unmount {}", m.display()), e))?;
         }
         match fs::remove_dir_all(&dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(format!("remove {}", dir.display()), e)),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(format!("remove {}", dir.display()), e))
+            }
             _ => Ok(()),
         }
     }
@@ -144,10 +151,13 @@ impl Volumes {
 }
 
 fn unsupported(v: &Volume) -> Error {
-    let kind = serde_json::to_value(v).ok().and_then(|j| {
-        j.as_object().and_then(|o| o.keys().find(|k| *k != "name").cloned())
-    });
-    Error::Volume(format!("volume type {} is not supported by this kubelet", kind.as_deref().unwrap_or("(none)")))
+    let kind = serde_json::to_value(v)
+        .ok()
+        .and_then(|j| j.as_object().and_then(|o| o.keys().find(|k| *k != "name").cloned()));
+    Error::Volume(format!(
+        "volume type {} is not supported by this kubelet",
+        kind.as_deref().unwrap_or("(none)")
+    ))
 }
 
 fn fs_group(pod: &Pod) -> Option<u32> {
@@ -167,7 +177,10 @@ pub(crate) fn make_dir(dir: &Path, mode: u32) -> Result<()> {
 fn empty_dir(dir: &Path, e: &EmptyDirVolumeSource, gid: Option<u32>, pod_memory: Option<i64>) -> Result<()> {
     let fresh = !dir.exists();
     let medium = e.medium.as_deref().unwrap_or_default();
-    fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(dir)
         .map_err(|e| Error::io(format!("create {}", dir.display()), e))?;
     match medium {
         "" => {}
@@ -179,7 +192,11 @@ fn empty_dir(dir: &Path, e: &EmptyDirVolumeSource, gid: Option<u32>, pod_memory:
             };
             tmpfs(dir, size)?;
         }
-        other => return Err(Error::Volume(format!("emptyDir medium \"{other}\" is not supported by this kubelet"))),
+        other => {
+            return Err(Error::Volume(format!(
+                "emptyDir medium \"{other}\" is not supported by this kubelet"
+            )));
+        }
     }
     if fresh {
         let fail = |e: std::io::Error| Error::io(format!("set owner of {}", dir.display()), e);
@@ -308,7 +325,9 @@ mod tests {
 
     #[test]
     fn unknown_volumes_are_named() {
-        let v: Volume = serde_json::from_value(serde_json::json!({"name": "d", "nfs": {"server": "s", "path": "/"}})).unwrap();
+        let v: Volume =
+            serde_json::from_value(serde_json::json!({"name": "d", "nfs": {"server": "s", "path": "/"}}))
+                .unwrap();
         assert!(plugin(&v).is_none());
         assert_eq!(unsupported(&v).to_string(), "volume type nfs is not supported by this kubelet");
         assert_eq!(unescape("/a\\040b"), "/a b");

@@ -29,7 +29,9 @@ impl Volumes {
         for (i, m) in container.volume_mounts.iter().flatten().enumerate() {
             out.push(self.volume_mount(pod, container, m, i, env)?);
         }
-        let taken = |out: &[v1::Mount], path: &str| out.iter().any(|m| m.container_path.trim_end_matches('/') == path);
+        let taken = |out: &[v1::Mount], path: &str| {
+            out.iter().any(|m| m.container_path.trim_end_matches('/') == path)
+        };
         if !taken(&out, "/etc/hosts") {
             out.push(plain("/etc/hosts", &self.hosts_file(pod, ips)?));
         }
@@ -48,13 +50,12 @@ impl Volumes {
         index: usize,
         env: &[(String, String)],
     ) -> Result<v1::Mount> {
-        let volume = pod
-            .sp()
-            .volumes
-            .iter()
-            .flatten()
-            .find(|v| v.name == m.name)
-            .ok_or_else(|| Error::Config(format!("cannot find volume \"{}\" to mount into container \"{}\"", m.name, container.name)))?;
+        let volume = pod.sp().volumes.iter().flatten().find(|v| v.name == m.name).ok_or_else(|| {
+            Error::Config(format!(
+                "cannot find volume \"{}\" to mount into container \"{}\"",
+                m.name, container.name
+            ))
+        })?;
         let root = self.path(pod, volume);
         let sub = sub_path(m, env)?;
         let host = if sub.is_empty() {

@@ -36,12 +36,26 @@ pub(super) async fn payload(ctx: &Ctx<'_>, v: &Volume) -> Result<Option<Payload>
         let name = &c.name;
         let object = ctx.config_map(name, c.optional).await?;
         let files = object.map(config_map_data).unwrap_or_default();
-        select(&mut out, &files, c.items.as_deref(), c.default_mode, c.optional, "configmap references non-existent config key")?;
+        select(
+            &mut out,
+            &files,
+            c.items.as_deref(),
+            c.default_mode,
+            c.optional,
+            "configmap references non-existent config key",
+        )?;
     } else if let Some(s) = &v.secret {
         let name = s.secret_name.as_deref().unwrap_or_default();
         let object = ctx.secret(name, s.optional).await?;
         let files = object.map(secret_data).unwrap_or_default();
-        select(&mut out, &files, s.items.as_deref(), s.default_mode, s.optional, "references non-existent secret key")?;
+        select(
+            &mut out,
+            &files,
+            s.items.as_deref(),
+            s.default_mode,
+            s.optional,
+            "references non-existent secret key",
+        )?;
     } else if let Some(d) = &v.downward_api {
         downward(ctx, &mut out, d.items.as_deref().unwrap_or_default(), d.default_mode)?;
     } else if let Some(p) = &v.projected {
@@ -93,7 +107,12 @@ fn select(
     Ok(())
 }
 
-fn downward(ctx: &Ctx<'_>, out: &mut Payload, items: &[DownwardAPIVolumeFile], default_mode: Option<i32>) -> Result<()> {
+fn downward(
+    ctx: &Ctx<'_>,
+    out: &mut Payload,
+    items: &[DownwardAPIVolumeFile],
+    default_mode: Option<i32>,
+) -> Result<()> {
     for i in items {
         let text = if let Some(f) = &i.field_ref {
             fields::field(ctx.pod, &f.field_path, ctx.facts)?
@@ -102,7 +121,10 @@ fn downward(ctx: &Ctx<'_>, out: &mut Payload, items: &[DownwardAPIVolumeFile], d
         } else {
             return Err(Error::Volume(format!("downwardAPI item {} has no source", i.path)));
         };
-        out.insert(i.path.clone(), File { data: text.into_bytes(), mode: mode(i.mode, default_mode), uid: None });
+        out.insert(
+            i.path.clone(),
+            File { data: text.into_bytes(), mode: mode(i.mode, default_mode), uid: None },
+        );
     }
     Ok(())
 }
@@ -121,14 +143,33 @@ async fn projected(ctx: &Ctx<'_>, out: &mut Payload, p: &ProjectedVolumeSource) 
     }
 }
 
-async fn projection(ctx: &Ctx<'_>, out: &mut Payload, source: &VolumeProjection, default_mode: Option<i32>) -> Result<()> {
+async fn projection(
+    ctx: &Ctx<'_>,
+    out: &mut Payload,
+    source: &VolumeProjection,
+    default_mode: Option<i32>,
+) -> Result<()> {
     if let Some(c) = &source.config_map {
         let files = ctx.config_map(&c.name, c.optional).await?.map(config_map_data).unwrap_or_default();
-        return select(out, &files, c.items.as_deref(), default_mode, c.optional, "configmap references non-existent config key");
+        return select(
+            out,
+            &files,
+            c.items.as_deref(),
+            default_mode,
+            c.optional,
+            "configmap references non-existent config key",
+        );
     }
     if let Some(s) = &source.secret {
         let files = ctx.secret(&s.name, s.optional).await?.map(secret_data).unwrap_or_default();
-        return select(out, &files, s.items.as_deref(), default_mode, s.optional, "references non-existent secret key");
+        return select(
+            out,
+            &files,
+            s.items.as_deref(),
+            default_mode,
+            s.optional,
+            "references non-existent secret key",
+        );
     }
     if let Some(d) = &source.downward_api {
         return downward(ctx, out, d.items.as_deref().unwrap_or_default(), default_mode);

@@ -24,7 +24,8 @@ pub fn open(root: &Path, sub: &str) -> Result<OwnedFd> {
     }
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let base = rustix::fs::open(root, flags | OFlags::DIRECTORY, Mode::empty()).map_err(|e| fail(e.to_string()))?;
+    let base =
+        rustix::fs::open(root, flags | OFlags::DIRECTORY, Mode::empty()).map_err(|e| fail(e.to_string()))?;
     let mut done = PathBuf::new();
     for part in &parts {
         done.push(part);
@@ -95,8 +96,17 @@ mod tests {
         std::os::unix::fs::symlink("/etc", root.join("out")).unwrap();
         std::os::unix::fs::symlink("../..", root.join("up")).unwrap();
         std::os::unix::fs::symlink("in", root.join("ok")).unwrap();
-        let cases =
-            [("in", true), ("new/dir", true), ("ok", true), ("", true), ("out", false), ("up", false), ("../x", false), ("/etc", false), ("out/x", false)];
+        let cases = [
+            ("in", true),
+            ("new/dir", true),
+            ("ok", true),
+            ("", true),
+            ("out", false),
+            ("up", false),
+            ("../x", false),
+            ("/etc", false),
+            ("out/x", false),
+        ];
         for (sub, want) in cases {
             assert_eq!(open(&root, sub).is_ok(), want, "{sub}");
         }

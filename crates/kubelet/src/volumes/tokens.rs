@@ -83,7 +83,8 @@ impl Tokens {
             .await
             .map_err(|s| fail(s.message))?;
         let a: Answer = serde_json::from_slice(&answer).map_err(|e| fail(e.to_string()))?;
-        let held = Held { token: a.status.token.clone(), issued: now, expires: a.status.expiration_timestamp };
+        let held =
+            Held { token: a.status.token.clone(), issued: now, expires: a.status.expiration_timestamp };
         self.held.lock().insert(key, held);
         Ok(a.status.token)
     }
@@ -101,8 +102,13 @@ mod tests {
     #[test]
     fn renewal_at_80_percent_or_a_day() {
         let at = |s| Timestamp::from_second(s).unwrap();
-        let cases =
-            [(3600, 0, false), (3600, 2879, false), (3600, 2880, true), (864_000, 86_399, false), (864_000, 86_401, true)];
+        let cases = [
+            (3600, 0, false),
+            (3600, 2879, false),
+            (3600, 2880, true),
+            (864_000, 86_399, false),
+            (864_000, 86_401, true),
+        ];
         for (life, age, want) in cases {
             assert_eq!(due(at(1000), at(1000 + life), at(1000 + age)), want, "{life} {age}");
         }

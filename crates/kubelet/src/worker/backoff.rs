@@ -34,7 +34,9 @@ impl Backoff {
     #[must_use]
     pub fn until(&self, since: Timestamp, limits: Limits) -> Timestamp {
         match self.entry {
-            Some((d, last)) if !expired(since, last, limits) => since.saturating_add(d).unwrap_or(Timestamp::MAX),
+            Some((d, last)) if !expired(since, last, limits) => {
+                since.saturating_add(d).unwrap_or(Timestamp::MAX)
+            }
             _ => since,
         }
     }

@@ -77,7 +77,8 @@ impl Worker {
             return true;
         }
         if let Some(seconds) = self.pod.sp().active_deadline_seconds {
-            let at = self.start_time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
+            let at =
+                self.start_time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
             if at <= now {
                 let message = "Pod was active on the node longer than the specified deadline";
                 self.failed = Some(Why::new("DeadlineExceeded", message));
@@ -153,14 +154,24 @@ impl Worker {
         None
     }
 
-    fn init_containers(&mut self, pod: &Arc<Pod>, sandbox: &SandboxView, now: Timestamp, out: &mut Vec<Effect>) -> Init {
-        let Some(all) = pod.sp().init_containers.as_deref().filter(|l| !l.is_empty()) else { return Init::Done };
+    fn init_containers(
+        &mut self,
+        pod: &Arc<Pod>,
+        sandbox: &SandboxView,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> Init {
+        let Some(all) = pod.sp().init_containers.as_deref().filter(|l| !l.is_empty()) else {
+            return Init::Done;
+        };
         let initialized = self.initialized(&sandbox.id);
         for (i, c) in all.iter().enumerate() {
             let have = self.in_sandbox(&c.name, &sandbox.id);
             if is_sidecar(c) {
                 self.keep(pod, c, sandbox, now, out);
-                let up = have.as_ref().is_some_and(|v| v.state == CState::Running && self.is_started(&c.name, &v.id));
+                let up = have
+                    .as_ref()
+                    .is_some_and(|v| v.state == CState::Running && self.is_started(&c.name, &v.id));
                 let later = all[i + 1..].iter().any(|n| self.in_sandbox(&n.name, &sandbox.id).is_some());
                 if !up && !later && !initialized {
                     return Init::Waiting;
@@ -201,7 +212,14 @@ impl Worker {
     }
 
     /// Keeps one main container or sidecar running as its policy says.
-    fn keep(&mut self, pod: &Arc<Pod>, c: &Container, sandbox: &SandboxView, now: Timestamp, out: &mut Vec<Effect>) {
+    fn keep(
+        &mut self,
+        pod: &Arc<Pod>,
+        c: &Container,
+        sandbox: &SandboxView,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
         let latest = self.view.as_ref().and_then(|v| v.latest(&c.name)).cloned();
         match latest {
             None => self.start(pod, c, sandbox, None, now, out),
@@ -268,7 +286,10 @@ impl Worker {
             return d.restart_count + 1;
         }
         let status = self.pod.status.as_ref();
-        let lists = [status.and_then(|s| s.container_statuses.as_ref()), status.and_then(|s| s.init_container_statuses.as_ref())];
+        let lists = [
+            status.and_then(|s| s.container_statuses.as_ref()),
+            status.and_then(|s| s.init_container_statuses.as_ref()),
+        ];
         let old = lists.into_iter().flatten().flatten().find(|s| s.name == name);
         match old {
             Some(s) if s.container_id.is_some() => s.restart_count.unsigned_abs() + 1,
@@ -284,7 +305,8 @@ impl Worker {
             return;
         }
         ctr.pull_flip_at = None;
-        let before = ctr.waiting.as_ref().map(|w| format!(": {}: {}", w.reason, w.message)).unwrap_or_default();
+        let before =
+            ctr.waiting.as_ref().map(|w| format!(": {}: {}", w.reason, w.message)).unwrap_or_default();
         let message = format!("Back-off pulling image \"{image}\"");
         ctr.waiting = Some(Why::new("ImagePullBackOff", format!("{message}{before}")));
         let container = Some(c.name.clone());
@@ -294,7 +316,14 @@ impl Worker {
     }
 
     /// Whether a dead container's delay is over; announces it where not.
-    fn delay_passed(&mut self, pod: &Pod, c: &Container, dead: &ContainerView, now: Timestamp, out: &mut Vec<Effect>) -> bool {
+    fn delay_passed(
+        &mut self,
+        pod: &Pod,
+        c: &Container,
+        dead: &ContainerView,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let ended = if dead.finished_at > 0 { time_of(dead.finished_at) } else { now };
         let ctr = self.ctr(&c.name);
         if ctr.released.as_ref() == Some(&dead.id) {
@@ -313,7 +342,12 @@ impl Worker {
             let text = format!("back-off {delay} restarting failed container={} pod={}", c.name, pod.text());
             ctr.waiting = Some(Why::new("CrashLoopBackOff", text));
             let message = format!("Back-off restarting failed container {} in pod {}", c.name, pod.text());
-            out.push(Effect::Event { warning: true, reason: "BackOff", message, container: Some(c.name.clone()) });
+            out.push(Effect::Event {
+                warning: true,
+                reason: "BackOff",
+                message,
+                container: Some(c.name.clone()),
+            });
         }
         self.wake_at(until);
         false
@@ -325,7 +359,8 @@ impl Worker {
         let running: Vec<ContainerView> =
             view.containers.iter().filter(|c| c.state == CState::Running).cloned().collect();
         let ip = view.ready_sandbox().and_then(|s| s.ips.first().cloned());
-        let ip = if self.pod.host_network() { self.node.host_ips.first().cloned() } else { ip }.unwrap_or_default();
+        let ip = if self.pod.host_network() { self.node.host_ips.first().cloned() } else { ip }
+            .unwrap_or_default();
         let pod = self.pod.clone();
         for v in &running {
             let Some(c) = pod.container(&v.name) else { continue };
@@ -343,7 +378,15 @@ impl Worker {
         }
     }
 
-    fn probe(&mut self, c: &Container, v: &ContainerView, kind: Kind, ip: &str, now: Timestamp, out: &mut Vec<Effect>) {
+    fn probe(
+        &mut self,
+        c: &Container,
+        v: &ContainerView,
+        kind: Kind,
+        ip: &str,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(spec) = probes::probe_of(c, kind) else { return };
         if kind != Kind::Startup && !self.probe_ok(&c.name, &v.id, Kind::Startup) {
             return;
@@ -379,9 +422,14 @@ impl Worker {
     /// Whether the API's status says that this very container is ready.
     fn was_ready(&self, name: &str, id: &str) -> bool {
         let status = self.pod.status.as_ref();
-        let lists = [status.and_then(|s| s.container_statuses.as_ref()), status.and_then(|s| s.init_container_statuses.as_ref())];
+        let lists = [
+            status.and_then(|s| s.container_statuses.as_ref()),
+            status.and_then(|s| s.init_container_statuses.as_ref()),
+        ];
         lists.into_iter().flatten().flatten().any(|s| {
-            s.name == name && s.ready && s.container_id.as_deref().is_some_and(|i| i.ends_with(&format!("//{id}")))
+            s.name == name
+                && s.ready
+                && s.container_id.as_deref().is_some_and(|i| i.ends_with(&format!("//{id}")))
         })
     }
 

@@ -50,11 +50,18 @@ impl Worker {
     }
 
     /// Kills a container unless that is under way with no longer a grace period.
-    pub(super) fn kill(&mut self, c: &ContainerView, message: &str, grace: Option<i64>, out: &mut Vec<Effect>) {
+    pub(super) fn kill(
+        &mut self,
+        c: &ContainerView,
+        message: &str,
+        grace: Option<i64>,
+        out: &mut Vec<Effect>,
+    ) {
         let grace_seconds = grace.unwrap_or_else(|| self.grace()).max(MIN_GRACE_SECONDS);
         let before = self.kill_grace.get(&c.id).copied();
-        if before.is_some_and(|b| b <= grace_seconds && self.busy.iter().any(|k| matches!(k, Key::Kill(id, _) if *id == c.id)))
-        {
+        if before.is_some_and(|b| {
+            b <= grace_seconds && self.busy.iter().any(|k| matches!(k, Key::Kill(id, _) if *id == c.id))
+        }) {
             return;
         }
         let spec = self.pod.container(&c.name);
@@ -62,7 +69,10 @@ impl Worker {
         self.kill_grace.insert(c.id.clone(), grace_seconds);
         let message = if before.is_some() { String::new() } else { message.to_owned() };
         let pre_stop = hook && before.is_none() && self.grace() > 0;
-        self.run(Task::Kill { container: c.name.clone(), id: c.id.clone(), grace_seconds, pre_stop, message }, out);
+        self.run(
+            Task::Kill { container: c.name.clone(), id: c.id.clone(), grace_seconds, pre_stop, message },
+            out,
+        );
     }
 
     /// Stops what runs: main containers, then sidecars in reverse order, then the sandboxes.
@@ -71,8 +81,12 @@ impl Worker {
             return false;
         }
         let Some(view) = &self.view else { return false };
-        let running: Vec<ContainerView> =
-            view.containers.iter().filter(|c| matches!(c.state, CState::Running | CState::Unknown)).cloned().collect();
+        let running: Vec<ContainerView> = view
+            .containers
+            .iter()
+            .filter(|c| matches!(c.state, CState::Running | CState::Unknown))
+            .cloned()
+            .collect();
         if !running.is_empty() {
             let sidecar = |name: &str| self.pod.container(name).is_some_and(is_sidecar);
             let mut first: Vec<&ContainerView> = running.iter().filter(|c| !sidecar(&c.name)).collect();

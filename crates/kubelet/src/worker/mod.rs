@@ -266,7 +266,8 @@ impl Worker {
         if probes::probe_of(spec, kind).is_none() {
             return true;
         }
-        let state = self.containers.get(name).and_then(|c| c.probes.iter().find(|p| p.id == id && p.kind == kind));
+        let state =
+            self.containers.get(name).and_then(|c| c.probes.iter().find(|p| p.id == id && p.kind == kind));
         state.map_or(kind == Kind::Liveness, |p| p.ok)
     }
 

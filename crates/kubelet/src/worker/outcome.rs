@@ -15,7 +15,13 @@ const PULL_FLIP: SignedDuration = SignedDuration::from_secs(2);
 const PLAIN_RETRY: SignedDuration = SignedDuration::from_secs(5);
 
 impl Worker {
-    pub(super) fn take_outcome(&mut self, task: Task, outcome: Outcome, now: Timestamp, out: &mut Vec<Effect>) {
+    pub(super) fn take_outcome(
+        &mut self,
+        task: Task,
+        outcome: Outcome,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
         self.busy.remove(&task.key());
         if !matches!(task, Task::Inspect { .. } | Task::Probe { .. } | Task::Prepare | Task::Refresh) {
             // A view read before this answer is older than the answer.
@@ -29,7 +35,9 @@ impl Worker {
             (Task::RemoveSandbox { id }, Outcome::SandboxRemoved(r)) => self.sandbox_removed(&id, r),
             (Task::Image { container }, Outcome::Image(r)) => self.image_there(&container, r, now, out),
             (Task::Start { container, .. }, Outcome::Started(r)) => self.started(&container, r, now, out),
-            (Task::PostStart { container, id }, Outcome::PostStart(r)) => self.hook_done(&container, &id, r, out),
+            (Task::PostStart { container, id }, Outcome::PostStart(r)) => {
+                self.hook_done(&container, &id, r, out)
+            }
             (Task::Kill { id, .. }, Outcome::Killed(r)) => self.killed(&id, r),
             (Task::Remove { id }, Outcome::Removed(r)) => self.container_removed(&id, r),
             (Task::Probe { container, id, kind, .. }, Outcome::Probe(v)) => {
@@ -63,7 +71,12 @@ impl Worker {
                 self.refresh_at = now.saturating_add(super::REFRESH).unwrap_or(Timestamp::MAX);
             }
             Err(message) => {
-                out.push(Effect::Event { warning: true, reason: "FailedMount", message: message.clone(), container: None });
+                out.push(Effect::Event {
+                    warning: true,
+                    reason: "FailedMount",
+                    message: message.clone(),
+                    container: None,
+                });
                 self.volumes.failed(message, now);
             }
         }
@@ -142,7 +155,13 @@ impl Worker {
         }
     }
 
-    fn started(&mut self, name: &str, result: Result<ContainerView, Why>, now: Timestamp, out: &mut Vec<Effect>) {
+    fn started(
+        &mut self,
+        name: &str,
+        result: Result<ContainerView, Why>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
         let ctr = self.ctr(name);
         match result {
             Ok(v) => {
@@ -153,7 +172,11 @@ impl Worker {
                 if let Some(view) = &mut self.view {
                     view.put(v);
                 }
-                let hook = self.pod.container(name).and_then(|c| c.lifecycle.as_ref()).is_some_and(|l| l.post_start.is_some());
+                let hook = self
+                    .pod
+                    .container(name)
+                    .and_then(|c| c.lifecycle.as_ref())
+                    .is_some_and(|l| l.post_start.is_some());
                 if hook {
                     self.run(Task::PostStart { container: name.to_owned(), id }, out);
                 }
@@ -229,7 +252,8 @@ impl Worker {
             self.ctr(name).replace = Some(id.to_owned());
             format!("Container {name} failed {what} probe, will be restarted")
         };
-        let grace = spec.and_then(|c| probes::probe_of(c, kind)).and_then(|p| p.termination_grace_period_seconds);
+        let grace =
+            spec.and_then(|c| probes::probe_of(c, kind)).and_then(|p| p.termination_grace_period_seconds);
         self.kill(&v, &message, grace, out);
     }
 

@@ -129,7 +129,8 @@ mod tests {
     use super::*;
 
     fn run(kind: Kind, success: i32, failure: i32, results: &str) -> (bool, bool) {
-        let p = Probe { success_threshold: Some(success), failure_threshold: Some(failure), ..Probe::default() };
+        let p =
+            Probe { success_threshold: Some(success), failure_threshold: Some(failure), ..Probe::default() };
         let mut s = State::new("id", kind, &p, Timestamp::UNIX_EPOCH);
         for r in results.chars() {
             s.take(&match r {

@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn policies() {
-        let rules = serde_json::json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
+        let rules =
+            serde_json::json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]);
         let cases = [
             ("Always", None, None, 0, true),
             ("OnFailure", None, None, 0, false),

@@ -12,28 +12,63 @@ use super::view::{ContainerView, Outline, SandboxView, View};
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// Read the pod's sandboxes and containers. The epoch comes back with the view.
-    Inspect { epoch: u64 },
+    Inspect {
+        epoch: u64,
+    },
     /// Cgroup, directories, volumes.
     Prepare,
     /// Bring the contents of volumes up to date.
     Refresh,
-    RunSandbox { attempt: u32 },
-    StopSandbox { id: String },
+    RunSandbox {
+        attempt: u32,
+    },
+    StopSandbox {
+        id: String,
+    },
     /// Removes the sandbox and its containers.
-    RemoveSandbox { id: String },
+    RemoveSandbox {
+        id: String,
+    },
     /// Make the container's image present.
-    Image { container: String },
+    Image {
+        container: String,
+    },
     /// Create and start. `restart_count` names the new container.
-    Start { container: String, sandbox: SandboxView, restart_count: u32, image: Image },
-    PostStart { container: String, id: String },
-    Kill { container: String, id: String, grace_seconds: i64, pre_stop: bool, message: String },
+    Start {
+        container: String,
+        sandbox: SandboxView,
+        restart_count: u32,
+        image: Image,
+    },
+    PostStart {
+        container: String,
+        id: String,
+    },
+    Kill {
+        container: String,
+        id: String,
+        grace_seconds: i64,
+        pre_stop: bool,
+        message: String,
+    },
     /// Remove a dead container.
-    Remove { id: String },
-    Probe { container: String, id: String, kind: Kind, ip: String },
+    Remove {
+        id: String,
+    },
+    Probe {
+        container: String,
+        id: String,
+        kind: Kind,
+        ip: String,
+    },
     /// Take down volumes and cgroup. With `logs`, everything that the pod has on the machine.
-    Cleanup { logs: bool },
+    Cleanup {
+        logs: bool,
+    },
     /// Write the final status, then delete the API object for good.
-    Finish { status: Box<PodStatus> },
+    Finish {
+        status: Box<PodStatus>,
+    },
 }
 
 /// Identity of a task under way.
@@ -137,7 +172,12 @@ pub enum Input {
 pub enum Effect {
     Do(Task),
     /// An event about the pod, or about one of its containers.
-    Event { warning: bool, reason: &'static str, message: String, container: Option<String> },
+    Event {
+        warning: bool,
+        reason: &'static str,
+        message: String,
+        container: Option<String>,
+    },
     /// Publish the status.
     Status(Box<PodStatus>),
     /// The worker is finished and may be forgotten.

@@ -131,7 +131,8 @@ impl View {
 #[must_use]
 pub fn container(status: &v1::ContainerStatus, sandbox_id: &str) -> ContainerView {
     let image = status.image.as_ref();
-    let shown = image.map(|i| if i.user_specified_image.is_empty() { &i.image } else { &i.user_specified_image });
+    let shown =
+        image.map(|i| if i.user_specified_image.is_empty() { &i.image } else { &i.user_specified_image });
     let annotation = |k: &str| status.annotations.get(k).cloned().unwrap_or_default();
     let linux = status.user.as_ref().and_then(|u| u.linux.as_ref());
     ContainerView {
@@ -146,7 +147,11 @@ pub fn container(status: &v1::ContainerStatus, sandbox_id: &str) -> ContainerVie
         reason: status.reason.clone(),
         message: status.message.clone(),
         image: shown.cloned().unwrap_or_default(),
-        image_id: if status.image_ref.is_empty() { status.image_id.clone() } else { status.image_ref.clone() },
+        image_id: if status.image_ref.is_empty() {
+            status.image_id.clone()
+        } else {
+            status.image_ref.clone()
+        },
         restart_count: annotation(RESTART_COUNT).parse().unwrap_or(0),
         hash: annotation(HASH),
         user: linux.map(|u| (u.uid, u.gid, u.supplemental_groups.clone())),
