@@ -1,6 +1,17 @@
-//! Namespace.
+//! Namespace: a room for names, which is emptied before it goes away.
+// k8s: pkg/registry/core/namespace/strategy.go
 
-use crate::kind::{Kind, NameRule, STATUS, Subresource};
+use meta::field::quoted;
+use meta::{FieldError, Path, name};
+use schema::Value;
+
+use crate::columns::{AGE, NAME, text, text_at};
+use crate::defaults::{self, empty_map, with_map};
+use crate::kind::{
+    Column, Context, FieldReader, Kind, NameRule, Operation, STATUS, Strategy, Subresource, carry,
+    keep_other_half,
+};
+use crate::rules::Errors;
 
 const SUBRESOURCES: &[Subresource] =
     &[Subresource { name: "finalize", kind: None, verbs: &["update"] }, STATUS];
@@ -10,4 +21,113 @@ pub static KIND: Kind = Kind::cluster_kind("", "v1", "Namespace", "namespaces", 
     .with_short_names(&["ns"])
     .with_names(NameRule::Label)
     .with_subresources(SUBRESOURCES)
-    .with_verbs(&["create", "delete", "get", "list", "patch", "update", "watch"]);
+    .with_verbs(&["create", "delete", "get", "list", "patch", "update", "watch"])
+    .with_columns(COLUMNS)
+    .with_selectable_fields(FIELDS)
+    .with_strategy(&NamespaceStrategy);
+
+const FIELDS: &[(&str, FieldReader)] = &[
+    ("name", |o| o.str_at(&["metadata", "name"]).to_owned()),
+    ("status.phase", |o| o.str_at(&["status", "phase"]).to_owned()),
+];
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("Status", "Active, or Terminating while it is emptied.", |o, _| text_at(o, &["status", "phase"])),
+    AGE,
+];
+
+/// The finalizer of the namespace controller, in `spec.finalizers`.
+pub const FINALIZER: &str = "kubernetes";
+/// The label that every namespace has with its name.
+pub const NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+struct NamespaceStrategy;
+
+impl Strategy for NamespaceStrategy {
+    fn default_fields(&self, o: &mut Value) {
+        with_map(o, "status", |s| defaults::text(s, "phase", "Active"));
+        let name = o.str_at(&["metadata", "name"]).to_owned();
+        if !name.is_empty() {
+            with_map(o, "metadata", |m| with_map(m, "labels", |l| l.set_at(&[NAME_LABEL], name)));
+        }
+    }
+
+    fn prepare_for_create(&self, o: &mut Value, _cx: &Context) {
+        o.set_at(&["status"], empty_map());
+        o.set_at(&["status", "phase"], "Active");
+        let mut finalizers = o.list_at(&["spec", "finalizers"]).to_vec();
+        if !finalizers.iter().any(|f| f.as_str() == Some(FINALIZER)) {
+            finalizers.push(FINALIZER.into());
+        }
+        o.set_at(&["spec", "finalizers"], finalizers);
+        // The name may have been made from generateName after defaulting.
+        self.default_fields(o);
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, _cx: &Context) {
+        match op {
+            Operation::Update => {
+                carry(new, old, "spec");
+                carry(new, old, "status");
+            }
+            Operation::UpdateSubresource(_) => carry(new, old, "status"),
+            _ => keep_other_half(new, old, op),
+        }
+    }
+
+    fn has_generation(&self) -> bool {
+        false
+    }
+
+    fn validate(&self, o: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let path = Path::new("spec").child("finalizers");
+        for f in o.list_at(&["spec", "finalizers"]) {
+            let f = f.as_str().unwrap_or("");
+            crate::rules::each(&mut errors, &path, f, name::qualified_name(f));
+            if !f.contains('/') && f != FINALIZER {
+                let why = "name is neither a standard finalizer name nor is it fully qualified";
+                errors.push(FieldError::invalid(&path, quoted(f), why));
+            }
+        }
+        errors
+    }
+
+    // k8s: pkg/apis/core/validation/validation.go ValidateNamespaceStatusUpdate
+    fn validate_update(&self, new: &Value, _old: &Value, op: Operation) -> Vec<FieldError> {
+        let mut errors = self.validate(new);
+        if op == Operation::UpdateStatus {
+            let deleted = !new.str_at(&["metadata", "deletionTimestamp"]).is_empty();
+            let phase = new.str_at(&["status", "phase"]);
+            let path = Path::new("status").child("phase");
+            if deleted && phase != "Terminating" {
+                let why = "may only be 'Terminating' if `deletionTimestamp` is not empty";
+                errors.push(FieldError::invalid(&path, quoted(phase), why));
+            } else if !deleted && phase != "Active" {
+                let why = "may only be 'Active' if `deletionTimestamp` is empty";
+                errors.push(FieldError::invalid(&path, quoted(phase), why));
+            }
+        }
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::yaml;
+
+    #[test]
+    fn what_the_server_adds() {
+        let mut o = yaml("metadata: {name: a}");
+        NamespaceStrategy.prepare_for_create(&mut o, &Context::default());
+        let want = yaml(
+            "metadata: {name: a, labels: {kubernetes.io/metadata.name: a}}\nspec: {finalizers: [kubernetes]}\nstatus: {phase: Active}",
+        );
+        assert_eq!(o, want);
+        let mut new = yaml("metadata: {name: a}\nspec: {finalizers: []}");
+        NamespaceStrategy.prepare_for_update(&mut new, &o, Operation::Update, &Context::default());
+        assert_eq!(new.list_at(&["spec", "finalizers"]).len(), 1);
+    }
+}

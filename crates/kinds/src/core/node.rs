@@ -1,8 +1,14 @@
-//! Node.
+//! Node: a machine that runs pods.
+// k8s: pkg/registry/core/node/strategy.go, pkg/apis/core/validation/validation.go ValidateNode
 
-use meta::Gvk;
+use meta::field::quoted;
+use meta::{FieldError, Gvk, Path, name};
+use schema::Value;
 
-use crate::kind::{Kind, STATUS, Subresource};
+use super::pod_spec;
+use crate::columns::{AGE, NAME, text, text_at, text_or, wide};
+use crate::kind::{Cell, Column, Context, FieldReader, Kind, Operation, STATUS, Strategy, Subresource};
+use crate::rules::{Errors, each, required};
 
 const SUBRESOURCES: &[Subresource] = &[
     Subresource {
@@ -16,4 +22,188 @@ const SUBRESOURCES: &[Subresource] = &[
 /// `v1` Node.
 pub static KIND: Kind = Kind::cluster_kind("", "v1", "Node", "nodes", "node")
     .with_short_names(&["no"])
-    .with_subresources(SUBRESOURCES);
+    .with_subresources(SUBRESOURCES)
+    .with_columns(COLUMNS)
+    .with_selectable_fields(FIELDS)
+    .with_strategy(&NodeStrategy);
+
+const FIELDS: &[(&str, FieldReader)] =
+    &[("spec.unschedulable", |o| (o.bool_at(&["spec", "unschedulable"]) == Some(true)).to_string())];
+
+const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
+
+// k8s: pkg/printers/internalversion/printers.go printNode
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("Status", "Whether the node is ready and takes pods.", |o, _| Cell::Text(status(o))),
+    text("Roles", "Roles, from labels.", |o, _| Cell::Text(roles(o))),
+    AGE,
+    text("Version", "Version of the kubelet.", |o, _| text_at(o, &["status", "nodeInfo", "kubeletVersion"])),
+    wide("Internal-IP", "Address inside the cluster.", |o, _| Cell::Text(address(o, "InternalIP"))),
+    wide("External-IP", "Address from outside.", |o, _| Cell::Text(address(o, "ExternalIP"))),
+    wide("OS-Image", "Operating system.", |o, _| text_or(o, &["status", "nodeInfo", "osImage"], "<unknown>")),
+    wide("Kernel-Version", "Kernel.", |o, _| {
+        text_or(o, &["status", "nodeInfo", "kernelVersion"], "<unknown>")
+    }),
+    wide("Container-Runtime", "Runtime and its version.", |o, _| {
+        text_or(o, &["status", "nodeInfo", "containerRuntimeVersion"], "<unknown>")
+    }),
+];
+
+fn status(o: &Value) -> String {
+    let conditions = o.list_at(&["status", "conditions"]);
+    let mut words = match conditions.iter().find(|c| c.str_at(&["type"]) == "Ready") {
+        Some(c) if c.str_at(&["status"]) == "True" => "Ready",
+        Some(_) => "NotReady",
+        None => "Unknown",
+    }
+    .to_owned();
+    if o.bool_at(&["spec", "unschedulable"]) == Some(true) {
+        words.push_str(",SchedulingDisabled");
+    }
+    words
+}
+
+fn roles(o: &Value) -> String {
+    let labels = o.at(&["metadata", "labels"]).and_then(Value::as_map);
+    let role = |(k, v): (&str, &Value)| match k.strip_prefix(ROLE_PREFIX) {
+        Some(role) if !role.is_empty() => Some(role.to_owned()),
+        None if k == "kubernetes.io/role" => v.as_str().filter(|s| !s.is_empty()).map(str::to_owned),
+        _ => None,
+    };
+    let mut roles: Vec<String> = labels.into_iter().flat_map(|m| m.iter()).filter_map(role).collect();
+    roles.sort();
+    roles.dedup();
+    if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }
+}
+
+fn address(o: &Value, kind: &str) -> String {
+    let addresses = o.list_at(&["status", "addresses"]);
+    let found = addresses.iter().find(|a| a.str_at(&["type"]) == kind);
+    found.map_or("<none>", |a| a.str_at(&["address"])).to_owned()
+}
+
+struct NodeStrategy;
+
+impl Strategy for NodeStrategy {
+    fn default_fields(&self, o: &mut Value) {
+        if o.at(&["status", "allocatable"]).is_none()
+            && let Some(capacity) = o.at(&["status", "capacity"]).cloned()
+        {
+            o.set_at(&["status", "allocatable"], capacity);
+        }
+    }
+
+    /// A node brings its status with it.
+    fn prepare_for_create(&self, _object: &mut Value, _cx: &Context) {}
+
+    fn has_generation(&self) -> bool {
+        false
+    }
+
+    fn validate(&self, o: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let path = Path::new("spec");
+        taints(&mut errors, o.list_at(&["spec", "taints"]), &path.child("taints"));
+        let cidrs = o.list_at(&["spec", "podCIDRs"]);
+        for (i, c) in cidrs.iter().enumerate() {
+            let c = c.as_str().unwrap_or("");
+            each(&mut errors, &path.child("podCIDRs").index(i), c, name::cidr(c));
+        }
+        for resource in ["capacity", "allocatable"] {
+            let amounts = o.at(&["status", resource]).and_then(Value::as_map);
+            for (k, v) in amounts.into_iter().flat_map(|m| m.iter()) {
+                if pod_spec::quantity(v).is_none_or(|q| q.sign() < 0) {
+                    let at = Path::new("status").child(resource).key(k);
+                    let why = "must be greater than or equal to 0";
+                    errors.push(FieldError::invalid(&at, crate::rules::printed(Some(v)), why));
+                }
+            }
+        }
+        errors
+    }
+
+    // k8s: pkg/apis/core/validation/validation.go ValidateNodeUpdate
+    fn validate_update(&self, new: &Value, old: &Value, _op: Operation) -> Vec<FieldError> {
+        let mut errors = self.validate(new);
+        let path = Path::new("spec");
+        for (field, shown) in [("podCIDRs", "podCIDR"), ("providerID", "providerID")] {
+            let (after, before) = (new.at(&["spec", field]), old.at(&["spec", field]));
+            let was_set = before.is_some_and(|v| {
+                v.as_str().is_some_and(|s| !s.is_empty()) || v.as_list().is_some_and(|l| !l.is_empty())
+            });
+            if was_set && !crate::rules::same(after, before) {
+                let why = format!("node updates may not change {shown} except from \"\" to valid");
+                errors.push(FieldError::forbidden(&path.child(field), why));
+            }
+        }
+        errors
+    }
+}
+
+// k8s: pkg/apis/core/validation/validation.go validateNodeTaints
+fn taints(errors: &mut Errors, taints: &[Value], path: &Path) {
+    let mut seen = Vec::new();
+    for (i, t) in taints.iter().enumerate() {
+        let at = path.index(i);
+        if let Some(key) = required(errors, t, "key", &at) {
+            each(errors, &at.child("key"), key, name::qualified_name(key));
+        }
+        let value = t.str_at(&["value"]);
+        let complaints = name::label_value(value);
+        if !complaints.is_empty() {
+            errors.push(FieldError::invalid(&at.child("value"), quoted(value), complaints.join(";")));
+        }
+        if let Some(effect) = required(errors, t, "effect", &at) {
+            let supported = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+            if !supported.contains(&effect) {
+                errors.push(FieldError::not_supported(&at.child("effect"), effect, &supported));
+            }
+        }
+        let pair = (t.str_at(&["key"]), t.str_at(&["effect"]));
+        if seen.contains(&pair) {
+            errors.push(FieldError {
+                detail: "taints must be unique by key and effect pair".to_owned(),
+                ..FieldError::duplicate(&at, crate::rules::printed(Some(t)))
+            });
+        }
+        seen.push(pair);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{row, texts, yaml};
+
+    #[test]
+    fn rows_and_rules() {
+        let o = yaml(
+            "metadata: {name: m, labels: {node-role.kubernetes.io/control-plane: ''}}\nspec: {unschedulable: true}\nstatus: {conditions: [{type: Ready, status: 'True'}], addresses: [{type: InternalIP, address: 10.0.0.1}], nodeInfo: {kubeletVersion: v1.37.0}}",
+        );
+        let cells: Vec<String> = row(&KIND, &o, "2026-01-01T00:00:00Z").into_iter().map(|c| c.1).collect();
+        let want = [
+            "m",
+            "Ready,SchedulingDisabled",
+            "control-plane",
+            "<unknown>",
+            "v1.37.0",
+            "10.0.0.1",
+            "<none>",
+            "<unknown>",
+            "<unknown>",
+            "<unknown>",
+        ];
+        assert_eq!(cells, want);
+        let bad =
+            yaml("spec: {taints: [{key: a, effect: NoExecute}, {key: a, effect: NoExecute}, {effect: Go}]}");
+        assert_eq!(
+            texts(&NodeStrategy.validate(&bad)),
+            [
+                "spec.taints[1]: Duplicate value: {\"effect\":\"NoExecute\",\"key\":\"a\"}: taints must be unique by key and effect pair",
+                "spec.taints[2].key: Required value",
+                "spec.taints[2].effect: Unsupported value: \"Go\": supported values: \"NoExecute\", \"NoSchedule\", \"PreferNoSchedule\"",
+            ]
+        );
+    }
+}

@@ -1,5 +1,6 @@
-//! ClusterRoleBinding.
+//! ClusterRoleBinding: who has a cluster role everywhere.
 
+use super::rules::{BINDING_COLUMNS, BindingStrategy};
 use crate::kind::{Kind, NameRule};
 
 /// `rbac.authorization.k8s.io/v1` ClusterRoleBinding.
@@ -10,4 +11,6 @@ pub static KIND: Kind = Kind::cluster_kind(
     "clusterrolebindings",
     "clusterrolebinding",
 )
-.with_names(NameRule::PathSegment);
+.with_names(NameRule::PathSegment)
+.with_columns(BINDING_COLUMNS)
+.with_strategy(&BindingStrategy { namespaced: false });
