@@ -10,6 +10,8 @@ const TIME_LAYOUT: &str = "2006-01-02T15:04:05Z07:00";
 const MICRO_LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
 /// Go's zero time, which means absence.
 const ZERO_TIME_SECONDS: i64 = -62_135_596_800;
+/// The last second of the year 9999 that is safe in every time zone.
+const LAST_SECOND: i64 = 253_402_207_200;
 
 /// `2024-05-06T07:08:09Z`: what needs no work.
 fn is_canonical_time(b: &[u8]) -> bool {
@@ -105,7 +107,8 @@ pub fn format_micro_time(seconds: i64, nanos: i32) -> Option<Box<str>> {
 }
 
 fn date(seconds: i64) -> Option<String> {
-    if seconds == ZERO_TIME_SECONDS {
+    // Four digits of year are all that the format has.
+    if seconds <= ZERO_TIME_SECONDS || seconds > LAST_SECOND {
         return None;
     }
     let t = Timestamp::from_second(seconds).ok()?;

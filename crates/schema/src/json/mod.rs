@@ -11,4 +11,4 @@ pub use decode::{DecodeError, Decoded, FieldValidation, MAX_DEPTH, decode_json};
 pub(crate) use encode::format_float;
 pub use encode::{encode_json, encode_json_into, encode_plain, write_json_string};
 pub use plain::decode_plain;
-pub(crate) use typed::is_dropped;
+pub(crate) use typed::{is_dropped, zero};

@@ -444,7 +444,7 @@ pub fn is_dropped(field: &Field, value: &Value) -> bool {
 }
 
 /// What null is as an element of a list or a map.
-fn zero(ty: Type) -> Value {
+pub fn zero(ty: Type) -> Value {
     match ty {
         Type::Bool => Value::Bool(false),
         Type::String | Type::Named(_) => Value::Str("".into()),

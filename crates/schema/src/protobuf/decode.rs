@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use meta::Quantity;
 
 use super::reader::{Reader, Wire, text, truncated};
-use crate::json::{DecodeError, MAX_DEPTH, decode_plain, is_dropped};
+use crate::json::{DecodeError, MAX_DEPTH, decode_plain, is_dropped, zero};
 use crate::table::{Field, Table, Type, Wire as Target};
 use crate::{Map, TypeRef, Value, scalar};
 
@@ -67,7 +67,7 @@ impl Decoder<'_> {
                 match wire {
                     Wire::Bytes(b) if is_number(elem) => self.packed(list, elem, b),
                     _ => {
-                        list.push(self.value(elem, wire, depth)?.unwrap_or_default());
+                        list.push(self.value(elem, wire, depth)?.unwrap_or_else(|| zero(elem)));
                         Ok(())
                     }
                 }
@@ -117,7 +117,7 @@ impl Decoder<'_> {
         let value = match value {
             Some(value) => value,
             None if elem == Type::Bytes => Value::Str("".into()),
-            None => Value::Null,
+            None => zero(elem),
         };
         Ok((key, value))
     }

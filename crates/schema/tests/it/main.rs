@@ -1,5 +1,7 @@
 //! Integration tests of the schema.
 
+mod decode;
 mod fixtures;
 mod golden;
 mod openapi;
+mod properties;
