@@ -5,6 +5,9 @@ mod net;
 pub mod path;
 pub mod pki;
 pub mod server;
+pub mod stream;
 pub mod tls;
 pub mod transport;
 pub mod tunnel;
+
+pub use server::serve;

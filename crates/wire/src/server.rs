@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::stream::Upgrader;
 use crate::tls::Tls;
 use crate::tunnel::Dialer;
 
@@ -74,6 +75,8 @@ pub struct Config {
     pub tls: Option<Arc<Tls>>,
     /// Carries out `Body::Tunnel`; without it such a response becomes 503.
     pub dialer: Option<Arc<Dialer>>,
+    /// Takes requests that ask for an upgrade; without it they go to the handler.
+    pub upgrader: Option<Arc<dyn Upgrader>>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -81,7 +84,7 @@ impl Config {
     /// Plain HTTP with default limits.
     #[must_use]
     pub fn plain(clock: Arc<dyn Clock>) -> Self {
-        Config { limits: Limits::default(), tls: None, dialer: None, clock }
+        Config { limits: Limits::default(), tls: None, dialer: None, upgrader: None, clock }
     }
 }
 
@@ -91,6 +94,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) dialer: Option<Arc<Dialer>>,
+    pub(crate) upgrader: Option<Arc<dyn Upgrader>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Cancelled when the server stops, just after `stopped` is set.
     pub(crate) stopping: CancellationToken,
@@ -114,6 +118,7 @@ pub async fn serve(
         limits: config.limits,
         tls: config.tls,
         dialer: config.dialer,
+        upgrader: config.upgrader,
         clock: config.clock,
         stopping: CancellationToken::new(),
         stopped: AtomicBool::new(false),

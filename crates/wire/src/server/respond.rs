@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY, WARNING};
 use http::{HeaderName, HeaderValue, StatusCode};
 use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
 use meta::{Body, Request, Response, Status, Verb};
 use sys::Entropy;
 
@@ -19,6 +20,7 @@ use super::body::{Chunks, Streamed, WireBody};
 use super::connection::Connection;
 use super::gzip::Gzip;
 use super::request::{self, Wishes};
+use crate::stream::{self, Session};
 use crate::{path, tunnel};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -52,6 +54,14 @@ async fn answer(
         Ok(r) => r,
         Err(status) => return encode(connection, status.into(), Wishes::default()),
     };
+    if request.header("upgrade").is_some()
+        && let Some(upgrader) = &connection.shared.upgrader
+    {
+        return match upgrader.upgrade(request).await {
+            Ok(session) => upgrade(connection, parts, session),
+            Err(response) => encode(connection, response, wishes),
+        };
+    }
     // What is connected keeps its body: it goes on to the other server as it comes.
     let mut raw = None;
     if request.verb == Verb::Connect {
@@ -74,6 +84,34 @@ async fn answer(
         }
     }
     encode(connection, response, wishes)
+}
+
+/// Answers 101 and runs the session on the connection until either side or the server ends it.
+fn upgrade(
+    connection: &Arc<Connection>,
+    parts: http::request::Parts,
+    session: Session,
+) -> http::Response<WireBody> {
+    let accepted = match stream::accept(&parts.headers, session) {
+        Ok(accepted) => accepted,
+        Err(status) => return encode(connection, status.into(), Wishes::default()),
+    };
+    let upgrading = hyper::upgrade::on(http::Request::from_parts(parts, ()));
+    let shared = &connection.shared;
+    let stopping = shared.stopping.clone();
+    shared.tasks.spawn(async move {
+        match upgrading.await {
+            Ok(io) => tokio::select! {
+                () = (accepted.serve)(TokioIo::new(io)) => {}
+                () = stopping.cancelled() => {}
+            },
+            Err(error) => tracing::debug!(%error, "the connection was not upgraded"),
+        }
+    });
+    let mut response = http::Response::new(WireBody::Empty);
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = accepted.headers;
+    response
 }
 
 async fn handle(connection: &Connection, request: Request) -> Response {

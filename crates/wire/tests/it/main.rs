@@ -3,5 +3,6 @@
 mod harness;
 mod pki;
 mod server;
+mod stream;
 mod tls;
 mod tunnel;
