@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
-pub use client::{RemoteProcess, StreamError, bridge, open_command};
+pub use client::{Forwarded, PortForwarder, RemoteProcess, StreamError, bridge, open_command};
 pub use pipe::{Input, Output};
 pub(crate) use upgrade::accept;
 

@@ -2,6 +2,7 @@
 //! connection that broke off for a command that ended well.
 
 use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, UPGRADE};
@@ -76,6 +77,49 @@ pub async fn open_command(url: &str, streams: Streams) -> Result<RemoteProcess, 
     let stderr = if streams.stderr && !streams.tty { Some(open("stderr").await?.0) } else { None };
     let resize = if streams.tty { Some(open("resize").await?.1) } else { None };
     Ok(RemoteProcess { stdin, stdout, stderr, resize, error, handle })
+}
+
+/// A connection over which ports are forwarded.
+pub struct PortForwarder {
+    address: String,
+    handle: Handle,
+    next: AtomicU32,
+}
+
+/// One forwarded connection.
+pub struct Forwarded {
+    pub input: Input,
+    pub output: Output,
+    /// Empty when all is well; else why it failed.
+    pub error: Input,
+}
+
+impl PortForwarder {
+    /// Opens the URL that a runtime gave for port forwarding.
+    ///
+    /// # Errors
+    /// When the server is not there or refuses.
+    pub async fn open(url: &str) -> Result<Self, StreamError> {
+        let (address, handle) = connect(url, super::forward::PROTOCOL).await?;
+        Ok(PortForwarder { address, handle, next: AtomicU32::new(0) })
+    }
+
+    /// Connects to a port.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub async fn connect(&self, port: u16) -> Result<Forwarded, StreamError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed).to_string();
+        let headers = |kind: &str| {
+            [("streamtype", kind), ("port", &port.to_string()), ("requestid", &id)]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .to_vec()
+        };
+        let failed = |source| StreamError::Io { address: self.address.clone(), source };
+        let (error, _) = self.handle.open(headers("error")).await.map_err(failed)?;
+        let (input, output) = self.handle.open(headers("data")).await.map_err(failed)?;
+        Ok(Forwarded { input, output, error })
+    }
 }
 
 /// Upgrades a connection and starts it. It ends when the handle and all outputs are dropped.

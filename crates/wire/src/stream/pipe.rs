@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::PollSender;
 
 /// Pieces that wait in one stream, either way.
@@ -125,9 +126,31 @@ impl Drop for Output {
         }
         // A reserved place is given back first.
         self.sender.abort_send();
-        if let Some(sender) = self.sender.get_ref() {
-            let packet = Packet { stream: self.stream, data: Bytes::new(), end: true };
-            let _ = sender.try_send(packet);
+        let Some(sender) = self.sender.get_ref() else { return };
+        let packet = Packet { stream: self.stream, data: Bytes::new(), end: true };
+        // The end is never lost: where there is no room for it now, it waits for some.
+        if let Err(TrySendError::Full(packet)) = sender.try_send(packet)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let sender = sender.clone();
+            runtime.spawn(async move { sender.send(packet).await });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_drop_ends_the_stream_even_when_the_queue_is_full() {
+        use tokio::io::AsyncWriteExt;
+        let (sender, mut packets) = mpsc::channel(1);
+        let mut output = Output::new(7, sender);
+        output.write_all(b"x").await.expect("there is room");
+        drop(output);
+        assert_eq!(packets.recv().await.map(|p| (p.stream, p.end)), Some((7, false)));
+        assert_eq!(packets.recv().await.map(|p| (p.stream, p.end)), Some((7, true)));
+        assert!(packets.recv().await.is_none());
     }
 }

@@ -17,8 +17,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use wire::server::Config;
 use wire::stream::{
-    Forward, RemoteCommand, RemoteProcess, Session, StreamError, Streams, Upgrader, bridge, exit_code,
-    exit_status, open_command,
+    Forward, PortForwarder, RemoteCommand, RemoteProcess, Session, StreamError, Streams, Upgrader, bridge,
+    exit_code, exit_status, open_command,
 };
 use wire::tunnel::{Dialer, DialerOptions};
 
@@ -318,5 +318,53 @@ async fn ports_over_websocket() {
     }
     assert_eq!(all[0], b"\x50\x0080:hello");
     assert_eq!(all[3], b"\x01\0no such port");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn ports_over_spdy() {
+    let server = commands().await;
+    let tunnel = tunnelling(server.address).await;
+    let uri = "/api/v1/namespaces/a/pods/b/portforward";
+    for address in [server.address, tunnel.address] {
+        let forwarder = PortForwarder::open(&format!("http://{address}{uri}")).await.expect("opens");
+        let mut many = Vec::new();
+        for port in [80, 80, 8080] {
+            many.push((port, forwarder.connect(port).await.expect("connects")));
+        }
+        for (port, mut one) in many {
+            one.output.write_all(&vec![b'x'; 200_000]).await.expect("writes");
+            one.output.shutdown().await.expect("ends");
+            let mut got = String::new();
+            one.input.read_to_string(&mut got).await.expect("reads");
+            assert_eq!(got.len(), 200_001 + port.to_string().len());
+            assert!(got.starts_with(&format!("{port}:xx")));
+            one.error.read_to_string(&mut got).await.expect("ends");
+        }
+        let mut bad = forwarder.connect(1).await.expect("connects");
+        let mut text = String::new();
+        bad.error.read_to_string(&mut text).await.expect("reads");
+        assert_eq!(text, "no such port");
+    }
+    tunnel.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn spdy_inside_websocket() {
+    let server = commands().await;
+    let ws = websocket(server.address, "/portForward/a/b", "SPDY/3.1+portforward.k8s.io").await;
+    let (mut sink, mut stream) = ws.split();
+    // A ping of SPDY's comes back as it was.
+    let ping = [0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 9];
+    sink.send(Message::binary(ping[..5].to_vec())).await.expect("sends");
+    sink.send(Message::binary(ping[5..].to_vec())).await.expect("sends");
+    let mut got = Vec::new();
+    while got.len() < ping.len() {
+        if let Message::Binary(b) = stream.next().await.expect("open").expect("no error") {
+            got.extend_from_slice(&b);
+        }
+    }
+    assert_eq!(got, ping);
     server.stop().await;
 }
