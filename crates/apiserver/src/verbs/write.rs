@@ -277,7 +277,7 @@ fn prepare_update(
     };
     strategy.prepare_for_update(new, old, rules.operation, &call.context());
     object::carry_system_metadata(new, old);
-    if crate::generation::is_counted(&r.gvr) && strategy.generation_changes(new, old) {
+    if !rules.internal && crate::generation::is_counted(&r.gvr) && strategy.generation_changes(new, old) {
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
         new.set_at(&["metadata", "generation"], next);
     }

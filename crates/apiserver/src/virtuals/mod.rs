@@ -1,17 +1,106 @@
 //! Kinds that are nowhere stored: reviews, bindings, component statuses. The answer is computed.
 
-use kinds::Kind;
-use meta::{Request, Response, Status, User};
+mod access;
+mod token;
 
-use crate::server::Server;
+use kinds::Kind;
+use meta::{Gvr, Request, Response, Status, User, Verb};
+use schema::Value;
+
+use crate::admission::map;
+use crate::content::{self, body};
+use crate::options::WriteOptions;
+use crate::registry::type_of;
+use crate::server::{Call, Server};
+use crate::subresource::binding;
+
+/// A request for a kind that is computed.
+pub(crate) struct Asked<'a> {
+    pub server: &'a Server,
+    pub user: &'a User,
+    pub namespace: &'a str,
+}
 
 /// Answers a request for a kind that is computed.
 pub(crate) async fn answer(
-    _server: &Server,
+    server: &Server,
     request: &Request,
-    _user: &User,
+    user: &User,
     kind: &'static Kind,
-    _namespace: &str,
+    namespace: &str,
 ) -> Result<Response, Status> {
-    Err(Status::method_not_supported(&kind.gvr(), request.verb.as_str()))
+    if kind.plural == "componentstatuses" {
+        return component_statuses(request, kind);
+    }
+    if request.verb != Verb::Create {
+        return Err(Status::method_not_supported(&kind.gvr(), request.verb.as_str()));
+    }
+    if kind.namespaced() == namespace.is_empty() {
+        return Err(Status::unknown_resource());
+    }
+    let accepted = content::negotiate(request, false)?;
+    let options = WriteOptions::parse(&request.query)?;
+    let ty = type_of(kind)?;
+    let decoded = body::decode(request, &kind.gvk(), ty, options.field_validation)?;
+    let mut value = decoded.value;
+    let asked = Asked { server, user, namespace };
+    match &*kind.plural {
+        "selfsubjectaccessreviews" => access::of_self(&asked, &mut value)?,
+        "subjectaccessreviews" => access::of_subject(&asked, &mut value)?,
+        "localsubjectaccessreviews" => access::local(&asked, &mut value)?,
+        "selfsubjectrulesreviews" => access::rules(&asked, &mut value)?,
+        "selfsubjectreviews" => {
+            value.set_at(&["status"], map([("userInfo", token::user_info(user))]));
+        }
+        "tokenreviews" => token::review(&asked, &mut value)?,
+        "bindings" => {
+            let resource = server.registry()?.find(&Gvr::new("", "v1", "pods"))?;
+            let name = value.str_at(&["metadata", "name"]).to_owned();
+            let call = Call {
+                server,
+                request,
+                user,
+                resource,
+                namespace,
+                name: &name,
+                subresource: "binding",
+                now: server.now(),
+            };
+            return binding::bind(&call, &value, options.dry_run, &accepted).await;
+        }
+        _ => return Err(Status::method_not_supported(&kind.gvr(), "create")),
+    }
+    let mut response = content::encoded(&accepted, 201, crate::codec::encode(&value, ty).into(), Some(ty))?;
+    response.warnings = decoded.warnings;
+    Ok(response)
+}
+
+/// The one component that this server can speak for.
+fn component_statuses(request: &Request, kind: &'static Kind) -> Result<Response, Status> {
+    let accepted = content::negotiate(request, false)?;
+    let item = "\"metadata\":{\"name\":\"etcd-0\"},\"conditions\":[{\"type\":\"Healthy\",\"status\":\"True\",\"message\":\"ok\"}]}";
+    let meta::Target::Resource { name, .. } = &request.target else { return Err(Status::unknown_resource()) };
+    let warning = "v1 ComponentStatus is deprecated in v1.19+".to_owned();
+    let (json, ty) = match (request.verb, name.as_str()) {
+        (Verb::List, "") => (
+            format!(
+                "{{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"items\":[{{{item}]}}"
+            ),
+            schema::type_of("", "v1", "ComponentStatusList"),
+        ),
+        (Verb::Get, "etcd-0") => (
+            format!("{{\"kind\":\"ComponentStatus\",\"apiVersion\":\"v1\",{item}"),
+            schema::type_of("", "v1", "ComponentStatus"),
+        ),
+        (Verb::Get, name) => return Err(Status::not_found(&kind.gvr(), name)),
+        (verb, _) => return Err(Status::method_not_supported(&kind.gvr(), verb.as_str())),
+    };
+    let mut response = content::encoded(&accepted, 200, json.into(), ty)?;
+    response.warnings.push(warning);
+    Ok(response)
+}
+
+/// A list of texts as a value.
+pub(crate) fn texts<'a>(list: impl IntoIterator<Item = &'a String>) -> Value {
+    Value::List(list.into_iter().map(|s| Value::from(s.as_str())).collect())
 }

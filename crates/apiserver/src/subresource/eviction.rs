@@ -1,0 +1,133 @@
+//! pods/eviction: a delete that respects disruption budgets.
+// k8s: pkg/registry/core/pod/storage/eviction.go
+
+use kinds::Operation;
+use meta::{Gvk, Gvr, Response, Status, StatusCause};
+use schema::Value;
+use watchcache::RevisionMatch;
+
+use crate::content::{self, body};
+use crate::object;
+use crate::options::WriteOptions;
+use crate::peek;
+use crate::server::Call;
+use crate::verbs::delete;
+use crate::verbs::write::{self, Rules};
+
+const BUDGETS: Gvr = Gvr::new("policy", "v1", "poddisruptionbudgets");
+
+/// Answers a create of `pods/eviction`.
+pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
+    let accepted = content::negotiate(call.request, false)?;
+    let options = WriteOptions::parse(&call.request.query)?;
+    let gvk = Gvk::new("policy", "v1", "Eviction");
+    let ty = schema::type_of("policy", "v1", "Eviction")
+        .ok_or_else(|| Status::internal("no type for Eviction"))?;
+    let decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;
+    let name = object::text(&decoded.value, "name");
+    if !name.is_empty() && name != call.name {
+        return Err(Status::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let json = decoded.value.get("deleteOptions").map(schema::encode_plain);
+    let mut delete_options: body::DeleteOptions = json.map(|j| peek::project(&j)).unwrap_or_default();
+    if options.dry_run {
+        delete_options.dry_run = Some(vec!["All".to_owned()]);
+    }
+    let pod = write::from_entry(&call.resource, &*write::current(call, call.name)?)?;
+    let dry_run = delete_options.is_dry_run()?;
+    if !ignores_budgets(&pod)
+        && let Some(budget) = budget_of(call, &pod)?
+    {
+        spend(call, &budget, dry_run).await?;
+    }
+    delete::remove(call, call.name, &delete_options).await?;
+    let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
+    content::encoded(&accepted, 201, status.as_slice().into(), schema::type_of("meta.k8s.io", "v1", "Status"))
+}
+
+fn ignores_budgets(pod: &Value) -> bool {
+    matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed" | "Pending")
+        || object::is_terminating(pod)
+}
+
+/// The name of the budget that selects the pod.
+fn budget_of(call: &Call<'_>, pod: &Value) -> Result<Option<String>, Status> {
+    let resource = call.server.registry()?.find(&BUDGETS)?;
+    let snapshot = resource.cache.list(RevisionMatch::Any).map_err(|e| Status::internal(e.to_string()))?;
+    let prefix = format!("{}{}/", resource.prefix, call.namespace);
+    let mut found = Vec::new();
+    for entry in snapshot.iter(&prefix, None) {
+        let budget = crate::codec::stored(entry.object_bytes(), resource.ty)?;
+        let selector = kinds::rules::selector_of(budget.at(&["spec", "selector"]));
+        if selector.is_ok_and(|s| kinds::rules::selects(&s, pod.at(&["metadata", "labels"]))) {
+            found.push(entry.name().to_owned());
+        }
+    }
+    if found.len() > 1 {
+        return Err(Status::internal(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+        ));
+    }
+    Ok(found.pop())
+}
+
+/// Takes one allowed disruption off the budget.
+async fn spend(call: &Call<'_>, name: &str, dry_run: bool) -> Result<(), Status> {
+    let resource = call.server.registry()?.find(&BUDGETS)?;
+    let budget_call = Call {
+        server: call.server,
+        request: call.request,
+        user: call.user,
+        resource,
+        namespace: call.namespace,
+        name,
+        subresource: "status",
+        now: call.now,
+    };
+    let mut rules = Rules::new(Operation::UpdateStatus, dry_run);
+    rules.internal = true;
+    let pod = call.name.to_owned();
+    let now = object::rfc3339(call.now);
+    write::update(&budget_call, name, &rules, &mut |old| {
+        let number = |f: &str| old.int_at(&["status", f]).unwrap_or(0);
+        if number("observedGeneration") < old.int_at(&["metadata", "generation"]).unwrap_or(0) {
+            let why = format!("The disruption budget {name} is still being processed by the server.");
+            return Err(refused(why, 10));
+        }
+        let allowed = number("disruptionsAllowed");
+        if allowed <= 0 {
+            let why = format!(
+                "The disruption budget {name} needs {} healthy pods and has {} currently",
+                number("desiredHealthy"),
+                number("currentHealthy")
+            );
+            return Err(refused(why, 0));
+        }
+        let mut new = old.clone();
+        new.set_at(&["status", "disruptionsAllowed"], allowed - 1);
+        let Some(status) = new.get_mut("status").and_then(Value::as_map_mut) else { return Ok(new) };
+        let disrupted = status.entry("disruptedPods", || crate::admission::map([]));
+        if let Some(m) = disrupted.as_map_mut() {
+            m.set(pod.clone(), now.as_str());
+        }
+        Ok(new)
+    })
+    .await?;
+    Ok(())
+}
+
+fn refused(why: String, retry_seconds: u32) -> Status {
+    let mut s = Status::too_many_requests(
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+        retry_seconds,
+    );
+    if let Some(d) = &mut s.details {
+        d.retry_after_seconds = (retry_seconds > 0).then_some(retry_seconds);
+        d.causes.push(StatusCause {
+            reason: "DisruptionBudget".to_owned(),
+            message: why,
+            field: String::new(),
+        });
+    }
+    s
+}
