@@ -2,6 +2,7 @@
 //! They follow from the field table and the routes. It must never describe what is not served.
 
 mod definitions;
+mod gnostic;
 mod names;
 mod paths;
 
@@ -10,6 +11,7 @@ use meta::Gvk;
 use crate::json::encode_plain;
 use crate::{Map, TypeRef, Value};
 
+pub use gnostic::{V2_PROTOBUF, v2_protobuf};
 pub use names::definition_name;
 
 /// A resource or subresource that is served.

@@ -11,7 +11,7 @@ pub use encode::encode_message;
 
 use crate::json::DecodeError;
 use crate::{TypeRef, Value};
-use encode::Writer;
+pub(crate) use encode::Writer;
 use reader::{Reader, Wire};
 
 /// What every protobuf object begins with.

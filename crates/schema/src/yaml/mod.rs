@@ -14,6 +14,9 @@ use crate::{Map, TypeRef, Value};
 
 pub use emit::encode_yaml_plain;
 
+/// What aliases may add, in YAML events.
+const MAX_ALIAS_EVENTS: usize = 100_000;
+
 /// Decodes one YAML document into a value of type `ty`, as [`decode_json`] does.
 /// The caller limits the size of `bytes`.
 ///
@@ -76,6 +79,7 @@ fn parse_with(text: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Value, S
     let options = serde_saphyr::options! {
         legacy_octal_numbers: true,
         duplicate_keys: duplicate_keys,
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIAS_EVENTS },
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options::<Plain>(text, options).map(|p| p.0).map_err(|e| e.to_string())

@@ -136,3 +136,55 @@ fn patch_has_field_validation() {
     let parameters = patch["parameters"].as_array().expect("parameters");
     assert!(parameters.iter().any(|p| p["name"] == "fieldValidation"));
 }
+
+/// Length-delimited fields of a message.
+fn fields(mut b: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    fn varint(b: &mut &[u8]) -> u64 {
+        let mut n = 0;
+        for shift in (0..).step_by(7) {
+            let (first, rest) = b.split_first().expect("a varint");
+            *b = rest;
+            n |= u64::from(first & 0x7f) << shift;
+            if first & 0x80 == 0 {
+                break;
+            }
+        }
+        n
+    }
+    let mut out = Vec::new();
+    while !b.is_empty() {
+        let tag = varint(&mut b);
+        let n = varint(&mut b);
+        if tag & 7 == 2 {
+            let (head, rest) = b.split_at(usize::try_from(n).expect("a length"));
+            out.push((tag >> 3, head.to_vec()));
+            b = rest;
+        } else {
+            assert_eq!(tag & 7, 0, "a varint");
+        }
+    }
+    out
+}
+
+#[test]
+fn version_2_as_protobuf() {
+    let Some(routes) = routes() else { return };
+    let json = openapi::v2(&routes);
+    let doc: Value = serde_json::from_slice(&json).expect("own JSON is JSON");
+    let document = fields(&openapi::v2_protobuf(&json).expect("own JSON is JSON"));
+    let of = |m: &[(u64, Vec<u8>)], number: u64| -> Vec<Vec<u8>> {
+        m.iter().filter(|(n, _)| *n == number).map(|(_, b)| b.clone()).collect()
+    };
+    assert_eq!(of(&document, 1), [b"2.0".to_vec()]);
+    let paths = of(&fields(&of(&document, 8)[0]), 2);
+    assert_eq!(paths.len(), doc["paths"].as_object().expect("paths").len());
+    let definitions = of(&fields(&of(&document, 9)[0]), 1);
+    assert_eq!(definitions.len(), doc["definitions"].as_object().expect("definitions").len());
+    let named: Vec<_> = definitions.iter().map(|d| fields(d)).collect();
+    let name = b"io.k8s.api.apps.v1.Deployment";
+    let deployment = named.iter().find(|d| of(d, 1)[0] == name).expect("Deployment");
+    let schema = fields(&of(deployment, 2)[0]);
+    let extension = fields(&of(&schema, 31)[0]);
+    assert_eq!(of(&extension, 1)[0], b"x-kubernetes-group-version-kind");
+    assert_eq!(of(&fields(&of(&schema, 25)[0]), 1).len(), 5, "properties");
+}
