@@ -1,7 +1,178 @@
-//! EndpointSlice.
+//! EndpointSlice: a part of the addresses behind a service.
+// k8s: pkg/apis/discovery/validation/validation.go ValidateEndpointSlice
 
-use crate::kind::Kind;
+use meta::{FieldError, Path, name};
+use schema::Value;
+
+use crate::columns::{AGE, NAME, text, text_at};
+use crate::core::endpoints::{first_few, not_for_endpoints};
+use crate::defaults::{self, each as each_of};
+use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy};
+use crate::rules::{Errors, each, immutable};
 
 /// `discovery.k8s.io/v1` EndpointSlice.
 pub static KIND: Kind =
-    Kind::namespaced_kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice");
+    Kind::namespaced_kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice")
+        .with_columns(COLUMNS)
+        .with_strategy(&EndpointSliceStrategy);
+
+/// Limits of one slice.
+const MAX_ENDPOINTS: usize = 1000;
+const MAX_ADDRESSES: usize = 100;
+const MAX_PORTS: usize = 20000;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("AddressType", "Family of the addresses.", |o, _| text_at(o, &["addressType"])),
+    text("Ports", "Ports of the endpoints.", |o, _| Cell::Text(ports(o))),
+    text("Endpoints", "Addresses of the endpoints.", |o, _| Cell::Text(endpoints(o))),
+    AGE,
+];
+
+fn ports(o: &Value) -> String {
+    let one = |p: &Value| p.int_at(&["port"]).map_or_else(|| "*".to_owned(), |n| n.to_string());
+    let all: Vec<String> = o.list_at(&["ports"]).iter().map(one).collect();
+    if all.is_empty() { "<unset>".to_owned() } else { first_few(&all) }
+}
+
+fn endpoints(o: &Value) -> String {
+    let addresses = o.list_at(&["endpoints"]).iter().flat_map(|e| e.list_at(&["addresses"]));
+    let all: Vec<String> = addresses.filter_map(Value::as_str).map(str::to_owned).collect();
+    if all.is_empty() { "<unset>".to_owned() } else { first_few(&all) }
+}
+
+struct EndpointSliceStrategy;
+
+impl Strategy for EndpointSliceStrategy {
+    fn default_fields(&self, o: &mut Value) {
+        each_of(o, &["ports"], |p| {
+            defaults::value(p, "name", "");
+            defaults::text(p, "protocol", "TCP");
+        });
+    }
+
+    fn prepare_for_create(&self, _object: &mut Value, _cx: &Context) {}
+
+    fn prepare_for_update(&self, _new: &mut Value, _old: &Value, _op: Operation, _cx: &Context) {}
+
+    fn allow_unconditional_update(&self) -> bool {
+        true
+    }
+
+    fn generation_changes(&self, new: &Value, old: &Value) -> bool {
+        ["addressType", "endpoints", "ports"].iter().any(|f| new.get(f) != old.get(f))
+    }
+
+    fn validate(&self, o: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let family = o.str_at(&["addressType"]);
+        let at = Path::new("addressType");
+        let supported = ["FQDN", "IPv4", "IPv6"];
+        if family.is_empty() {
+            errors.push(FieldError::required(&at, ""));
+        } else if !supported.contains(&family) {
+            errors.push(FieldError::not_supported(&at, family, &supported));
+        }
+        let list = o.list_at(&["endpoints"]);
+        let path = Path::new("endpoints");
+        if list.len() > MAX_ENDPOINTS {
+            errors.push(FieldError::too_many(&path, list.len(), MAX_ENDPOINTS));
+            return errors;
+        }
+        for (i, e) in list.iter().enumerate() {
+            endpoint(&mut errors, e, family, &path.index(i));
+        }
+        ports_valid(&mut errors, o.list_at(&["ports"]));
+        errors
+    }
+
+    fn validate_update(&self, new: &Value, old: &Value, _op: Operation) -> Vec<FieldError> {
+        let mut errors = self.validate(new);
+        let at = Path::new("addressType");
+        immutable(&mut errors, new.get("addressType"), old.get("addressType"), &at);
+        errors
+    }
+}
+
+fn endpoint(errors: &mut Errors, e: &Value, family: &str, path: &Path) {
+    let addresses = e.list_at(&["addresses"]);
+    let at = path.child("addresses");
+    if addresses.is_empty() {
+        errors.push(FieldError::required(&at, "must contain at least 1 address"));
+    } else if addresses.len() > MAX_ADDRESSES {
+        errors.push(FieldError::too_many(&at, addresses.len(), MAX_ADDRESSES));
+    }
+    for (i, a) in addresses.iter().enumerate() {
+        let a = a.as_str().unwrap_or("");
+        let at = at.index(i);
+        let complaints = match family {
+            "IPv4" => name::ipv4(a),
+            "IPv6" => name::ipv6(a),
+            "FQDN" => name::dns1123_subdomain(a.trim_end_matches('.')),
+            _ => Vec::new(),
+        };
+        if let (true, Some(why)) = (complaints.is_empty() && family != "FQDN", not_for_endpoints(a)) {
+            errors.push(FieldError::invalid(&at, meta::field::quoted(a), why));
+        }
+        each(errors, &at, a, complaints);
+    }
+    let hostname = e.str_at(&["hostname"]);
+    if !hostname.is_empty() {
+        each(errors, &path.child("hostname"), hostname, name::dns1123_label(hostname));
+    }
+}
+
+fn ports_valid(errors: &mut Errors, list: &[Value]) {
+    let path = Path::new("ports");
+    if list.len() > MAX_PORTS {
+        errors.push(FieldError::too_many(&path, list.len(), MAX_PORTS));
+        return;
+    }
+    let mut names = Vec::new();
+    for (i, p) in list.iter().enumerate() {
+        let at = path.index(i);
+        let n = p.str_at(&["name"]);
+        if !n.is_empty() {
+            each(errors, &at.child("name"), n, name::dns1123_label(n));
+        }
+        if names.contains(&n) {
+            errors.push(FieldError::duplicate(&at.child("name"), meta::field::quoted(n)));
+        }
+        names.push(n);
+        let supported = ["SCTP", "TCP", "UDP"];
+        let protocol = p.str_at(&["protocol"]);
+        if !supported.contains(&protocol) {
+            errors.push(FieldError::not_supported(&at.child("protocol"), protocol, &supported));
+        }
+        if let Some(n) = p.int_at(&["port"]) {
+            for why in name::port_number(n) {
+                errors.push(FieldError::invalid(&at.child("port"), n.to_string(), why));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{row, texts, yaml};
+
+    #[test]
+    fn rows_and_rules() {
+        let mut o = yaml(
+            "metadata: {name: e}\naddressType: IPv4\nendpoints: [{addresses: [10.0.0.1]}]\nports: [{port: 80}]",
+        );
+        EndpointSliceStrategy.default_fields(&mut o);
+        assert_eq!(texts(&EndpointSliceStrategy.validate(&o)), Vec::<String>::new());
+        let cells: Vec<String> = row(&KIND, &o, "2026-01-01T00:00:00Z").into_iter().map(|c| c.1).collect();
+        assert_eq!(cells, ["e", "IPv4", "80", "10.0.0.1", "<unknown>"]);
+        let bad = yaml("addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}, {addresses: []}]");
+        assert_eq!(
+            texts(&EndpointSliceStrategy.validate(&bad)),
+            [
+                "endpoints[0].addresses[0]: Invalid value: \"10.0.0.1\": must be a valid IPv6 address",
+                "endpoints[1].addresses: Required value: must contain at least 1 address",
+            ]
+        );
+    }
+}
