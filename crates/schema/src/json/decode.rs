@@ -1,5 +1,7 @@
 //! The decoder's interface: what goes in, what comes out, what can go wrong.
 
+use meta::Status;
+
 use super::typed::{Reader, Report};
 use crate::{Map, TypeRef, Value};
 
@@ -39,6 +41,21 @@ pub enum DecodeError {
     Strict(Vec<String>),
     #[error("exceeded max depth")]
     TooDeep,
+}
+
+impl DecodeError {
+    /// The answer to a request whose body says it is `kind` in `version` (empty when it does not say) and had to
+    /// be a `wanted`.
+    // k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/rest.go transformDecodeError
+    #[must_use]
+    pub fn to_status(&self, kind: &str, version: &str, wanted: &str) -> Status {
+        let message = if kind.is_empty() {
+            format!("the object provided is unrecognized (must be of type {wanted}): {self}")
+        } else {
+            format!("{kind} in version {version:?} cannot be handled as a {wanted}: {self}")
+        };
+        Status::failure(400, "BadRequest", message)
+    }
 }
 
 /// Decodes JSON into a value of type `ty`: fields in the table's order, map keys sorted, scalars canonical,

@@ -87,6 +87,17 @@ fn errors() {
 }
 
 #[test]
+fn status_of_an_error() {
+    let ty = type_of("apps", "v1", "Deployment").expect("a built-in kind");
+    let e = decode_json(br#"{"spec":{"foo":1}}"#, ty, FieldValidation::Strict).expect_err("unknown field");
+    let status = e.to_status("Deployment", "v1", "Deployment");
+    assert_eq!(status.code, 400);
+    let want = "Deployment in version \"v1\" cannot be handled as a Deployment: \
+                strict decoding error: unknown field \"spec.foo\"";
+    assert_eq!(status.message, want);
+}
+
+#[test]
 fn warnings_and_ignorance() {
     let json = r#"{"kind":"Deployment","spec":{"foo":{"a":[1]},"replicas":1,"replicas":2}}"#;
     let (out, warnings) = decode(DEPLOYMENT, json, FieldValidation::Warn).expect(json);
