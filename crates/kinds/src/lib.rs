@@ -32,6 +32,8 @@ pub mod storage;
 pub mod storagemigration;
 
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod testing;
 
 pub use kind::{

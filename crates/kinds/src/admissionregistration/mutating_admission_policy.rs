@@ -1,6 +1,8 @@
-//! MutatingAdmissionPolicy.
+//! MutatingAdmissionPolicy: expressions that may change objects.
 
-use crate::kind::Kind;
+use super::webhooks::param_kind;
+use crate::columns::{AGE, NAME, int, text};
+use crate::kind::{Cell, Column, Kind};
 
 /// `admissionregistration.k8s.io/v1` MutatingAdmissionPolicy.
 pub static KIND: Kind = Kind::cluster_kind(
@@ -10,4 +12,14 @@ pub static KIND: Kind = Kind::cluster_kind(
     "mutatingadmissionpolicies",
     "mutatingadmissionpolicy",
 )
-.with_categories(&["api-extensions"]);
+.with_categories(&["api-extensions"])
+.with_columns(COLUMNS);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    int("Mutations", "Number of mutations.", |o, _| {
+        Cell::Int(i64::try_from(o.list_at(&["spec", "mutations"]).len()).unwrap_or(i64::MAX))
+    }),
+    text("ParamKind", "Kind of its parameters.", |o, _| Cell::Text(param_kind(o))),
+    AGE,
+];

@@ -1,6 +1,8 @@
-//! MutatingAdmissionPolicyBinding.
+//! MutatingAdmissionPolicyBinding: where a policy is used.
 
-use crate::kind::Kind;
+use super::webhooks::param_ref;
+use crate::columns::{AGE, NAME, text, text_at};
+use crate::kind::{Cell, Column, Kind};
 
 /// `admissionregistration.k8s.io/v1` MutatingAdmissionPolicyBinding.
 pub static KIND: Kind = Kind::cluster_kind(
@@ -10,4 +12,12 @@ pub static KIND: Kind = Kind::cluster_kind(
     "mutatingadmissionpolicybindings",
     "mutatingadmissionpolicybinding",
 )
-.with_categories(&["api-extensions"]);
+.with_categories(&["api-extensions"])
+.with_columns(COLUMNS);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("PolicyName", "The policy.", |o, _| text_at(o, &["spec", "policyName"])),
+    text("ParamRef", "Its parameters.", |o, _| Cell::Text(param_ref(o))),
+    AGE,
+];

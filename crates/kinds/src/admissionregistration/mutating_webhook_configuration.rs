@@ -1,6 +1,9 @@
-//! MutatingWebhookConfiguration.
+//! MutatingWebhookConfiguration: webhooks that may change objects.
 
-use crate::kind::Kind;
+use schema::Value;
+
+use crate::columns::{AGE, NAME, int};
+use crate::kind::{Cell, Column, Kind, Strategy};
 
 /// `admissionregistration.k8s.io/v1` MutatingWebhookConfiguration.
 pub static KIND: Kind = Kind::cluster_kind(
@@ -10,4 +13,26 @@ pub static KIND: Kind = Kind::cluster_kind(
     "mutatingwebhookconfigurations",
     "mutatingwebhookconfiguration",
 )
-.with_categories(&["api-extensions"]);
+.with_categories(&["api-extensions"])
+.with_columns(COLUMNS)
+.with_strategy(&WebhooksStrategy);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    int("Webhooks", "Number of webhooks.", |o, _| {
+        Cell::Int(i64::try_from(o.list_at(&["webhooks"]).len()).unwrap_or(i64::MAX))
+    }),
+    AGE,
+];
+
+struct WebhooksStrategy;
+
+impl Strategy for WebhooksStrategy {
+    fn default_fields(&self, o: &mut Value) {
+        super::webhooks::defaults(o, true);
+    }
+
+    fn generation_changes(&self, new: &Value, old: &Value) -> bool {
+        new.get("webhooks") != old.get("webhooks")
+    }
+}

@@ -1,6 +1,8 @@
-//! ValidatingAdmissionPolicy.
+//! ValidatingAdmissionPolicy: expressions that may refuse objects.
 
-use crate::kind::{Kind, WITH_STATUS};
+use super::webhooks::param_kind;
+use crate::columns::{AGE, NAME, int, text};
+use crate::kind::{Cell, Column, Kind, WITH_STATUS};
 
 /// `admissionregistration.k8s.io/v1` ValidatingAdmissionPolicy.
 pub static KIND: Kind = Kind::cluster_kind(
@@ -11,4 +13,14 @@ pub static KIND: Kind = Kind::cluster_kind(
     "validatingadmissionpolicy",
 )
 .with_categories(&["api-extensions"])
-.with_subresources(WITH_STATUS);
+.with_subresources(WITH_STATUS)
+.with_columns(COLUMNS);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    int("Validations", "Number of validations.", |o, _| {
+        Cell::Int(i64::try_from(o.list_at(&["spec", "validations"]).len()).unwrap_or(i64::MAX))
+    }),
+    text("ParamKind", "Kind of its parameters.", |o, _| Cell::Text(param_kind(o))),
+    AGE,
+];

@@ -1,5 +1,6 @@
 //! Kinds of the core group.
 
+pub mod access_modes;
 pub mod binding;
 pub mod component_status;
 pub mod config_map;

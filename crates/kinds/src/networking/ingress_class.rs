@@ -1,7 +1,25 @@
-//! IngressClass.
+//! IngressClass: a controller of ingresses.
 
-use crate::kind::Kind;
+use schema::Value;
+
+use crate::columns::{AGE, NAME, text, text_at};
+use crate::kind::{Cell, Column, Kind};
 
 /// `networking.k8s.io/v1` IngressClass.
 pub static KIND: Kind =
-    Kind::cluster_kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", "ingressclass");
+    Kind::cluster_kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", "ingressclass")
+        .with_columns(COLUMNS);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("Controller", "The controller.", |o, _| text_at(o, &["spec", "controller"])),
+    text("Parameters", "Parameters of the controller.", |o, _| Cell::Text(parameters(o))),
+    AGE,
+];
+
+fn parameters(o: &Value) -> String {
+    let Some(p) = o.at(&["spec", "parameters"]) else { return "<none>".to_owned() };
+    let group = p.str_at(&["apiGroup"]);
+    let dot = if group.is_empty() { "" } else { "." };
+    format!("{}{dot}{group}/{}", p.str_at(&["kind"]), p.str_at(&["name"]))
+}

@@ -1,8 +1,40 @@
-//! NetworkPolicy.
+//! NetworkPolicy: which traffic pods may have.
 
-use crate::kind::Kind;
+use schema::Value;
+
+use crate::columns::{AGE, NAME, selector_text, text};
+use crate::defaults::{each, text as text_default};
+use crate::kind::{Cell, Column, Kind, Strategy};
 
 /// `networking.k8s.io/v1` NetworkPolicy.
 pub static KIND: Kind =
     Kind::namespaced_kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy")
-        .with_short_names(&["netpol"]);
+        .with_short_names(&["netpol"])
+        .with_columns(COLUMNS)
+        .with_strategy(&NetworkPolicyStrategy);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("Pod-Selector", "The pods that it is for.", |o, _| {
+        Cell::Text(selector_text(o.at(&["spec", "podSelector"])))
+    }),
+    AGE,
+];
+
+struct NetworkPolicyStrategy;
+
+impl Strategy for NetworkPolicyStrategy {
+    // k8s: pkg/apis/networking/v1/defaults.go SetDefaults_NetworkPolicy
+    fn default_fields(&self, o: &mut Value) {
+        if o.list_at(&["spec", "policyTypes"]).is_empty() {
+            let mut types = vec![Value::from("Ingress")];
+            if !o.list_at(&["spec", "egress"]).is_empty() {
+                types.push(Value::from("Egress"));
+            }
+            o.set_at(&["spec", "policyTypes"], types);
+        }
+        for direction in ["ingress", "egress"] {
+            each(o, &["spec", direction], |r| each(r, &["ports"], |p| text_default(p, "protocol", "TCP")));
+        }
+    }
+}

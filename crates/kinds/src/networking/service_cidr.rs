@@ -1,8 +1,22 @@
-//! ServiceCIDR.
+//! ServiceCIDR: ranges of addresses of services.
 
-use crate::kind::{Kind, WITH_STATUS};
+use schema::Value;
+
+use crate::columns::{AGE, NAME, text};
+use crate::kind::{Cell, Column, Kind, WITH_STATUS};
 
 /// `networking.k8s.io/v1` ServiceCIDR.
 pub static KIND: Kind =
     Kind::cluster_kind("networking.k8s.io", "v1", "ServiceCIDR", "servicecidrs", "servicecidr")
-        .with_subresources(WITH_STATUS);
+        .with_subresources(WITH_STATUS)
+        .with_columns(COLUMNS);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("CIDRs", "The ranges.", |o, _| {
+        Cell::Text(
+            o.list_at(&["spec", "cidrs"]).iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        )
+    }),
+    AGE,
+];

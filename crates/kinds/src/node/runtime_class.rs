@@ -1,7 +1,13 @@
-//! RuntimeClass.
+//! RuntimeClass: a runtime that pods can ask for.
 
-use crate::kind::Kind;
+use crate::columns::{AGE, NAME, text, text_at};
+use crate::kind::{Column, Kind, NoGeneration};
 
 /// `node.k8s.io/v1` RuntimeClass.
 pub static KIND: Kind =
-    Kind::cluster_kind("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass");
+    Kind::cluster_kind("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass")
+        .with_columns(COLUMNS)
+        .with_strategy(&NoGeneration);
+
+const COLUMNS: &[Column] =
+    &[NAME, text("Handler", "The handler of the runtime.", |o, _| text_at(o, &["handler"])), AGE];

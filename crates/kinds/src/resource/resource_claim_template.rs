@@ -1,6 +1,7 @@
-//! ResourceClaimTemplate.
+//! ResourceClaimTemplate: a template of resource claims.
 
-use crate::kind::Kind;
+use crate::columns::{AGE, NAME};
+use crate::kind::{Column, Kind, NoGeneration};
 
 /// `resource.k8s.io/v1` ResourceClaimTemplate.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -9,4 +10,8 @@ pub static KIND: Kind = Kind::namespaced_kind(
     "ResourceClaimTemplate",
     "resourceclaimtemplates",
     "resourceclaimtemplate",
-);
+)
+.with_columns(COLUMNS)
+.with_strategy(&NoGeneration);
+
+const COLUMNS: &[Column] = &[NAME, AGE];

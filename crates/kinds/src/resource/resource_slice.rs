@@ -1,7 +1,24 @@
-//! ResourceSlice.
+//! ResourceSlice: devices that a driver offers.
 
-use crate::kind::Kind;
+use schema::Value;
+
+use crate::columns::{AGE, NAME, text, text_at};
+use crate::kind::{Cell, Column, Kind};
 
 /// `resource.k8s.io/v1` ResourceSlice.
 pub static KIND: Kind =
-    Kind::cluster_kind("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", "resourceslice");
+    Kind::cluster_kind("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", "resourceslice")
+        .with_columns(COLUMNS);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("Node", "The node of the devices.", |o, _| Cell::Text(node(o))),
+    text("Driver", "The driver.", |o, _| text_at(o, &["spec", "driver"])),
+    text("Pool", "The pool.", |o, _| text_at(o, &["spec", "pool", "name"])),
+    AGE,
+];
+
+fn node(o: &Value) -> String {
+    let name = o.str_at(&["spec", "nodeName"]);
+    if name.is_empty() { "<unset>" } else { name }.to_owned()
+}

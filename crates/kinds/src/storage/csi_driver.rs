@@ -1,6 +1,62 @@
-//! CSIDriver.
+//! CSIDriver: a storage driver and what it can do.
 
-use crate::kind::Kind;
+use schema::Value;
+
+use crate::columns::{AGE, NAME, boolean, text};
+use crate::defaults::{self, with_map};
+use crate::kind::{Cell, Column, Kind, Strategy};
 
 /// `storage.k8s.io/v1` CSIDriver.
-pub static KIND: Kind = Kind::cluster_kind("storage.k8s.io", "v1", "CSIDriver", "csidrivers", "csidriver");
+pub static KIND: Kind = Kind::cluster_kind("storage.k8s.io", "v1", "CSIDriver", "csidrivers", "csidriver")
+    .with_columns(COLUMNS)
+    .with_strategy(&CsiDriverStrategy);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    boolean("AttachRequired", "Whether volumes must be attached.", |o, _| {
+        Cell::Bool(o.bool_at(&["spec", "attachRequired"]) != Some(false))
+    }),
+    boolean("PodInfoOnMount", "Whether mounts get pod information.", |o, _| {
+        Cell::Bool(o.bool_at(&["spec", "podInfoOnMount"]) == Some(true))
+    }),
+    boolean("StorageCapacity", "Whether capacity is published.", |o, _| {
+        Cell::Bool(o.bool_at(&["spec", "storageCapacity"]) == Some(true))
+    }),
+    text("TokenRequests", "Audiences of tokens it gets.", |o, _| Cell::Text(tokens(o))),
+    boolean("RequiresRepublish", "Whether mounts are refreshed.", |o, _| {
+        Cell::Bool(o.bool_at(&["spec", "requiresRepublish"]) == Some(true))
+    }),
+    text("Modes", "Lifecycle modes.", |o, _| Cell::Text(modes(o))),
+    AGE,
+];
+
+fn tokens(o: &Value) -> String {
+    let all: Vec<&str> =
+        o.list_at(&["spec", "tokenRequests"]).iter().map(|t| t.str_at(&["audience"])).collect();
+    if all.is_empty() { "<unset>".to_owned() } else { all.join(",") }
+}
+
+fn modes(o: &Value) -> String {
+    let all: Vec<&str> =
+        o.list_at(&["spec", "volumeLifecycleModes"]).iter().filter_map(Value::as_str).collect();
+    if all.is_empty() { "<unset>".to_owned() } else { all.join(",") }
+}
+
+struct CsiDriverStrategy;
+
+impl Strategy for CsiDriverStrategy {
+    // k8s: pkg/apis/storage/v1/defaults.go SetDefaults_CSIDriver
+    fn default_fields(&self, o: &mut Value) {
+        with_map(o, "spec", |s| {
+            defaults::value(s, "attachRequired", true);
+            defaults::value(s, "podInfoOnMount", false);
+            defaults::value(s, "storageCapacity", false);
+            defaults::value(s, "fsGroupPolicy", "ReadWriteOnceWithFSType");
+            if s.list_at(&["volumeLifecycleModes"]).is_empty() {
+                s.set_at(&["volumeLifecycleModes"], vec![Value::from("Persistent")]);
+            }
+            defaults::value(s, "requiresRepublish", false);
+            defaults::value(s, "seLinuxMount", false);
+        });
+    }
+}

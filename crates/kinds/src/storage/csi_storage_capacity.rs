@@ -1,6 +1,7 @@
-//! CSIStorageCapacity.
+//! CSIStorageCapacity: how much storage a driver can still give.
 
-use crate::kind::Kind;
+use crate::columns::{NAME, text, text_at};
+use crate::kind::{Column, Kind, NoGeneration};
 
 /// `storage.k8s.io/v1` CSIStorageCapacity.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -9,4 +10,12 @@ pub static KIND: Kind = Kind::namespaced_kind(
     "CSIStorageCapacity",
     "csistoragecapacities",
     "csistoragecapacity",
-);
+)
+.with_columns(COLUMNS)
+.with_strategy(&NoGeneration);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("StorageClassName", "The class.", |o, _| text_at(o, &["storageClassName"])),
+    text("Capacity", "Free capacity.", |o, _| text_at(o, &["capacity"])),
+];

@@ -1,6 +1,7 @@
-//! VolumeAttributesClass.
+//! VolumeAttributesClass: attributes of volumes that can change.
 
-use crate::kind::Kind;
+use crate::columns::{AGE, NAME, text, text_at};
+use crate::kind::{Column, Kind, NoGeneration};
 
 /// `storage.k8s.io/v1` VolumeAttributesClass.
 pub static KIND: Kind = Kind::cluster_kind(
@@ -10,4 +11,9 @@ pub static KIND: Kind = Kind::cluster_kind(
     "volumeattributesclasses",
     "volumeattributesclass",
 )
-.with_short_names(&["vac"]);
+.with_short_names(&["vac"])
+.with_columns(COLUMNS)
+.with_strategy(&NoGeneration);
+
+const COLUMNS: &[Column] =
+    &[NAME, text("DriverName", "The driver.", |o, _| text_at(o, &["driverName"])), AGE];
