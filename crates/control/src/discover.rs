@@ -74,7 +74,7 @@ async fn version(client: &dyn Client, group: &str, version: &str) -> Result<Vec<
 ///
 /// # Errors
 /// When the core group or the list of groups cannot be read.
-pub(crate) async fn discover(client: &dyn Client) -> Result<Discovery, Status> {
+pub async fn discover(client: &dyn Client) -> Result<Discovery, Status> {
     let mut preferred = version(client, "", "v1").await?;
     let mut others: Vec<ResourceInfo> = Vec::new();
     let mut failed = Vec::new();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use meta::Gvr;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use reconcile::graph::followed;
 use reconcile::{Caches, Change, Discovery, Engine, KindDecl, Partial};
 use tokio::sync::{Notify, watch};
 
@@ -216,11 +217,8 @@ impl Informers {
     }
 
     fn follow_graph(&self, found: &Discovery) {
-        let wanted = |r: &&reconcile::ResourceInfo| {
-            r.can("list") && r.can("watch") && r.can("delete") && !ignored(&r.gvr)
-        };
         let mut feeds = self.0.graph_feeds.lock();
-        for r in found.resources().iter().filter(wanted) {
+        for r in found.resources().iter().filter(|r| followed(r)) {
             if feeds.contains_key(&r.gvr) {
                 continue;
             }
@@ -276,10 +274,4 @@ impl Informers {
             self.tell(&caches, &changes);
         }
     }
-}
-
-/// Resources whose objects own nothing and are owned by nothing that matters.
-// k8s: pkg/controller/garbagecollector/graph_builder.go DefaultIgnoredResources
-fn ignored(gvr: &Gvr) -> bool {
-    gvr.resource == "events" && (gvr.group.is_empty() || gvr.group == "events.k8s.io")
 }

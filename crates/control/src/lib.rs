@@ -21,6 +21,7 @@ mod reflect;
 mod reflector;
 
 pub use context::Context;
+pub use discover::discover;
 pub use driver::{Controllers, run};
 pub use execute::execute;
 pub use informers::Informers;

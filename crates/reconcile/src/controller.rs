@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -29,12 +30,17 @@ pub trait Controller: Send + Sync + 'static {
 
 /// Collects the keys that a change concerns.
 #[derive(Debug, Default)]
-pub struct KeySink(pub(crate) BTreeSet<Key>);
+pub struct KeySink(pub(crate) BTreeSet<Key>, pub(crate) Vec<(Key, Duration)>);
 
 impl KeySink {
     /// This key is to be decided again.
     pub fn add(&mut self, key: Key) {
         self.0.insert(key);
+    }
+
+    /// This key is to be decided again after that time, or earlier if that was asked before.
+    pub fn add_after(&mut self, key: Key, delay: Duration) {
+        self.1.push((key, delay));
     }
 }
 

@@ -105,6 +105,8 @@ pub struct Engine {
     scope: Scope,
     config: EngineConfig,
     queue: Queue,
+    /// Keys asked for with a delay, until the time is known.
+    delayed: Vec<(Key, Duration)>,
     keys: BTreeMap<Key, KeyState>,
     parked: Parked,
     outbox: VecDeque<WorkId>,
@@ -132,6 +134,7 @@ impl Engine {
             scope,
             config,
             queue: Queue::default(),
+            delayed: Vec::new(),
             keys: BTreeMap::new(),
             parked: Parked::default(),
             outbox: VecDeque::new(),
@@ -189,7 +192,7 @@ impl Engine {
             let change = Change::discovery();
             self.interests.maps.iter().for_each(|m| m(&change, caches, &mut sink));
         }
-        sink.0.into_iter().for_each(|k| self.queue.push(k));
+        self.take(sink);
     }
 
     /// Takes note of a change that `caches` already hold.
@@ -209,7 +212,12 @@ impl Engine {
         }
         let mut sink = KeySink::default();
         self.interests.maps.iter().for_each(|m| m(change, caches, &mut sink));
+        self.take(sink);
+    }
+
+    fn take(&mut self, sink: KeySink) {
         sink.0.into_iter().for_each(|k| self.queue.push(k));
+        self.delayed.extend(sink.1);
     }
 
     /// Asks for a decision on a key.
@@ -222,6 +230,9 @@ impl Engine {
     pub fn next(&mut self, now: Timestamp, caches: &Caches) -> Option<Work> {
         if !self.started {
             return None;
+        }
+        for (key, delay) in std::mem::take(&mut self.delayed) {
+            self.queue.push_at(key, time::after(now, delay));
         }
         self.queue.tick(now);
         while self.unanswered < self.config.in_flight {
@@ -245,7 +256,7 @@ impl Engine {
         if !self.started || self.running >= self.config.workers {
             return None;
         }
-        if self.queue.ready_len() > 0 || !self.outbox.is_empty() {
+        if self.queue.ready_len() > 0 || !self.outbox.is_empty() || !self.delayed.is_empty() {
             return Some(Timestamp::MIN);
         }
         self.queue.next_due()

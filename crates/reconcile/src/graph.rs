@@ -5,7 +5,15 @@ use std::sync::Arc;
 
 use meta::Gvr;
 
-use crate::{Change, ChangeKind, Key, ObjectMeta, OwnerReference, Partial};
+use crate::{Change, ChangeKind, Key, ObjectMeta, OwnerReference, Partial, ResourceInfo};
+
+/// Whether the graph has the objects of a resource. Events own nothing and are owned by nothing that matters.
+// k8s: pkg/controller/garbagecollector/graph_builder.go DefaultIgnoredResources
+#[must_use]
+pub fn followed(r: &ResourceInfo) -> bool {
+    let events = r.gvr.resource == "events" && (r.gvr.group.is_empty() || r.gvr.group == "events.k8s.io");
+    r.can("list") && r.can("watch") && r.can("delete") && !events
+}
 
 /// An object in the graph.
 #[derive(Clone, Debug, PartialEq)]

@@ -213,8 +213,6 @@ pub fn deletion_order(a: (&Pod, usize), b: (&Pod, usize), now: Timestamp) -> Ord
             _ => Ordering::Equal,
         })
         .then(q.restarts().cmp(&p.restarts()))
-        .then_with(|| {
-            log_age(p.metadata.creation_timestamp).cmp(&log_age(q.metadata.creation_timestamp))
-        })
+        .then_with(|| log_age(p.metadata.creation_timestamp).cmp(&log_age(q.metadata.creation_timestamp)))
         .then_with(|| p.metadata.uid.cmp(&q.metadata.uid))
 }

@@ -28,11 +28,6 @@ pub(crate) fn old_sets(d: &Deployment, sets: &Sets<'_>, plan: &mut Plan) {
             && rs.metadata.generation <= rs.status.observed_generation
     };
     plan.step(
-        alive
-            .iter()
-            .take(excess)
-            .filter(empty)
-            .map(|rs| Action::delete(REPLICASETS, &rs.metadata))
-            .collect(),
+        alive.iter().take(excess).filter(empty).map(|rs| Action::delete(REPLICASETS, &rs.metadata)).collect(),
     );
 }

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use reconcile::{
-    Action, Answers, Caches, Controller, Delta, EventRecord, Failure, Interests, Key, KeySink, ObjectReference,
-    Plan,
+    Action, Answers, Caches, Controller, Delta, EventRecord, Failure, Interests, Key, KeySink,
+    ObjectReference, Plan,
 };
 use serde_json::json;
 
@@ -237,10 +237,12 @@ fn paused_condition(d: &Deployment, now: Timestamp) -> Option<Condition> {
     d.progress_deadline()?;
     let reason = condition::find(&d.status.conditions, "Progressing").map(|c| &*c.reason);
     let new = match (d.spec.paused, reason) {
-        (_, Some("ProgressDeadlineExceeded"))
-        | (true, Some("DeploymentPaused"))
-        | (false, None) => return None,
-        (true, _) => Condition::new("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused", now),
+        (_, Some("ProgressDeadlineExceeded")) | (true, Some("DeploymentPaused")) | (false, None) => {
+            return None;
+        }
+        (true, _) => {
+            Condition::new("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused", now)
+        }
         (false, Some("DeploymentPaused")) => {
             Condition::new("Progressing", "Unknown", "DeploymentResumed", "Deployment is resumed", now)
         }

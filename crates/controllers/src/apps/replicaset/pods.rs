@@ -104,7 +104,11 @@ fn deletions(state: &State, n: usize, now: Timestamp) -> Vec<Action> {
     pods.sort_by(|a, b| deletion_order(*a, *b, now));
     let delete = |p: &crate::core::pod::Pod| {
         Action::delete(PODS, &p.metadata)
-            .on_ok(EventRecord::normal(about(state), "SuccessfulDelete", format!("Deleted pod: {}", p.metadata.name)))
+            .on_ok(EventRecord::normal(
+                about(state),
+                "SuccessfulDelete",
+                format!("Deleted pod: {}", p.metadata.name),
+            ))
             .on_err(EventRecord::warning(about(state), "FailedDelete", "Error deleting: {error}"))
     };
     pods.into_iter().take(n).map(|(p, _)| delete(p)).collect()

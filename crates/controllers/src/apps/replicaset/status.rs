@@ -27,7 +27,10 @@ fn compute(state: &State, now: Timestamp) -> ReplicaSetStatus {
     match failure(state) {
         Some((reason, message)) => {
             if condition::find(&conditions, "ReplicaFailure").is_none() {
-                condition::set(&mut conditions, Condition::new("ReplicaFailure", "True", reason, message, now));
+                condition::set(
+                    &mut conditions,
+                    Condition::new("ReplicaFailure", "True", reason, message, now),
+                );
             }
         }
         None => condition::remove(&mut conditions, "ReplicaFailure"),

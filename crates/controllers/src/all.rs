@@ -1,0 +1,102 @@
+//! The list of all controllers, with the service account that each acts as.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reconcile::{Controller, Engine, EngineConfig};
+
+use crate::apps::deployment::Deployments;
+use crate::apps::replicaset::ReplicaSets;
+use crate::core::endpoints::EndpointsController;
+use crate::core::namespace::Namespaces;
+use crate::core::nodeipam::{ClusterCidr, NodeIpam};
+use crate::core::nodelifecycle::NodeLifecycle;
+use crate::core::podgc::PodGc;
+use crate::core::rootca::RootCa;
+use crate::core::serviceaccount::ServiceAccounts;
+use crate::core::tainteviction::TaintEviction;
+use crate::discovery::endpointslice::EndpointSlices;
+use crate::gc::GarbageCollector;
+use crate::rbac::aggregation::ClusterRoleAggregation;
+
+/// What the controllers need to be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// When this process starts to look at nodes: now.
+    pub started: Timestamp,
+    /// How long a node may be silent.
+    pub node_monitor_grace: Duration,
+    /// Ranges of pod addresses; empty: nodes get theirs elsewhere.
+    pub cluster_cidrs: Vec<ClusterCidr>,
+    /// The certificates that pods verify the API server with, in PEM.
+    pub root_ca: Arc<str>,
+    /// Finished pods that may stay; 0: all.
+    pub terminated_pod_threshold: usize,
+}
+
+impl Config {
+    /// Upstream's defaults.
+    #[must_use]
+    pub fn new(started: Timestamp, root_ca: &str) -> Self {
+        Config {
+            started,
+            node_monitor_grace: Duration::from_secs(40),
+            cluster_cidrs: Vec::new(),
+            root_ca: root_ca.into(),
+            terminated_pod_threshold: 12_500,
+        }
+    }
+}
+
+/// A controller ready to run.
+pub struct Registration {
+    /// The name that `--controllers` knows it by.
+    pub name: &'static str,
+    /// The service account in `kube-system` that it acts as.
+    pub service_account: &'static str,
+    pub engine: Engine,
+}
+
+fn one<C: Controller>(
+    name: &'static str,
+    service_account: &'static str,
+    workers: usize,
+    controller: C,
+) -> Registration {
+    let config = EngineConfig { workers, ..EngineConfig::default() };
+    Registration { name, service_account, engine: Engine::new(controller, config) }
+}
+
+/// All controllers.
+// k8s: cmd/kube-controller-manager/names/controller_names.go
+#[must_use]
+pub fn all(config: &Config) -> Vec<Registration> {
+    let lifecycle = NodeLifecycle { grace: config.node_monitor_grace, ..NodeLifecycle::new(config.started) };
+    let podgc = PodGc { terminated_threshold: config.terminated_pod_threshold };
+    let root_ca = RootCa { bundle: config.root_ca.clone() };
+    let mut list = vec![
+        one("replicaset-controller", "replicaset-controller", 5, ReplicaSets),
+        one("deployment-controller", "deployment-controller", 5, Deployments),
+        one("endpointslice-controller", "endpointslice-controller", 5, EndpointSlices),
+        one("endpoints-controller", "endpoint-controller", 5, EndpointsController),
+        one("namespace-controller", "namespace-controller", 10, Namespaces),
+        one("serviceaccount-controller", "service-account-controller", 1, ServiceAccounts),
+        one("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", 1, root_ca),
+        one("garbage-collector-controller", "generic-garbage-collector", 20, GarbageCollector),
+        one("pod-garbage-collector-controller", "pod-garbage-collector", 5, podgc),
+        one("node-lifecycle-controller", "node-controller", 8, lifecycle),
+        one("taint-eviction-controller", "node-controller", 8, TaintEviction),
+        one(
+            "clusterrole-aggregation-controller",
+            "clusterrole-aggregation-controller",
+            5,
+            ClusterRoleAggregation,
+        ),
+    ];
+    if !config.cluster_cidrs.is_empty() {
+        let ipam = NodeIpam { clusters: config.cluster_cidrs.clone() };
+        list.push(one("node-ipam-controller", "node-controller", 1, ipam));
+    }
+    list
+}

@@ -1,0 +1,193 @@
+//! Endpoints: the older form of what endpoint slices say, one object for each service.
+//!
+//! Reads services, pods and endpoints. It must leave alone services without a selector, whose endpoints are
+//! somebody else's.
+// k8s: pkg/controller/endpoint/endpoints_controller.go
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use meta::Gvr;
+use reconcile::{Action, Answers, Caches, Controller, Interests, Key, ObjectMeta, Plan, Projection, StrMap};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::core::pod::Pod;
+use crate::core::service::{EndpointPort, HEADLESS, Service, TRIGGER_TIME, address, backing, concerned};
+use crate::discovery::endpointslice::trigger_time;
+
+/// `endpoints`.
+pub const ENDPOINTS: Gvr = Gvr::new("", "v1", "endpoints");
+const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
+const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
+/// Addresses in one object; more are left out.
+const MAX_ADDRESSES: usize = 1000;
+
+/// The controller.
+pub struct EndpointsController;
+
+/// An Endpoints object.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Endpoints {
+    pub metadata: ObjectMeta,
+    pub subsets: Value,
+}
+
+impl Projection for Endpoints {
+    const GVR: Gvr = ENDPOINTS;
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+/// What a decision on a service's endpoints depends on.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub service: Arc<Service>,
+    pub pods: Vec<Arc<Pod>>,
+    pub endpoints: Option<Arc<Endpoints>>,
+}
+
+#[derive(Default)]
+struct Subset {
+    ports: Vec<EndpointPort>,
+    ready: Vec<Value>,
+    not_ready: Vec<Value>,
+}
+
+impl Controller for EndpointsController {
+    type State = State;
+
+    fn name(&self) -> &'static str {
+        "endpoint-controller"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        i.own::<Service>();
+        i.on::<Pod>(concerned);
+        i.own::<Endpoints>();
+    }
+
+    fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<State> {
+        let service = caches.kind::<Service>().by_key(key)?.clone();
+        if !service.selects() || service.metadata.deleting() {
+            return None;
+        }
+        let endpoints = caches.kind::<Endpoints>().by_key(key).cloned();
+        Some(State { pods: backing(&service, caches), service, endpoints })
+    }
+
+    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+        let s = &state.service;
+        let (subsets, truncated) = subsets(state);
+        let wanted = labels(s);
+        let have = state.endpoints.as_deref();
+        let over = have.and_then(|e| e.metadata.annotations.get(OVER_CAPACITY)).is_some();
+        let same = |e: &Endpoints| {
+            (e.subsets == subsets || (e.subsets.is_null() && subsets == json!([])))
+                && e.metadata.labels == wanted
+        };
+        if have.is_some_and(same) && over == truncated {
+            return Plan::default();
+        }
+        let mut metadata = json!({
+            "name": s.metadata.name, "namespace": s.metadata.namespace, "labels": wanted,
+            "annotations": {TRIGGER_TIME: trigger_time(s, state.pods.iter().map(|p| &**p))},
+        });
+        if truncated {
+            metadata["annotations"][OVER_CAPACITY] = "truncated".into();
+        } else if over {
+            metadata["annotations"][OVER_CAPACITY] = Value::Null;
+        }
+        let Some(e) = have else {
+            let body =
+                json!({"kind": "Endpoints", "apiVersion": "v1", "metadata": metadata, "subsets": subsets});
+            let action = Action::create(ENDPOINTS, &s.metadata.namespace, &s.metadata.name, &body);
+            return Plan::of(vec![action]);
+        };
+        for (k, _) in e.metadata.labels.iter().filter(|(k, _)| wanted.get(k).is_none()) {
+            metadata["labels"][k] = Value::Null;
+        }
+        metadata["resourceVersion"] = e.metadata.resource_version.to_string().into();
+        let body = json!({"metadata": metadata, "subsets": subsets});
+        Plan::of(vec![Action::merge_patch(ENDPOINTS, &e.metadata.key(), "", &body).tolerate(&["NotFound"])])
+    }
+}
+
+fn labels(s: &Service) -> StrMap {
+    let headless = s.headless().then_some((HEADLESS, ""));
+    let own = s.metadata.labels.iter().filter(|(k, _)| *k != HEADLESS && *k != MANAGED_BY);
+    own.chain([(MANAGED_BY, "endpoint-controller")]).chain(headless).collect()
+}
+
+/// The subsets, and whether some addresses had to be left out.
+fn subsets(state: &State) -> (Value, bool) {
+    let s = &state.service;
+    let family = s.families().first().copied().unwrap_or("IPv4").to_owned();
+    let mut subsets: Vec<Subset> = Vec::new();
+    for p in &state.pods {
+        let publish = s.spec.publish_not_ready_addresses;
+        let Some(ip) = address(p, &family).filter(|_| publish || !p.metadata.deleting()) else { continue };
+        let ports = s.resolve(p);
+        if ports.is_empty() && !s.spec.ports.is_empty() {
+            continue;
+        }
+        let at = subsets.iter().position(|x| x.ports == ports).unwrap_or_else(|| {
+            subsets.push(Subset { ports, ..Subset::default() });
+            subsets.len() - 1
+        });
+        let list = if publish || p.ready() { &mut subsets[at].ready } else { &mut subsets[at].not_ready };
+        list.push(entry(s, p, ip));
+    }
+    let total: usize = subsets.iter().map(|x| x.ready.len() + x.not_ready.len()).sum();
+    let mut room = MAX_ADDRESSES;
+    // Ready addresses are kept before others.
+    for list in subsets.iter_mut().map(|x| &mut x.ready) {
+        list.truncate(room);
+        room -= list.len();
+    }
+    for list in subsets.iter_mut().map(|x| &mut x.not_ready) {
+        list.truncate(room);
+        room -= list.len();
+    }
+    (Value::Array(subsets.into_iter().map(to_value).collect()), total > MAX_ADDRESSES)
+}
+
+fn entry(s: &Service, p: &Pod, ip: &str) -> Value {
+    let mut v = json!({"ip": ip});
+    if s.publishes_hostname(p) {
+        v["hostname"] = (*p.spec.hostname).into();
+    }
+    if !p.spec.node_name.is_empty() {
+        v["nodeName"] = (*p.spec.node_name).into();
+    }
+    let m = &p.metadata;
+    v["targetRef"] = json!({"kind": "Pod", "namespace": m.namespace, "name": m.name, "uid": m.uid});
+    v
+}
+
+fn to_value(x: Subset) -> Value {
+    let mut v = json!({});
+    for (name, list) in [("addresses", x.ready), ("notReadyAddresses", x.not_ready)] {
+        if !list.is_empty() {
+            v[name] = list.into();
+        }
+    }
+    if !x.ports.is_empty() {
+        v["ports"] = x.ports.iter().map(port).collect();
+    }
+    v
+}
+
+fn port(p: &EndpointPort) -> Value {
+    let mut v = json!({"port": p.port, "protocol": p.protocol});
+    if !p.name.is_empty() {
+        v["name"] = p.name.as_str().into();
+    }
+    if let Some(a) = &p.app_protocol {
+        v["appProtocol"] = a.as_str().into();
+    }
+    v
+}

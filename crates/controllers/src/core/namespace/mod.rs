@@ -1,0 +1,172 @@
+//! Namespace: empties a namespace that is being deleted, then lets it go.
+//!
+//! Works over discovery, so it covers kinds that it has never heard of. Lists everything, deletes what is
+//! there (pods first, the rest when they are gone), and removes the `kubernetes` finalizer only after live
+//! lists of every resource came back empty and discovery was whole.
+// k8s: pkg/controller/namespace/deletion/namespaced_resources_deleter.go
+
+mod conditions;
+pub mod types;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use meta::{Gvr, Status};
+use reconcile::{
+    Action, Answer, Answers, Caches, Controller, Failure, Interests, Key, Op, Partial, Plan, ResourceInfo,
+    time,
+};
+use serde_json::json;
+
+use self::types::{NAMESPACES, Namespace};
+use crate::core::pod::PODS;
+
+const FINALIZER: &str = "kubernetes";
+/// Items looked at in one list; the rest comes with the next round.
+const LIST_LIMIT: u32 = 500;
+/// How soon it is looked again when something was deleted just now.
+const SOON: Duration = Duration::from_millis(200);
+
+/// The controller.
+pub struct Namespaces;
+
+/// What a live list of one resource in the namespace said.
+#[derive(Clone, Debug)]
+pub struct Content {
+    pub resource: ResourceInfo,
+    pub items: Result<Vec<Partial>, Status>,
+}
+
+/// What a decision on a terminating namespace depends on.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub ns: Arc<Namespace>,
+    pub resources: Vec<ResourceInfo>,
+    /// Groups that discovery could not read.
+    pub undiscovered: Vec<String>,
+    /// Empty: nothing has been listed yet.
+    pub content: Vec<Content>,
+    pub failures: Vec<Failure>,
+}
+
+fn emptied(r: &ResourceInfo) -> bool {
+    r.namespaced && r.can("list") && (r.can("deletecollection") || r.can("delete"))
+}
+
+impl Controller for Namespaces {
+    type State = State;
+
+    fn name(&self) -> &'static str {
+        "namespace-controller"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        i.own::<Namespace>();
+        i.on_discovery(|_, _| {});
+    }
+
+    fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<State> {
+        let ns = caches.kind::<Namespace>().by_key(key).filter(|n| n.metadata.deleting())?.clone();
+        let resources: Vec<ResourceInfo> =
+            caches.discovery.resources().iter().filter(|r| emptied(r)).cloned().collect();
+        let content = resources
+            .iter()
+            .filter_map(|r| {
+                let items = match answers.listed(&r.gvr, &key.name)? {
+                    Ok(Answer::List { items, .. }) => {
+                        Ok(items.iter().filter_map(|b| Partial::parse(b).ok()).collect())
+                    }
+                    Ok(_) => Ok(Vec::new()),
+                    // No longer served, or never really.
+                    Err(e) if e.code == 404 || e.code == 405 => Ok(Vec::new()),
+                    Err(e) => Err(e.clone()),
+                };
+                Some(Content { resource: r.clone(), items })
+            })
+            .collect();
+        let undiscovered = caches.discovery.failed.clone();
+        Some(State { ns, resources, undiscovered, content, failures: answers.failures.clone() })
+    }
+
+    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+        let ns = &state.ns;
+        if &*ns.status.phase != "Terminating" {
+            let status = json!({"phase": "Terminating"});
+            return Plan::of(vec![Action::status_patch(NAMESPACES, &ns.metadata, &status)]);
+        }
+        if !ns.spec.finalizers.iter().any(|f| &**f == FINALIZER) {
+            return Plan::default();
+        }
+        if state.content.is_empty() && !state.resources.is_empty() {
+            return Plan::of(state.resources.iter().map(|r| list(&r.gvr, &ns.metadata.name)).collect());
+        }
+        let empty = state.content.iter().all(|c| c.items.as_ref().is_ok_and(Vec::is_empty));
+        let mut plan = Plan::default();
+        let conditions = conditions::compute(state, now);
+        if conditions != ns.status.conditions && !(empty && ns.status.conditions.is_empty()) {
+            let status = json!({"conditions": conditions});
+            plan.step(vec![Action::status_patch(NAMESPACES, &ns.metadata, &status).tolerate(&["Conflict"])]);
+        }
+        if empty && state.undiscovered.is_empty() {
+            plan.steps.clear();
+            plan.step(vec![finalize(ns)]);
+            return plan;
+        }
+        plan.step(deletions(state));
+        plan.retry = state.content.iter().any(|c| c.items.is_err()) || !state.undiscovered.is_empty();
+        plan.requeue_by(time::after(now, patience(state, now)));
+        plan
+    }
+}
+
+fn list(gvr: &Gvr, namespace: &str) -> Action {
+    let namespace = namespace.to_owned();
+    Op::List { gvr: gvr.clone(), namespace, metadata_only: true, limit: LIST_LIMIT }.into()
+}
+
+fn finalize(ns: &Namespace) -> Action {
+    let rest: Vec<&str> = ns.spec.finalizers.iter().map(AsRef::as_ref).filter(|f| *f != FINALIZER).collect();
+    let body = json!({
+        "kind": "Namespace", "apiVersion": "v1", "metadata": ns.metadata, "spec": {"finalizers": rest},
+    });
+    Action::update(NAMESPACES, &ns.metadata.key(), "finalize", &body).tolerate(&["NotFound"])
+}
+
+fn alive(c: &Content) -> impl Iterator<Item = &Partial> {
+    c.items.iter().flatten().filter(|p| !p.metadata.deleting())
+}
+
+/// Deletes what is there and not yet being deleted: pods before everything else.
+fn deletions(state: &State) -> Vec<Action> {
+    let ns = &state.ns.metadata.name;
+    let has_pods = |c: &&Content| c.resource.gvr == PODS && c.items.as_ref().is_ok_and(|i| !i.is_empty());
+    let pods = state.content.iter().find(has_pods);
+    let round: Vec<&Content> = pods.map_or_else(|| state.content.iter().collect(), |p| vec![p]);
+    let mut out = Vec::new();
+    for c in round.into_iter().filter(|c| alive(c).next().is_some()) {
+        let gvr = c.resource.gvr.clone();
+        if c.resource.can("deletecollection") {
+            let op = Op::DeleteCollection { gvr, namespace: ns.to_string() };
+            out.push(Action::from(op).tolerate(&["NotFound"]));
+        } else {
+            out.extend(alive(c).map(|p| Action::delete(gvr.clone(), &p.metadata)));
+        }
+    }
+    out
+}
+
+/// How long to wait before looking again: what is left may need its grace period, or somebody's finalizer.
+fn patience(state: &State, now: Timestamp) -> Duration {
+    if state.content.iter().any(|c| alive(c).next().is_some()) {
+        return SOON;
+    }
+    let left = state.content.iter().flat_map(|c| c.items.iter().flatten());
+    let seconds = left
+        .map(|p| p.metadata.deletion_timestamp.map_or(0.0, |t| time::seconds_between(now, t)))
+        .fold(0.0f64, f64::max);
+    Duration::from_secs_f64((seconds / 2.0 + 1.0).clamp(1.0, 15.0))
+}
+
+#[cfg(test)]
+mod tests;

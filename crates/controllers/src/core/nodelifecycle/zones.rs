@@ -1,0 +1,60 @@
+//! How fast the nodes of a zone may be emptied: one at a time while most are well, more slowly or not at all
+//! when so many are not that the fault is probably elsewhere.
+// k8s: node_lifecycle_controller.go ComputeZoneState, ReducedQPSFunc
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reconcile::time;
+
+use super::{State, Zone, ready_status, taints};
+use crate::core::node::Node;
+
+/// Between two nodes of a zone.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The same in a large zone with a disruption.
+const SLOW_INTERVAL: Duration = Duration::from_secs(100);
+/// A zone with more nodes than this is large.
+const LARGE_ZONE: usize = 50;
+/// Share of nodes not ready from which a zone is disrupted, in percent.
+const UNHEALTHY_PERCENT: usize = 55;
+
+pub(crate) enum Next {
+    Now,
+    At(Timestamp),
+    Never,
+}
+
+pub(crate) fn name(n: &Node) -> String {
+    let label = |k| n.metadata.labels.get(k).unwrap_or("");
+    format!("{}:\0:{}", label("topology.kubernetes.io/region"), label("topology.kubernetes.io/zone"))
+}
+
+pub(crate) fn count(zone: &mut Zone, n: &Node) {
+    zone.nodes += 1;
+    if ready_status(n) != "True" {
+        zone.not_ready += 1;
+    }
+    let ours = |k: &str| k == taints::NOT_READY || k == taints::UNREACHABLE;
+    let added = n.spec.taints.iter().filter(|t| &*t.effect == "NoExecute" && ours(&t.key));
+    zone.last_taint = added.filter_map(|t| t.time_added).chain(zone.last_taint).max();
+}
+
+/// When the node may get its `NoExecute` taint.
+pub(crate) fn next_taint(state: &State, now: Timestamp) -> Next {
+    let z = &state.zone;
+    // Nobody is well: it is more likely that this process cannot hear them.
+    if !state.some_ready {
+        return Next::Never;
+    }
+    let disrupted = z.not_ready > 2 && z.not_ready * 100 >= z.nodes * UNHEALTHY_PERCENT;
+    let interval = match (z.not_ready == z.nodes, disrupted) {
+        (true, _) | (false, false) => INTERVAL,
+        (false, true) if z.nodes > LARGE_ZONE => SLOW_INTERVAL,
+        (false, true) => return Next::Never,
+    };
+    match z.last_taint.map(|t| time::after(t, interval)) {
+        Some(at) if at > now => Next::At(at),
+        _ => Next::Now,
+    }
+}

@@ -1,0 +1,172 @@
+//! Pod GC: removes pods that nobody else will: too many finished ones, those of nodes that are gone, and
+//! those that were deleted before they got a node.
+// k8s: pkg/controller/podgc/gc_controller.go
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reconcile::{Action, Answers, Caches, Controller, Delta, Interests, Key, KeySink, Op, Plan, time};
+use serde_json::json;
+
+use crate::core::node::{NODES, Node};
+use crate::core::pod::{self, PODS, Pod};
+
+const PERIOD: Duration = Duration::from_secs(20);
+/// How long a node must be gone before its pods are removed.
+const QUARANTINE: Duration = Duration::from_secs(40);
+/// The key of the regular look at all pods; other keys are `node/<name>`.
+const SWEEP: &str = "sweep";
+
+/// The controller.
+pub struct PodGc {
+    /// Finished pods that may stay; 0: all.
+    pub terminated_threshold: usize,
+}
+
+impl Default for PodGc {
+    fn default() -> Self {
+        PodGc { terminated_threshold: 12_500 }
+    }
+}
+
+/// What a decision depends on.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// The pods that must go now: finished ones beyond the threshold, deleted ones without a node.
+    Sweep { terminated: Vec<Arc<Pod>>, unscheduled: Vec<Arc<Pod>> },
+    /// The pods of a node that the caches do not have. `gone`: what a live read said.
+    Orphans { node: String, pods: Vec<Arc<Pod>>, gone: Option<bool> },
+}
+
+fn orphaned(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
+    let Some(p) = &delta.new else { return };
+    let node = &p.spec.node_name;
+    if !node.is_empty() && caches.kind::<Node>().get("", node).is_none() {
+        sink.add_after(Key::new("node", node), QUARANTINE);
+    }
+}
+
+impl Controller for PodGc {
+    type State = State;
+
+    fn name(&self) -> &'static str {
+        "pod-garbage-collector"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        i.at_start(Key::new("", SWEEP));
+        i.on::<Pod>(orphaned);
+        i.on::<Node>(|delta, _, sink| {
+            if let (Some(old), None) = (&delta.old, &delta.new) {
+                sink.add_after(Key::new("node", &old.metadata.name), QUARANTINE);
+            }
+        });
+    }
+
+    fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<State> {
+        let pods = caches.kind::<Pod>();
+        if &*key.namespace == "node" {
+            let orphans: Vec<Arc<Pod>> = pods.by_index(pod::BY_NODE, &key.name).cloned().collect();
+            if orphans.is_empty() || caches.kind::<Node>().get("", &key.name).is_some() {
+                return None;
+            }
+            let gone = answers.got(&NODES, "", &key.name).map(|a| matches!(a, Err(e) if e.code == 404));
+            return Some(State::Orphans { node: key.name.to_string(), pods: orphans, gone });
+        }
+        let unscheduled =
+            pods.by_index(pod::BY_NODE, "").filter(|p| p.metadata.deleting()).cloned().collect();
+        let mut terminated: Vec<Arc<Pod>> = Vec::new();
+        if self.terminated_threshold > 0 {
+            terminated.extend(pods.iter().filter(|p| p.finished() && !p.metadata.deleting()).cloned());
+            let excess = terminated.len().saturating_sub(self.terminated_threshold);
+            // Evicted ones first, then the oldest.
+            terminated.sort_by_key(|p| {
+                (&*p.status.reason != "Evicted", p.metadata.creation_timestamp, p.metadata.key())
+            });
+            terminated.truncate(excess);
+        }
+        Some(State::Sweep { terminated, unscheduled })
+    }
+
+    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+        match state {
+            State::Sweep { terminated, unscheduled } => {
+                let mut plan = Plan::at(time::after(now, PERIOD));
+                plan.step(terminated.iter().chain(unscheduled).map(|p| delete_now(p)).collect());
+                plan
+            }
+            State::Orphans { node, gone: None, .. } => Plan::of(vec![Action::get(NODES, "", node)]),
+            State::Orphans { gone: Some(false), .. } => Plan::at(time::after(now, QUARANTINE)),
+            State::Orphans { pods, gone: Some(true), .. } => {
+                let mut plan = Plan::default();
+                plan.step(pods.iter().filter(|p| !p.finished()).map(|p| mark_failed(p, now)).collect());
+                plan.step(pods.iter().map(|p| delete_now(p)).collect());
+                plan
+            }
+        }
+    }
+}
+
+fn delete_now(p: &Pod) -> Action {
+    let mut action = Action::delete(PODS, &p.metadata);
+    if let Op::Delete { grace_period_seconds, .. } = &mut action.op {
+        *grace_period_seconds = Some(0);
+    }
+    action
+}
+
+fn mark_failed(p: &Pod, now: Timestamp) -> Action {
+    let body = json!({
+        "metadata": {"uid": p.metadata.uid},
+        "status": {"phase": "Failed", "conditions": [{
+            "type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
+            "message": "PodGC: node no longer exists", "lastTransitionTime": time::rfc3339(now),
+        }]},
+    });
+    Action::strategic_patch(PODS, &p.metadata.key(), "status", &body).tolerate(&["NotFound"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, phase: &str) -> Arc<Pod> {
+        let text = format!(
+            r#"{{"metadata":{{"name":"{name}","namespace":"n","uid":"{name}"}},"spec":{{"nodeName":"gone"}},
+                "status":{{"phase":"{phase}"}}}}"#
+        );
+        Arc::new(serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn pods_of_a_node_that_is_really_gone_are_failed_and_deleted() {
+        let now = Timestamp::UNIX_EPOCH;
+        let state = |gone| State::Orphans {
+            node: "gone".into(),
+            pods: vec![pod("a", "Running"), pod("b", "Succeeded")],
+            gone,
+        };
+        let verbs =
+            |s| PodGc::default().reconcile(&s, now).actions().map(|a| a.op.verb()).collect::<Vec<_>>();
+        assert_eq!(verbs(state(None)), vec!["get"]);
+        assert_eq!(verbs(state(Some(false))), Vec::<&str>::new());
+        assert_eq!(verbs(state(Some(true))), vec!["patch", "delete", "delete"]);
+    }
+
+    #[test]
+    fn finished_pods_beyond_the_threshold_go_evicted_first() {
+        let mut caches = Caches::default();
+        caches.kind_mut::<Node>();
+        for (name, reason) in [("a", ""), ("b", "Evicted"), ("c", "")] {
+            let mut p = (*pod(name, "Failed")).clone();
+            p.status.reason = reason.into();
+            caches.kind_mut::<Pod>().upsert(p);
+        }
+        let gc = PodGc { terminated_threshold: 2 };
+        let state = gc.observe(&Key::new("", SWEEP), &caches, &Answers::default()).unwrap();
+        let plan = gc.reconcile(&state, Timestamp::UNIX_EPOCH);
+        let gone: Vec<_> = plan.actions().map(|a| a.op.target().1.to_owned()).collect();
+        assert_eq!(gone, vec!["b"]);
+    }
+}

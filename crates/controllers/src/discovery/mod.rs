@@ -1,0 +1,3 @@
+//! Discovery group.
+
+pub mod endpointslice;

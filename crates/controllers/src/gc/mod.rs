@@ -1,0 +1,144 @@
+//! Garbage collector: deletes what has lost all its owners, and carries out the foreground and orphan
+//! policies of deletions.
+//!
+//! Works on the ownership graph over every resource that discovery knows. An owner that the graph does not
+//! have counts as gone only after a live read said so.
+// k8s: pkg/controller/garbagecollector/garbagecollector.go
+
+mod delete;
+mod finalize;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use meta::Gvr;
+use reconcile::graph::{Node, followed};
+use reconcile::{
+    Answer, Answers, Caches, Controller, Interests, Key, KeySink, OwnerReference, Partial, Plan,
+};
+
+/// The finalizer of a foreground deletion.
+pub const FOREGROUND: &str = "foregroundDeletion";
+/// The finalizer of a deletion that leaves dependents.
+pub const ORPHAN: &str = "orphan";
+
+/// The controller. Its keys are UIDs.
+pub struct GarbageCollector;
+
+/// What is known of an owner.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Owner {
+    /// It is there. `waiting`: it is being deleted in the foreground and waits for its dependents.
+    Present {
+        waiting: bool,
+    },
+    Absent,
+    /// It must be read live.
+    Ask {
+        gvr: Gvr,
+        namespace: String,
+    },
+    /// Its kind is not served, or reading it failed: nothing can be said.
+    Unknown,
+}
+
+/// What a decision on an object depends on.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub node: Arc<Node>,
+    pub owners: Vec<(OwnerReference, Owner)>,
+    pub dependents: Vec<Arc<Node>>,
+    /// Whether the graph holds every resource, so that `dependents` is all of them.
+    pub whole: bool,
+}
+
+fn concerned(uid: &Arc<str>, owners: &[Arc<str>], caches: &Caches, sink: &mut KeySink) {
+    let graph = &caches.graph;
+    let node = graph.get(uid);
+    if node.is_some_and(|n| !n.owners.is_empty() || n.deleting) {
+        sink.add(Key { namespace: "".into(), name: uid.clone() });
+    }
+    if node.is_none_or(|n| n.deleting) {
+        for d in graph.dependents(uid) {
+            sink.add(Key { namespace: "".into(), name: d.uid.clone() });
+        }
+    }
+    for o in owners.iter().filter_map(|o| graph.get(o)).filter(|o| o.deleting) {
+        sink.add(Key { namespace: "".into(), name: o.uid.clone() });
+    }
+}
+
+fn look_up(o: &OwnerReference, node: &Node, caches: &Caches, answers: &Answers) -> Owner {
+    let present = |deleting: bool, foreground: bool| Owner::Present { waiting: deleting && foreground };
+    if let Some(owner) = caches.graph.get(&o.uid) {
+        // An owner in another namespace owns nothing here.
+        if !owner.namespace.is_empty() && owner.namespace != node.namespace {
+            return Owner::Absent;
+        }
+        return present(owner.deleting, owner.has_finalizer(FOREGROUND));
+    }
+    let Some(r) = caches.discovery.by_kind(&o.api_version, &o.kind) else { return Owner::Unknown };
+    if r.namespaced && node.namespace.is_empty() {
+        return Owner::Unknown;
+    }
+    let namespace = if r.namespaced { &*node.namespace } else { "" };
+    match answers.got(&r.gvr, namespace, &o.name) {
+        None => Owner::Ask { gvr: r.gvr.clone(), namespace: namespace.to_owned() },
+        Some(Ok(Answer::Object(bytes))) => match Partial::parse(bytes) {
+            Ok(p) if p.metadata.uid == o.uid => {
+                present(p.metadata.deleting(), p.metadata.has_finalizer(FOREGROUND))
+            }
+            Ok(_) => Owner::Absent,
+            Err(_) => Owner::Unknown,
+        },
+        Some(Err(e)) if e.code == 404 => Owner::Absent,
+        Some(_) => Owner::Unknown,
+    }
+}
+
+impl Controller for GarbageCollector {
+    type State = State;
+
+    fn name(&self) -> &'static str {
+        "garbage-collector-controller"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        i.on_graph(concerned);
+        i.on_discovery(|caches, sink| {
+            // A kind that is served now may be an owner that could not be looked up before.
+            for n in caches.graph.iter().filter(|n| !n.owners.is_empty() || n.deleting) {
+                sink.add(Key { namespace: "".into(), name: n.uid.clone() });
+            }
+        });
+    }
+
+    fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<State> {
+        let node = caches.graph.get(&key.name)?.clone();
+        let owners = node.owners.iter().map(|o| (o.clone(), look_up(o, &node, caches, answers))).collect();
+        let mut all = caches.discovery.resources().iter().filter(|r| followed(r));
+        Some(State {
+            owners,
+            dependents: caches.graph.dependents(&node.uid).cloned().collect(),
+            whole: all.all(|r| caches.graph.synced(&r.gvr)),
+            node,
+        })
+    }
+
+    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+        let n = &state.node;
+        if n.deleting && n.has_finalizer(ORPHAN) {
+            return finalize::orphan(state);
+        }
+        if n.deleting && n.has_finalizer(FOREGROUND) {
+            return finalize::foreground(state);
+        }
+        if n.deleting || state.owners.is_empty() {
+            return Plan::default();
+        }
+        delete::decide(state)
+    }
+}
+
+#[cfg(test)]
+mod tests;

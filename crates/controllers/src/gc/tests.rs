@@ -1,0 +1,95 @@
+use super::*;
+use reconcile::{Op, OwnerReference};
+
+fn owner(uid: &str, block: bool) -> OwnerReference {
+    OwnerReference {
+        api_version: "apps/v1".into(),
+        kind: "ReplicaSet".into(),
+        name: uid.into(),
+        uid: uid.into(),
+        controller: Some(true),
+        block_owner_deletion: Some(block),
+    }
+}
+
+fn node(uid: &str, owners: &[OwnerReference], finalizers: &[&str], deleting: bool) -> Arc<Node> {
+    Arc::new(Node {
+        gvr: Arc::new(Gvr::new("", "v1", "pods")),
+        kind: "Pod".into(),
+        namespace: "n".into(),
+        name: uid.into(),
+        uid: uid.into(),
+        resource_version: 3,
+        owners: owners.into(),
+        finalizers: finalizers.iter().map(|f| (*f).into()).collect(),
+        deleting,
+    })
+}
+
+fn state(owners: Vec<Owner>, dependents: Vec<Arc<Node>>) -> State {
+    let refs: Vec<OwnerReference> = (0..owners.len()).map(|i| owner(&format!("o{i}"), true)).collect();
+    State {
+        node: node("x", &refs, &[], false),
+        owners: refs.into_iter().zip(owners).collect(),
+        dependents,
+        whole: true,
+    }
+}
+
+fn does(s: &State) -> Vec<String> {
+    let describe = |op: &Op| match op {
+        Op::Delete { propagation, resource_version, .. } => {
+            format!("delete {} at {}", propagation.unwrap_or(""), resource_version.unwrap_or(0))
+        }
+        Op::Patch { name, body, .. } => format!("patch {name} {}", String::from_utf8_lossy(body)),
+        other => format!("{} {}", other.verb(), other.target().1),
+    };
+    GarbageCollector.reconcile(s, Timestamp::UNIX_EPOCH).actions().map(|a| describe(&a.op)).collect()
+}
+
+#[test]
+fn an_object_lives_as_long_as_one_owner() {
+    let ask = Owner::Ask { gvr: Gvr::new("apps", "v1", "replicasets"), namespace: "n".into() };
+    let solid = Owner::Present { waiting: false };
+    let waiting = Owner::Present { waiting: true };
+    assert_eq!(does(&state(vec![ask], vec![])), ["get o0"]);
+    assert_eq!(does(&state(vec![Owner::Unknown], vec![])), Vec::<String>::new());
+    assert_eq!(does(&state(vec![solid.clone()], vec![])), Vec::<String>::new());
+    assert_eq!(does(&state(vec![Owner::Absent], vec![])), ["delete Background at 3"]);
+    assert_eq!(does(&state(vec![waiting.clone()], vec![])), ["delete Background at 3"]);
+    let child = || vec![node("c", &[owner("x", true)], &[], false)];
+    assert_eq!(does(&state(vec![waiting], child())), ["delete Foreground at 3"]);
+    let kept = does(&state(vec![solid, Owner::Absent], vec![]));
+    assert!(kept[0].starts_with("patch x") && kept[0].contains("\"o0\"") && !kept[0].contains("\"o1\""));
+}
+
+#[test]
+fn foreground_waits_for_blocking_dependents_only() {
+    let s = |block| State {
+        node: node("x", &[], &[FOREGROUND], true),
+        owners: vec![],
+        dependents: vec![node("c", &[owner("x", block)], &[], false)],
+        whole: true,
+    };
+    assert_eq!(does(&s(true)), Vec::<String>::new());
+    let done = does(&s(false));
+    assert!(done[0].contains("\"finalizers\":null"), "{done:?}");
+    assert_eq!(does(&State { whole: false, ..s(false) }), Vec::<String>::new());
+}
+
+#[test]
+fn orphaning_frees_dependents_first() {
+    let s = State {
+        node: node("x", &[], &[ORPHAN, "mine"], true),
+        owners: vec![],
+        dependents: vec![node("c", &[owner("x", true), owner("y", false)], &[], false)],
+        whole: true,
+    };
+    let plan = GarbageCollector.reconcile(&s, Timestamp::UNIX_EPOCH);
+    assert_eq!(plan.steps.len(), 2);
+    let done = does(&s);
+    assert!(
+        done[0].starts_with("patch c") && done[0].contains("\"y\"") && !done[0].contains("\"uid\":\"x\"")
+    );
+    assert!(done[1].contains("[\"mine\"]"));
+}

@@ -1,0 +1,3 @@
+//! RBAC group.
+
+pub mod aggregation;
