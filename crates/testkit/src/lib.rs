@@ -4,10 +4,13 @@
 //! also after a failed test. What is not installed is an error that names the Debian package, never
 //! a skipped test.
 
+pub mod cluster;
 pub mod image;
+pub mod kubectl;
 pub mod netns;
 pub mod node;
 pub mod registry;
+pub mod wait;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

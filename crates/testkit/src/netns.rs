@@ -1,6 +1,7 @@
 //! A network namespace that plays a host: loopback, a default route, and nothing of the real
 //! network.
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,6 +39,24 @@ impl Netns {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net={}", self.path.display())).arg("--").arg(program);
         command
+    }
+
+    /// Runs `work` on a thread inside the namespace: sockets that it (or a thread it starts) opens belong there.
+    ///
+    /// A panic of `work` goes on in the caller.
+    pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let file = std::fs::File::open(&self.path).with_context(|| self.path.display().to_string())?;
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+                rustix::thread::move_into_link_name_space(file.as_fd(), kind).context("setns")?;
+                Ok(work())
+            });
+            match thread.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
     }
 
     fn ip(&self, words: &[&str]) -> Result<()> {
