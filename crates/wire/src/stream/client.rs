@@ -43,8 +43,8 @@ pub struct RemoteProcess {
     pub resize: Option<Output>,
     /// The command's end as a Status; see [`RemoteProcess::read_status`].
     pub error: Input,
-    /// Keeps the connection while nothing is written to it.
-    handle: Handle,
+    /// Keep the connection, and the directions that nothing is written to, while the command runs.
+    held: (Handle, Vec<Output>),
 }
 
 impl RemoteProcess {
@@ -70,13 +70,18 @@ pub async fn open_command(url: &str, streams: Streams) -> Result<RemoteProcess, 
         let headers = vec![("streamtype".to_owned(), kind.to_owned())];
         handle.open(headers).await.map_err(|source| StreamError::Io { address: address.clone(), source })
     };
-    // What is not written to is ended at once, as other clients do.
-    let (error, _) = open("error").await?;
+    let mut held = Vec::new();
+    let mut reading = async |kind: &str| {
+        let (input, output) = open(kind).await?;
+        held.push(output);
+        Ok::<_, StreamError>(input)
+    };
+    let error = reading("error").await?;
     let stdin = if streams.stdin { Some(open("stdin").await?.1) } else { None };
-    let stdout = if streams.stdout { Some(open("stdout").await?.0) } else { None };
-    let stderr = if streams.stderr && !streams.tty { Some(open("stderr").await?.0) } else { None };
+    let stdout = if streams.stdout { Some(reading("stdout").await?) } else { None };
+    let stderr = if streams.stderr && !streams.tty { Some(reading("stderr").await?) } else { None };
     let resize = if streams.tty { Some(open("resize").await?.1) } else { None };
-    Ok(RemoteProcess { stdin, stdout, stderr, resize, error, handle })
+    Ok(RemoteProcess { stdin, stdout, stderr, resize, error, held: (handle, held) })
 }
 
 /// A connection over which ports are forwarded.
@@ -165,8 +170,7 @@ async fn connect(url: &str, version: &'static str) -> Result<(String, Handle), S
 /// Lets a client's command be run by a process: all streams, sizes and the end.
 pub async fn bridge(command: RemoteCommand, process: RemoteProcess) {
     let RemoteCommand { stdin, stdout, stderr, mut resize, status } = command;
-    let RemoteProcess { stdin: to, stdout: out, stderr: err, resize: sizes, error, handle: _handle } =
-        process;
+    let RemoteProcess { stdin: to, stdout: out, stderr: err, resize: sizes, error, held: _held } = process;
     let input = async {
         if let (Some(mut from), Some(mut to)) = (stdin, to) {
             let _ = tokio::io::copy(&mut from, &mut to).await;

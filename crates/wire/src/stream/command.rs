@@ -43,16 +43,19 @@ where
         };
         let (sizes, resize) = mpsc::channel(SIZES);
         let Some(error) = got.error else { return };
+        // Clients take the end of this direction for the end of the command.
+        let (stdin, _stdin_held) = got.stdin.map(|s| (s.input, s.output)).unzip();
+        let (sizes_in, _sizes_held) = got.resize.map(|s| (s.input, s.output)).unzip();
         let command = RemoteCommand {
-            stdin: got.stdin.map(|s| s.input),
+            stdin,
             stdout: got.stdout.map(|s| s.output),
             stderr: got.stderr.map(|s| s.output),
             resize,
             status: StatusWriter { output: error.output, json },
         };
         let resizing = async {
-            if let Some(s) = got.resize {
-                read_sizes(s.input, sizes).await;
+            if let Some(input) = sizes_in {
+                read_sizes(input, sizes).await;
             }
             std::future::pending::<()>().await;
         };

@@ -14,8 +14,9 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::command::SIZES;
 use super::pipe::{PIECE_BYTES, Packet, QUEUE};
@@ -154,7 +155,12 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
             sink.flush().await?;
         }
     }
-    sink.send(Message::Close(None)).await
+    sink.send(goodbye()).await
+}
+
+/// A close without a code is an error to some clients.
+fn goodbye() -> Message {
+    Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 
 fn encode(packet: &Packet, version: Version) -> Message {
@@ -296,7 +302,7 @@ where
         loop {
             let n = read.read(&mut buffer).await.map_err(Error::Io)?;
             if n == 0 {
-                return sink.send(Message::Close(None)).await;
+                return sink.send(goodbye()).await;
             }
             sink.send(Message::binary(Bytes::copy_from_slice(&buffer[..n]))).await?;
         }

@@ -26,7 +26,7 @@ use crate::harness::{Running, config, connect, request, start};
 
 /// Runs `command=cat` (stdin to stdout, its length to stderr, exit code 3) and `command=size` (the first size
 /// of the terminal); forwards ports to an echo that says its port first.
-struct Commands;
+pub struct Commands;
 
 async fn cat(c: RemoteCommand) {
     let (mut stdin, mut stdout) = (c.stdin.expect("asked for"), c.stdout.expect("asked for"));
