@@ -78,11 +78,11 @@ impl Strategy for SecretStrategy {
         let kind = o.str_at(&["type"]);
         let has = |key: &str| o.at(&["data", key]).is_some();
         match kind {
-            "kubernetes.io/service-account-token" => {
-                if o.str_at(&["metadata", "annotations", ACCOUNT]).is_empty() {
-                    let at = Path::new("metadata").child("annotations").key(ACCOUNT);
-                    errors.push(FieldError::required(&at, ""));
-                }
+            "kubernetes.io/service-account-token"
+                if o.str_at(&["metadata", "annotations", ACCOUNT]).is_empty() =>
+            {
+                let at = Path::new("metadata").child("annotations").key(ACCOUNT);
+                errors.push(FieldError::required(&at, ""));
             }
             "kubernetes.io/basic-auth" if !has("username") && !has("password") => {
                 for key in ["username", "password"] {
