@@ -22,7 +22,7 @@ pub static KIND: Kind = Kind::namespaced_kind(
 .with_columns(COLUMNS)
 .with_strategy(&AutoscalerStrategy);
 
-const COLUMNS: &[Column] = &[
+pub(super) const COLUMNS: &[Column] = &[
     NAME,
     text("Reference", "What is scaled.", |o, _| {
         Cell::Text(format!(

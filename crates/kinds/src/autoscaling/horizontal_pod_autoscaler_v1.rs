@@ -2,10 +2,13 @@
 //! cannot say (other metrics, behavior, conditions) is not shown in it and is lost by a v1 update of the spec.
 // k8s: pkg/apis/autoscaling/v1/conversion.go
 
+use meta::FieldError;
 use schema::{Map, Value};
 
 use super::horizontal_pod_autoscaler as v2;
-use crate::kind::{Conversion, Kind, Storage, WITH_STATUS};
+use crate::columns;
+use crate::defaults::{value, with_map};
+use crate::kind::{Cell, Column, Conversion, Kind, Storage, Strategy, WITH_STATUS};
 use crate::rules::converted;
 
 /// `autoscaling/v1` HorizontalPodAutoscaler.
@@ -19,7 +22,49 @@ pub static KIND: Kind = Kind::namespaced_kind(
 .with_short_names(&["hpa"])
 .with_categories(&["all"])
 .with_subresources(WITH_STATUS)
+.with_columns(COLUMNS)
+.with_strategy(&AutoscalerStrategy)
 .with_storage(Storage::As(&CONVERSION));
+
+/// The table of v2, read through the conversion; the place of each column is the same.
+const COLUMNS: &[Column] = &[
+    columns::NAME,
+    through(1, |o, now| (v2::COLUMNS[1].cell)(&to_storage(o.clone()), now)),
+    through(2, |o, now| (v2::COLUMNS[2].cell)(&to_storage(o.clone()), now)),
+    through(3, |o, now| (v2::COLUMNS[3].cell)(&to_storage(o.clone()), now)),
+    through(4, |o, now| (v2::COLUMNS[4].cell)(&to_storage(o.clone()), now)),
+    through(5, |o, now| (v2::COLUMNS[5].cell)(&to_storage(o.clone()), now)),
+    columns::AGE,
+];
+
+const fn through(i: usize, cell: fn(&Value, jiff::Timestamp) -> Cell) -> Column {
+    let c = &v2::COLUMNS[i];
+    Column {
+        name: c.name,
+        kind: c.kind,
+        format: c.format,
+        description: c.description,
+        priority: c.priority,
+        cell,
+    }
+}
+
+/// The rules of v2, and the one default that v1 can say.
+struct AutoscalerStrategy;
+
+impl Strategy for AutoscalerStrategy {
+    fn default_fields(&self, o: &mut Value) {
+        with_map(o, "spec", |s| value(s, "minReplicas", 1));
+    }
+
+    fn has_generation(&self) -> bool {
+        false
+    }
+
+    fn validate(&self, o: &Value) -> Vec<FieldError> {
+        v2::AutoscalerStrategy.validate(&to_storage(o.clone()))
+    }
+}
 
 static CONVERSION: Conversion = Conversion { kind: &v2::KIND, to_storage, from_storage };
 

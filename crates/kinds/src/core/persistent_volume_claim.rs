@@ -1,11 +1,14 @@
 //! PersistentVolumeClaim: a wish for storage.
 
+use meta::{FieldError, Path};
 use schema::Value;
 
 use crate::columns::{AGE, NAME, text, text_at, text_or, wide};
 use crate::core::access_modes::{phase, quantity_text, short};
+use crate::core::pod_spec::quantity;
 use crate::defaults::{self, with_map};
-use crate::kind::{Cell, Column, Context, Kind, Strategy, WITH_STATUS};
+use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy, WITH_STATUS, carry};
+use crate::rules::{Errors, label_selector, printed, same};
 
 /// `v1` PersistentVolumeClaim.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -59,5 +62,87 @@ impl Strategy for PersistentVolumeClaimStrategy {
 
     fn has_generation(&self) -> bool {
         false
+    }
+
+    // k8s: pkg/apis/core/validation/validation.go ValidatePersistentVolumeClaimSpec
+    fn validate(&self, o: &Value) -> Vec<FieldError> {
+        let mut errors = Errors::new();
+        let path = Path::new("spec");
+        let empty = defaults::empty_map();
+        let spec = o.get("spec").unwrap_or(&empty);
+        label_selector(&mut errors, spec.get("selector"), &path.child("selector"));
+        let modes = spec.list_at(&["accessModes"]);
+        let at = path.child("accessModes");
+        if modes.is_empty() {
+            errors.push(FieldError::required(&at, "at least 1 access mode is required"));
+        }
+        let supported = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+        for mode in modes.iter().filter_map(Value::as_str).filter(|m| !supported.contains(m)) {
+            errors.push(FieldError::not_supported(&at, mode, &supported));
+        }
+        let at = path.child("resources").key("storage");
+        match spec.at(&["resources", "requests", "storage"]) {
+            None => errors.push(FieldError::required(&at, "")),
+            Some(v) if quantity(v).is_none_or(|q| q.sign() <= 0) => {
+                let at = path.child("resources").child("requests").key("storage");
+                let why = "must be greater than zero";
+                errors.push(FieldError::invalid(&at, printed(Some(v)), why));
+            }
+            Some(_) => {}
+        }
+        errors
+    }
+
+    // k8s: pkg/apis/core/validation/validation.go ValidatePersistentVolumeClaimUpdate
+    fn validate_update(&self, new: &Value, old: &Value, op: Operation) -> Vec<FieldError> {
+        if op == Operation::UpdateStatus {
+            return Vec::new();
+        }
+        let mut errors = self.validate(new);
+        let (Some(mut after), Some(before)) = (new.get("spec").cloned(), old.get("spec")) else {
+            return errors;
+        };
+        // The binder sets these once; the size of a bound claim may change.
+        let once: &[&'static str] = &["volumeName", "storageClassName"];
+        for field in once.iter().filter(|f| before.str_at(&[f]).is_empty()) {
+            carry(&mut after, before, field);
+        }
+        if !before.str_at(&["volumeName"]).is_empty() {
+            carry(&mut after, before, "resources");
+        }
+        carry(&mut after, before, "volumeAttributesClassName");
+        if !same(Some(&after), Some(before)) {
+            let why = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+            errors.push(FieldError::forbidden(&Path::new("spec"), why));
+        }
+        errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{texts, yaml};
+
+    #[test]
+    fn rules() {
+        let s = PersistentVolumeClaimStrategy;
+        let old = yaml("spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}");
+        assert_eq!(texts(&s.validate(&old)), Vec::<String>::new());
+        assert_eq!(
+            texts(&s.validate(&yaml("spec: {accessModes: [Often]}"))),
+            [
+                "spec.accessModes: Unsupported value: \"Often\": supported values: \"ReadOnlyMany\", \"ReadWriteMany\", \"ReadWriteOnce\", \"ReadWriteOncePod\"",
+                "spec.resources[storage]: Required value",
+            ]
+        );
+        let mut new = old.clone();
+        new.set_at(&["spec", "volumeName"], "pv");
+        assert_eq!(texts(&s.validate_update(&new, &old, Operation::Update)), Vec::<String>::new());
+        new.set_at(&["spec", "resources", "requests", "storage"], "2Gi");
+        assert!(
+            texts(&s.validate_update(&new, &old, Operation::Update))[0]
+                .starts_with("spec: Forbidden: spec is immutable")
+        );
     }
 }
