@@ -5,7 +5,10 @@ use schema::Value;
 
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::defaults::empty_map;
-use crate::kind::{Cell, Column, Context, FieldReader, Kind, NameRule, STATUS, Strategy, Subresource};
+use crate::kind::{
+    Cell, Column, Context, FieldReader, Kind, NameRule, Operation, STATUS, Strategy, Subresource, carry,
+    keep_other_half,
+};
 
 const SUBRESOURCES: &[Subresource] =
     &[Subresource { name: "approval", kind: None, verbs: &["get", "patch", "update"] }, STATUS];
@@ -75,6 +78,25 @@ impl Strategy for RequestStrategy {
         o.set_at(&["status"], empty_map());
     }
 
+    /// The wish itself never changes; approval changes only the conditions, and the signer only the rest of the status.
+    // k8s: pkg/registry/certificates/certificates/strategy.go csrApprovalStrategy, csrStatusStrategy
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, _cx: &Context) {
+        carry(new, old, "spec");
+        match op {
+            Operation::UpdateSubresource(_) => {
+                let conditions = new.at(&["status", "conditions"]).cloned();
+                carry(new, old, "status");
+                match conditions {
+                    Some(c) => new.set_at(&["status", "conditions"], c),
+                    None => {
+                        new.remove_at(&["status", "conditions"]);
+                    }
+                }
+            }
+            _ => keep_other_half(new, old, op),
+        }
+    }
+
     fn has_generation(&self) -> bool {
         false
     }
@@ -91,5 +113,24 @@ impl Strategy for RequestStrategy {
             errors.push(FieldError::required(&path.child("usages"), ""));
         }
         errors
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::yaml;
+
+    #[test]
+    fn the_wish_stays_what_it_was() {
+        let old = yaml("spec: {username: u, request: eA==}\nstatus: {}");
+        let cx = Context { user: "who".to_owned(), ..Context::default() };
+        let mut created = yaml("spec: {username: root, groups: [system:masters]}");
+        RequestStrategy.prepare_for_create(&mut created, &cx);
+        assert_eq!(created, yaml("spec: {username: who}\nstatus: {}"));
+        let mut new =
+            yaml("spec: {username: v}\nstatus: {certificate: eA==, conditions: [{type: Approved}]}");
+        RequestStrategy.prepare_for_update(&mut new, &old, Operation::UpdateSubresource("approval"), &cx);
+        assert_eq!(new, yaml("spec: {username: u, request: eA==}\nstatus: {conditions: [{type: Approved}]}"));
     }
 }
