@@ -41,7 +41,12 @@ async fn client(tls: TlsConnector, port: u16, count: Arc<AtomicU64>) -> Result<(
             .header("authorization", "Bearer abcdefghijklmnop")
             .body(Full::<Bytes>::default())?;
         sender.ready().await?;
-        sender.send_request(request).await?.into_body().collect().await?;
+        let answer = sender.send_request(request).await?;
+        let code = answer.status();
+        let bytes = answer.into_body().collect().await?.to_bytes().len();
+        if (code.as_u16(), bytes) != (200, 1024) {
+            return Err(format!("{code} with {bytes} bytes").into());
+        }
         count.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -59,13 +64,17 @@ async fn run(connections: usize, seconds: u64) -> Result<(), Failure> {
     tokio::spawn(serve(listener, config, handler, std::future::pending()));
     let connector = TlsConnector::from(Arc::new(client_config(Some(ca), None)?));
     let count = Arc::new(AtomicU64::new(0));
-    for _ in 0..connections {
-        tokio::spawn(client(connector.clone(), port, Arc::clone(&count)));
-    }
+    let clients: Vec<_> =
+        (0..connections).map(|_| tokio::spawn(client(connector.clone(), port, Arc::clone(&count)))).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = count.load(Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(seconds)).await;
     let done = count.load(Ordering::Relaxed) - before;
+    for client in clients {
+        if client.is_finished() {
+            client.await??;
+        }
+    }
     println!("{connections} connections: {} requests/s, client included", done / seconds.max(1));
     let _ = std::fs::remove_dir_all(dir);
     Ok(())
