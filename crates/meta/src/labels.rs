@@ -452,7 +452,7 @@ mod tests {
         }
         let long = format!("a={}", "b".repeat(64));
         let e = Selector::parse(&long).unwrap_err().to_string();
-        assert!(e.ends_with("must be no more than 63 characters"), "{e}");
+        assert!(e.ends_with("must be no more than 63 bytes"), "{e}");
         assert!(e.contains("values[0][a]: Invalid value"), "{e}");
     }
 

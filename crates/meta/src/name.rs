@@ -26,6 +26,12 @@ pub fn max_len(limit: usize) -> String {
     format!("must be no more than {limit} characters")
 }
 
+/// The same of label keys and values, where upstream counts bytes by name.
+// k8s: staging/src/k8s.io/apimachinery/pkg/api/validate/content/errors.go MaxLenError
+fn max_bytes(limit: usize) -> String {
+    format!("must be no more than {limit} bytes")
+}
+
 /// `must be between lo and hi, inclusive`.
 #[must_use]
 pub fn inclusive_range(lo: i64, hi: i64) -> String {
@@ -147,6 +153,15 @@ pub fn c_identifier(s: &str) -> Complaints {
     )]
 }
 
+/// The length complaint with bytes for characters; others stay.
+fn in_bytes(complaint: &str) -> String {
+    if complaint == max_len(DNS_SUBDOMAIN_MAX_BYTES) {
+        max_bytes(DNS_SUBDOMAIN_MAX_BYTES)
+    } else {
+        complaint.to_owned()
+    }
+}
+
 /// A label key, also called a qualified name: `[example.com/]My-name`.
 #[must_use]
 pub fn qualified_name(s: &str) -> Complaints {
@@ -158,12 +173,13 @@ pub fn qualified_name(s: &str) -> Complaints {
             if prefix.is_empty() {
                 out.push("prefix part must be non-empty".to_owned());
             } else {
-                out.extend(dns1123_subdomain(prefix).into_iter().map(|m| format!("prefix part {m}")));
+                let complaints = dns1123_subdomain(prefix).into_iter();
+                out.extend(complaints.map(|m| format!("prefix part {}", in_bytes(&m))));
             }
             name
         }
         _ => {
-            let text = format!("a qualified name {QUALIFIED_TEXT}");
+            let text = format!("a valid label key {QUALIFIED_TEXT}");
             let base = form(&text, QUALIFIED, &["MyName", "my.name", "123-abc"]);
             return vec![format!(
                 "{base} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
@@ -173,7 +189,7 @@ pub fn qualified_name(s: &str) -> Complaints {
     if name.is_empty() {
         out.push("name part must be non-empty".to_owned());
     } else if name.len() > LABEL_MAX_BYTES {
-        out.push(format!("name part {}", max_len(LABEL_MAX_BYTES)));
+        out.push(format!("name part {}", max_bytes(LABEL_MAX_BYTES)));
     }
     if !is_qualified_form(name) {
         let text = format!("name part {QUALIFIED_TEXT}");
@@ -187,7 +203,7 @@ pub fn qualified_name(s: &str) -> Complaints {
 pub fn label_value(s: &str) -> Complaints {
     let mut out = Vec::new();
     if s.len() > LABEL_MAX_BYTES {
-        out.push(max_len(LABEL_MAX_BYTES));
+        out.push(max_bytes(LABEL_MAX_BYTES));
     }
     if !s.is_empty() && !is_qualified_form(s) {
         out.push(form(
@@ -405,5 +421,7 @@ mod tests {
             ]
         );
         assert_eq!(dns1123_label(&"a".repeat(64)), ["must be no more than 63 characters"]);
+        assert_eq!(label_value(&"a".repeat(64)), ["must be no more than 63 bytes"]);
+        assert!(qualified_name("a/b/c")[0].starts_with("a valid label key must consist of"));
     }
 }
