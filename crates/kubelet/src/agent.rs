@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::node;
 use crate::objects::Objects;
-use crate::run::{Shared, events::Events, pleg, pods};
+use crate::run::{Shared, events::Events, exits::Exits, pleg, pods, rotation};
 use crate::spec::dns;
 use crate::volumes::{Volumes, make_dir, tokens::Tokens};
 use crate::worker::NodeFacts;
@@ -51,11 +51,18 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
         machine: node::machine::machine(&config),
         host_dns: dns::parse_resolv_conf(&resolv),
         pulls: Semaphore::new(config.max_parallel_pulls.max(1)),
+        poke: tokio::sync::Notify::new(),
+        exits: Exits::new().map_err(|e| Error::io("create epoll", e))?,
         actors: parking_lot::Mutex::default(),
         runtime,
         ctx,
         config,
     });
+    let poke = shared.clone();
+    shared
+        .exits
+        .run(shared.ctx.stop.clone(), move || poke.poke.notify_one())
+        .map_err(|e| Error::io("start a thread", e))?;
     let health = Arc::new(pleg::Health::default());
     let synced = Arc::new(AtomicBool::new(false));
     let (uid, uid_seen) = watch::channel(String::new());
@@ -65,6 +72,7 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
             node::lease::run(shared.clone(), uid_seen),
             pods::run(shared.clone(), synced.clone()),
             pleg::run(shared.clone(), health.clone(), synced.clone()),
+            rotation::run(shared.clone()),
         );
     };
     tokio::select! {

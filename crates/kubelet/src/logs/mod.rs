@@ -1,3 +1,6 @@
 //! Container logs: the format, reading with options and following, rotation.
 
+pub mod options;
 pub mod parse;
+pub mod read;
+pub mod rotate;

@@ -67,11 +67,8 @@ fn own_oom_score() -> Option<i64> {
 pub(crate) fn disk(path: &Path) -> (i64, i64, i64) {
     let Ok(s) = rustix::fs::statvfs(path) else { return (0, 0, 100) };
     let bytes = |blocks: u64| i64::try_from(blocks.saturating_mul(s.f_frsize)).unwrap_or(i64::MAX);
-    let inodes = if s.f_files == 0 {
-        100
-    } else {
-        i64::try_from(s.f_ffree.saturating_mul(100) / s.f_files).unwrap_or(0)
-    };
+    let inodes = s.f_ffree.saturating_mul(100).checked_div(s.f_files).unwrap_or(100);
+    let inodes = i64::try_from(inodes).unwrap_or(100);
     (bytes(s.f_blocks), bytes(s.f_bavail), inodes)
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::{Shared, status, tasks};
 use crate::spec::PodExt;
 use crate::worker::task::{Effect, Input, Task};
-use crate::worker::view::Outline;
+use crate::worker::view::{ContainerView, Outline};
 use crate::worker::{Stage, Worker};
 
 /// What others may know of and tell an actor.
@@ -21,11 +21,14 @@ pub(crate) struct Door {
     /// What the worker believes the runtime has; `None` before its first look.
     pub outline: Arc<Mutex<Option<Outline>>>,
     pub status: Arc<Mutex<Option<PodStatus>>>,
+    /// The containers, newest first.
+    pub containers: Arc<Mutex<Vec<ContainerView>>>,
     /// Made from the runtime alone: there never was an API object.
     pub orphan: bool,
 }
 
 /// What reaches an actor.
+#[allow(clippy::large_enum_variant, reason = "moved once, through a queue")]
 pub(crate) enum Message {
     Input(Input),
     /// A status was written, or (false) could not be.
@@ -56,6 +59,7 @@ pub(crate) fn spawn(shared: &Arc<Shared>, worker: Worker, orphan: bool) -> Door 
         pod: Arc::new(Mutex::new(worker.pod().clone())),
         outline: Arc::default(),
         status: Arc::default(),
+        containers: Arc::default(),
         orphan,
     };
     let uid = worker.pod().uid().to_owned();
@@ -102,6 +106,7 @@ impl Actor {
             *self.door.pod.lock() = pod.clone();
         }
         let effects = self.worker.step(input, self.shared.ctx.now());
+        *self.door.containers.lock() = self.worker.view().map(|v| v.containers.clone()).unwrap_or_default();
         *self.door.outline.lock() = self.worker.view().map(|v| v.outline());
         for e in effects {
             match e {

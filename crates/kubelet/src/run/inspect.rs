@@ -2,11 +2,12 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::sync::Arc;
 
 use cri::v1;
 use futures_util::future::try_join_all;
 
-use super::Shared;
+use super::{Shared, exits};
 use crate::error::Result;
 use crate::logs::parse;
 use crate::spec::container::{MESSAGE_PATH, MESSAGE_POLICY};
@@ -19,7 +20,7 @@ const LOG_MESSAGE_BYTES: usize = 2048;
 const LOG_MESSAGE_LINES: usize = 80;
 
 /// Everything the runtime has of a pod.
-pub(super) async fn view(shared: &Shared, uid: &str) -> Result<View> {
+pub(super) async fn view(shared: &Arc<Shared>, uid: &str) -> Result<View> {
     let labels: std::collections::HashMap<String, String> = [(POD_UID.to_owned(), uid.to_owned())].into();
     let rt = &shared.runtime;
     let sandbox_filter = v1::PodSandboxFilter { label_selector: labels.clone(), ..Default::default() };
@@ -52,9 +53,17 @@ pub(super) async fn view(shared: &Shared, uid: &str) -> Result<View> {
 }
 
 /// One container; `None` when the runtime does not know it. The sandbox's id is left empty.
-pub(super) async fn container(shared: &Shared, id: &str) -> Result<Option<ContainerView>> {
-    match shared.runtime.container_status(id, false).await {
-        Ok(r) => Ok(r.status.as_ref().map(with_message)),
+pub(super) async fn container(shared: &Arc<Shared>, id: &str) -> Result<Option<ContainerView>> {
+    match shared.runtime.container_status(id, true).await {
+        Ok(r) => {
+            let view = r.status.as_ref().map(with_message);
+            if view.as_ref().is_some_and(|v| v.state == CState::Running)
+                && let Some(pid) = exits::pid_of(&r.info)
+            {
+                shared.exits.watch(pid);
+            }
+            Ok(view)
+        }
         Err(e) if e.is_not_found() => Ok(None),
         Err(e) => Err(e.into()),
     }

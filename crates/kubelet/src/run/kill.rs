@@ -1,6 +1,7 @@
 //! Ending one container: preStop, stop signal, kill.
 // k8s: pkg/kubelet/kuberuntime/kuberuntime_container.go killContainer
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
@@ -24,7 +25,7 @@ pub(super) struct Kill<'a> {
 }
 
 /// Ends a container; gives its last status.
-pub(super) async fn kill(shared: &Shared, pod: &Pod, k: Kill<'_>) -> Result<Option<ContainerView>> {
+pub(super) async fn kill(shared: &Arc<Shared>, pod: &Pod, k: Kill<'_>) -> Result<Option<ContainerView>> {
     if !k.message.is_empty() {
         shared.events.pod(pod, false, "Killing", k.message.to_owned(), Some(k.container));
     }

@@ -4,6 +4,7 @@
 pub(crate) mod actor;
 pub(crate) mod credentials;
 pub(crate) mod events;
+pub(crate) mod exits;
 mod hooks;
 mod images;
 mod inspect;
@@ -11,6 +12,7 @@ mod kill;
 pub(crate) mod pleg;
 pub(crate) mod pods;
 mod prober;
+pub(crate) mod rotation;
 mod start;
 mod status;
 mod tasks;
@@ -45,6 +47,10 @@ pub(crate) struct Shared {
     /// The host's resolver configuration.
     pub host_dns: v1::DnsConfig,
     pub pulls: Semaphore,
+    /// Asks for a look at the runtime now.
+    pub poke: tokio::sync::Notify,
+    /// Processes whose end is being waited for.
+    pub exits: Arc<exits::Exits>,
     /// The actors' doors, by pod UID.
     pub actors: Mutex<BTreeMap<String, actor::Door>>,
 }

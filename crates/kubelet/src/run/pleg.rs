@@ -8,7 +8,6 @@ use std::time::Duration;
 use cri::v1;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use tokio::sync::Notify;
 
 use super::{Shared, actor};
 use crate::error::Result;
@@ -42,9 +41,8 @@ pub(crate) async fn run(
     health: Arc<Health>,
     synced: Arc<std::sync::atomic::AtomicBool>,
 ) {
-    let poke = Arc::new(Notify::new());
     let live = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    tokio::spawn(events(shared.clone(), poke.clone(), live.clone()));
+    tokio::spawn(events(shared.clone(), live.clone()));
     let mut orphans: BTreeMap<String, u32> = BTreeMap::new();
     let mut sweep = 0u32;
     loop {
@@ -66,14 +64,14 @@ pub(crate) async fn run(
             if live.load(std::sync::atomic::Ordering::Acquire) { PERIOD_WITH_EVENTS } else { PERIOD };
         tokio::select! {
             () = shared.ctx.stop.cancelled() => return,
-            () = poke.notified() => {}
+            () = shared.poke.notified() => {}
             () = tokio::time::sleep(period) => {}
         }
     }
 }
 
 /// Follows the runtime's events, where it has them.
-async fn events(shared: Arc<Shared>, poke: Arc<Notify>, live: Arc<std::sync::atomic::AtomicBool>) {
+async fn events(shared: Arc<Shared>, live: Arc<std::sync::atomic::AtomicBool>) {
     loop {
         match shared.runtime.get_container_events().await {
             Ok(mut stream) => {
@@ -82,7 +80,7 @@ async fn events(shared: Arc<Shared>, poke: Arc<Notify>, live: Arc<std::sync::ato
                     e = stream.next() => e,
                     () = shared.ctx.stop.cancelled() => return,
                 } {
-                    poke.notify_one();
+                    shared.poke.notify_one();
                 }
             }
             Err(e) if e.is_unimplemented() => return,

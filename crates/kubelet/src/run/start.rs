@@ -1,6 +1,7 @@
 //! Creating and starting one container.
 // k8s: pkg/kubelet/kuberuntime/kuberuntime_container.go startContainer
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
@@ -14,7 +15,7 @@ use crate::worker::view::{ContainerView, SandboxView};
 
 /// Makes and starts the container; gives its first status.
 pub(super) async fn start(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     pod: &Pod,
     name: &str,
     sandbox: &SandboxView,

@@ -1,5 +1,7 @@
 //! From a task to its outcome.
 
+use std::sync::Arc;
+
 use cri::v1;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -10,7 +12,7 @@ use crate::worker::task::{Outcome, Task};
 use crate::worker::view::{self, SandboxView};
 
 /// Runs one task. `ips`: the newest sandbox's addresses.
-pub(super) async fn perform(shared: &Shared, pod: &Pod, ips: &[String], task: &Task) -> Outcome {
+pub(super) async fn perform(shared: &Arc<Shared>, pod: &Pod, ips: &[String], task: &Task) -> Outcome {
     let text = |e: Error| e.to_string();
     match task {
         Task::Inspect { .. } => Outcome::View(inspect::view(shared, pod.uid()).await.map_err(text)),

@@ -1,12 +1,126 @@
-//! The agent's HTTPS server on port 10250.
+//! The agent's HTTPS server on port 10250: logs, exec, attach, port-forward, pods, stats, metrics.
+//!
+//! Who may use it is decided by client certificate alone ([`auth`]); paths are decided here, HTTP by `wire`.
 
+mod auth;
+mod exec;
+mod forward;
+mod info;
+mod logs;
+mod metrics;
+
+use std::io;
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::run::Shared;
+use k8s_openapi::api::core::v1::Pod;
+use meta::{BoxFuture, Handler, Request, Response, Status, Target};
+use tokio::net::TcpListener;
+use wire::stream::{Session, Upgrader};
 
-/// Serves until the agent stops.
-pub(crate) async fn run(shared: Arc<Shared>) -> Result<()> {
-    shared.ctx.stop.cancelled().await;
+use crate::run::{Shared, actor::Door};
+use crate::spec::PodExt;
+
+/// Serves until the agent stops. Without a certificate there is no server.
+pub(crate) async fn run(shared: Arc<Shared>) -> io::Result<()> {
+    let c = &shared.config;
+    let (Some(cert), Some(key)) = (&c.tls_cert_file, &c.tls_key_file) else {
+        tracing::info!("no serving certificate: logs and exec are not offered");
+        shared.ctx.stop.cancelled().await;
+        return Ok(());
+    };
+    let ca = c.client_ca_file.as_ref().map(std::fs::read).transpose()?;
+    let tls = wire::tls::Tls::new(&std::fs::read(cert)?, &std::fs::read(key)?, ca.as_deref())
+        .map_err(io::Error::other)?;
+    let listener = TcpListener::bind(c.listen)
+        .await
+        .map_err(|e| io::Error::new(e.kind(), format!("listen on {}: {e}", c.listen)))?;
+    let server = Arc::new(Server { shared: shared.clone() });
+    let mut config = wire::server::Config::plain(shared.ctx.clock.clone());
+    config.tls = Some(Arc::new(tls));
+    config.upgrader = Some(server.clone());
+    let stop = shared.ctx.stop.clone();
+    wire::server::serve(listener, config, server, async move { stop.cancelled().await }).await;
     Ok(())
+}
+
+/// Answers requests.
+struct Server {
+    shared: Arc<Shared>,
+}
+
+/// A plain-text answer, as kubelets give errors.
+fn text(code: u16, message: impl Into<String>) -> Response {
+    Response::text(code, message.into())
+}
+
+impl Handler for Server {
+    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async move { self.answer(request).await })
+    }
+}
+
+impl Server {
+    async fn answer(&self, request: Request) -> Response {
+        let Target::Path(path) = &request.target else { return Status::unknown_resource().into() };
+        if path == "/healthz" || path == "/healthz/ping" {
+            return text(200, "ok");
+        }
+        if let Err(refusal) = auth::check(&self.shared, &request).await {
+            return refusal;
+        }
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        match parts.as_slice() {
+            ["pods"] | ["pods", ""] => info::pods(&self.shared),
+            ["runningpods"] => info::pods(&self.shared),
+            ["containerLogs", ns, pod, container] => {
+                logs::answer(&self.shared, ns, pod, container, &request).await
+            }
+            ["stats", "summary"] => info::summary(&self.shared).await,
+            ["metrics", "resource"] => metrics::resource(&self.shared).await,
+            ["metrics"] => metrics::own(&self.shared),
+            ["configz"] => info::configz(&self.shared),
+            ["exec" | "attach" | "portForward", ..] => text(400, "Upgrade request required"),
+            _ => text(404, "404 page not found"),
+        }
+    }
+
+    async fn session(&self, request: Request) -> Result<Session, Response> {
+        let Target::Path(path) = &request.target else { return Err(Status::unknown_resource().into()) };
+        auth::check(&self.shared, &request).await?;
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        match parts.as_slice() {
+            ["exec", ns, pod, container] | ["exec", ns, pod, _, container] => {
+                exec::exec(&self.shared, ns, pod, container, &request).await
+            }
+            ["attach", ns, pod, container] | ["attach", ns, pod, _, container] => {
+                exec::attach(&self.shared, ns, pod, container, &request).await
+            }
+            ["portForward", ns, pod] | ["portForward", ns, pod, _] => {
+                forward::forward(&self.shared, ns, pod, &request).await
+            }
+            _ => Err(text(404, "404 page not found")),
+        }
+    }
+}
+
+impl Upgrader for Server {
+    fn upgrade(&self, request: Request) -> BoxFuture<'_, Result<Session, Response>> {
+        Box::pin(async move { self.session(request).await })
+    }
+}
+
+/// A pod of this node by name.
+fn find(shared: &Shared, namespace: &str, name: &str) -> Result<(Arc<Pod>, Door), Response> {
+    let doors: Vec<Door> = shared.actors.lock().values().cloned().collect();
+    // Of two pods of one name, the one that is not on its way out.
+    let mut found: Vec<(Arc<Pod>, Door)> = doors
+        .into_iter()
+        .map(|d| {
+            let pod = d.pod.lock().clone();
+            (pod, d)
+        })
+        .filter(|(p, _)| p.ns() == namespace && p.nm() == name)
+        .collect();
+    found.sort_by_key(|(p, _)| p.metadata.deletion_timestamp.is_some());
+    found.into_iter().next().ok_or_else(|| text(404, format!("pod \"{name}\" not found")))
 }

@@ -5,9 +5,6 @@ mod containers;
 pub mod patch;
 mod phase;
 
-#[cfg(test)]
-mod tests;
-
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostIP, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;

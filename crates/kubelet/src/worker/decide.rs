@@ -274,16 +274,17 @@ impl Worker {
             Some(image) => Task::Start {
                 container: c.name.clone(),
                 sandbox: sandbox.clone(),
-                restart_count: self.next_restart_count(&c.name, dead),
+                restart_count: self.next_restart_count(&c.name),
                 image,
             },
         };
         self.run(task, out);
     }
 
-    fn next_restart_count(&self, name: &str, dead: Option<&ContainerView>) -> u32 {
-        if let Some(d) = dead {
-            return d.restart_count + 1;
+    /// Counts on from the newest container of that name, in whatever sandbox it was.
+    fn next_restart_count(&self, name: &str) -> u32 {
+        if let Some(v) = self.view.as_ref().and_then(|v| v.latest(name)) {
+            return v.restart_count + 1;
         }
         let status = self.pod.status.as_ref();
         let lists = [

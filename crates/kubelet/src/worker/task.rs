@@ -154,6 +154,7 @@ pub enum Outcome {
 
 /// What reaches a worker.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "moved once, through a queue")]
 pub enum Input {
     /// A newer version of the pod.
     Pod(Arc<Pod>),

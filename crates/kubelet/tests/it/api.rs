@@ -2,11 +2,12 @@
 //! keys are not understood beyond conditions.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use client::Client;
 use meta::{Body, BoxFuture, Request, Response, Status, Target, Verb};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
@@ -29,7 +30,7 @@ impl Api {
     }
 
     pub fn put(&self, resource: &str, mut object: Value) {
-        let mut s = self.state.lock().unwrap();
+        let mut s = self.state.lock();
         s.revision += 1;
         object["metadata"]["resourceVersion"] = s.revision.to_string().into();
         let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
@@ -42,17 +43,17 @@ impl Api {
 
     pub fn get(&self, resource: &str, namespace: &str, name: &str) -> Option<Value> {
         let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-        self.state.lock().unwrap().objects.get(&key).cloned()
+        self.state.lock().objects.get(&key).cloned()
     }
 
     pub fn all(&self, resource: &str) -> Vec<Value> {
-        let s = self.state.lock().unwrap();
+        let s = self.state.lock();
         s.objects.iter().filter(|(k, _)| k.0 == resource).map(|(_, v)| v.clone()).collect()
     }
 
     pub fn remove(&self, resource: &str, namespace: &str, name: &str) {
         let key = (resource.to_owned(), namespace.to_owned(), name.to_owned());
-        let mut s = self.state.lock().unwrap();
+        let mut s = self.state.lock();
         s.revision += 1;
         if let Some(mut o) = s.objects.remove(&key) {
             o["metadata"]["resourceVersion"] = s.revision.to_string().into();
@@ -76,7 +77,7 @@ impl Api {
                 None => Err(Status::not_found(gvr, name)),
             },
             Verb::List => {
-                let revision = self.state.lock().unwrap().revision.to_string();
+                let revision = self.state.lock().revision.to_string();
                 let items: Vec<Value> = self.all(&resource);
                 let list = json!({"kind": "List", "apiVersion": "v1",
                     "metadata": {"resourceVersion": revision}, "items": items});

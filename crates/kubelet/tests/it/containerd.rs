@@ -55,8 +55,8 @@ impl World {
         config.cgroup_root = "/kubelet-e2e".into();
         config.cni_conf_dir = cni;
         config.cni_bridge = "kle2e0".into();
-        config.cluster_dns = vec!["10.96.0.10".parse().unwrap()];
-        config.listen = "127.0.0.1:10250".parse().unwrap();
+        config.cluster_dns = vec!["10.96.0.10".parse().expect("an address")];
+        config.listen = "127.0.0.1:10250".parse().expect("an address");
         World { api: Api::new(), containerd, config }
     }
 
