@@ -3,14 +3,19 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use meta::{Credentials, Gvr, Handler, Request, Response, Status, Target, User, Verb};
 use serde_json::{Value as Json, json};
 
 use crate::authenticate::MASTERS;
-use crate::authorize::policy;
+use crate::authorize::policy::{self, AUTOUPDATE, DefaultRole};
+use crate::authorize::rbac::{Rule, uncovered};
 use crate::server::Server;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// Objects written at the same time, so that they share commits.
+const AT_ONCE: usize = 64;
+const RBAC: &str = "rbac.authorization.k8s.io";
 
 impl Server {
     /// Loads the store and puts in what every cluster has. Requests are answered when it is done.
@@ -19,34 +24,174 @@ impl Server {
     /// When the store fails or a default object is refused.
     pub async fn bootstrap(self: &Arc<Self>) -> Result<(), Status> {
         self.load().await?;
-        for name in NAMESPACES {
-            let object = json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
-            self.ensure(&Gvr::new("", "v1", "namespaces"), "", &object).await?;
-        }
+        let namespaces = NAMESPACES.map(|name| {
+            let labels = json!({"kubernetes.io/metadata.name": name});
+            json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name, "labels": labels}})
+        });
+        self.ensure_all(
+            namespaces.into_iter().map(|o| (Gvr::new("", "v1", "namespaces"), String::new(), o)).collect(),
+        )
+        .await?;
+        let classes = [
+            ("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
+            ("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+        ]
+        .map(|(name, value, description)| {
+            let o = json!({
+                "kind": "PriorityClass", "apiVersion": "scheduling.k8s.io/v1", "metadata": {"name": name},
+                "value": value, "description": description,
+            });
+            (Gvr::new("scheduling.k8s.io", "v1", "priorityclasses"), String::new(), o)
+        });
+        self.ensure_all(classes.into_iter().collect()).await?;
         self.roles().await?;
+        self.kubernetes_service().await?;
         self.set_ready();
         Ok(())
     }
 
+    async fn ensure_all(&self, objects: Vec<(Gvr, String, Json)>) -> Result<(), Status> {
+        stream::iter(objects)
+            .map(|(gvr, namespace, object)| async move { self.ensure(&gvr, &namespace, &object).await })
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>()
+            .await
+            .map(drop)
+    }
+
     async fn roles(&self) -> Result<(), Status> {
         let all = policy::roles();
+        let mut missing = Vec::new();
         for role in &all {
             let rules = policy::aggregated_rules(role, &all);
-            let local = !role.namespace.is_empty();
-            let plural = if local { "roles" } else { "clusterroles" };
-            let gvr = Gvr::new("rbac.authorization.k8s.io", "v1", plural);
-            self.ensure(&gvr, &role.namespace, &role.role_object(&rules)).await?;
-            if let Some(binding) = role.binding_object() {
-                let plural = if local { "rolebindings" } else { "clusterrolebindings" };
-                let gvr = Gvr::new("rbac.authorization.k8s.io", "v1", plural);
-                self.ensure(&gvr, &role.namespace, &binding).await?;
+            let (roles, bindings) = if role.namespace.is_empty() {
+                (Gvr::new(RBAC, "v1", "clusterroles"), Gvr::new(RBAC, "v1", "clusterrolebindings"))
+            } else {
+                (Gvr::new(RBAC, "v1", "roles"), Gvr::new(RBAC, "v1", "rolebindings"))
+            };
+            match self.stored(&roles, &role.namespace, &role.name)? {
+                None => missing.push((roles, role.namespace.clone(), role.role_object(&rules))),
+                Some(old) => self.reconcile_role(&roles, role, &rules, old).await?,
+            }
+            let Some(binding) = role.binding_object() else { continue };
+            match self.stored(&bindings, &role.namespace, &role.name)? {
+                None => missing.push((bindings, role.namespace.clone(), binding)),
+                Some(old) => self.reconcile_binding(&bindings, role, &binding, old).await?,
             }
         }
-        Ok(())
+        self.ensure_all(missing).await
+    }
+
+    /// Gives a default role the rules that it lacks.
+    // k8s: staging/src/k8s.io/component-helpers/auth/rbac/reconciliation/reconcile_role.go
+    async fn reconcile_role(
+        &self,
+        gvr: &Gvr,
+        role: &DefaultRole,
+        rules: &[Rule],
+        mut old: Json,
+    ) -> Result<(), Status> {
+        if !is_kept(&old) || role.aggregates.is_some() {
+            return Ok(());
+        }
+        let mut held: Vec<Rule> = serde_json::from_value(old["rules"].clone()).unwrap_or_default();
+        let lacking = uncovered(&held, rules);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        held.extend(lacking);
+        old["rules"] = json!(held);
+        self.own(Verb::Update, gvr, &role.namespace, &role.name, Some(&old)).await.map(drop)
+    }
+
+    /// Gives a default binding the subjects that it lacks.
+    async fn reconcile_binding(
+        &self,
+        gvr: &Gvr,
+        role: &DefaultRole,
+        wanted: &Json,
+        mut old: Json,
+    ) -> Result<(), Status> {
+        let list = |o: &Json| o["subjects"].as_array().cloned().unwrap_or_default();
+        let mut subjects = list(&old);
+        let lacking: Vec<Json> = list(wanted).into_iter().filter(|s| !subjects.contains(s)).collect();
+        if !is_kept(&old) || lacking.is_empty() {
+            return Ok(());
+        }
+        subjects.extend(lacking);
+        old["subjects"] = subjects.into();
+        self.own(Verb::Update, gvr, &role.namespace, &role.name, Some(&old)).await.map(drop)
+    }
+
+    /// The `kubernetes` service with its endpoints at the advertised address.
+    // k8s: pkg/controlplane/controller/kubernetesservice/controller.go
+    async fn kubernetes_service(&self) -> Result<(), Status> {
+        let config = &self.config;
+        let services = Gvr::new("", "v1", "services");
+        let service = json!({
+            "kind": "Service", "apiVersion": "v1",
+            "metadata": {
+                "name": "kubernetes",
+                "labels": {"provider": "kubernetes", "component": "apiserver"},
+            },
+            "spec": {
+                "type": "ClusterIP",
+                "clusterIP": self.services.first().to_string(),
+                "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": config.advertise_port}],
+            },
+        });
+        self.ensure(&services, "default", &service).await?;
+        if config.advertise_address.is_loopback() || config.advertise_address.is_unspecified() {
+            tracing::warn!(address = %config.advertise_address, "pods cannot reach the advertised address: the kubernetes service gets no endpoints");
+            return Ok(());
+        }
+        let ip = config.advertise_address.to_string();
+        let ports = json!([{"name": "https", "port": config.advertise_port, "protocol": "TCP"}]);
+        let endpoints = json!({
+            "kind": "Endpoints", "apiVersion": "v1",
+            "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": ip}], "ports": ports}],
+        });
+        self.keep(&Gvr::new("", "v1", "endpoints"), "default", &endpoints, &["subsets"]).await?;
+        let slice = json!({
+            "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": if config.advertise_address.is_ipv4() { "IPv4" } else { "IPv6" },
+            "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}],
+            "ports": ports,
+        });
+        let slices = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
+        self.keep(&slices, "default", &slice, &["endpoints", "ports"]).await
+    }
+
+    /// Creates an object, or brings these fields of it back to what they should be.
+    async fn keep(&self, gvr: &Gvr, namespace: &str, object: &Json, fields: &[&str]) -> Result<(), Status> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let Some(mut old) = self.stored(gvr, namespace, name)? else {
+            return self.ensure(gvr, namespace, object).await;
+        };
+        if fields.iter().all(|f| old[*f] == object[*f]) {
+            return Ok(());
+        }
+        for f in fields {
+            old[*f] = object[*f].clone();
+        }
+        self.own(Verb::Update, gvr, namespace, name, Some(&old)).await.map(drop)
+    }
+
+    /// The cached object as JSON.
+    fn stored(&self, gvr: &Gvr, namespace: &str, name: &str) -> Result<Option<Json>, Status> {
+        let resource = self.registry()?.find(gvr)?;
+        let entry = resource.cache.get(&resource.key(namespace, name));
+        Ok(entry.and_then(|e| serde_json::from_slice(e.object_bytes()).ok()))
     }
 
     /// Creates an object unless it is there.
     async fn ensure(&self, gvr: &Gvr, namespace: &str, object: &Json) -> Result<(), Status> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        if self.stored(gvr, namespace, name)?.is_some() {
+            return Ok(());
+        }
         match self.own(Verb::Create, gvr, namespace, "", Some(object)).await {
             Err(e) if e.is("AlreadyExists") => Ok(()),
             other => other.map(drop),
@@ -54,7 +199,7 @@ impl Server {
     }
 
     /// A request of the server to itself.
-    pub(crate) async fn own(
+    async fn own(
         &self,
         verb: Verb,
         gvr: &Gvr,
@@ -85,4 +230,9 @@ impl Server {
         let meta::Body::Full(body) = &response.body else { return Err(Status::internal("no answer")) };
         Err(Status::from_json(body).unwrap_or_else(|| Status::internal("no answer")))
     }
+}
+
+/// Whether a default object may be brought back.
+fn is_kept(object: &Json) -> bool {
+    object["metadata"]["annotations"][AUTOUPDATE] == "true"
 }

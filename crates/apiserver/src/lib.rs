@@ -13,6 +13,7 @@ mod codec;
 mod config;
 mod content;
 mod discovery;
+mod expire;
 pub mod flow;
 mod generation;
 mod index;

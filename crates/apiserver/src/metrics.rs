@@ -111,34 +111,42 @@ impl Metrics {
             let _ = writeln!(out, "apiserver_request_duration_seconds_sum{{{labels}}} {}", n.sum_seconds);
             let _ = writeln!(out, "apiserver_request_duration_seconds_count{{{labels}}} {}", n.count);
         }
-        head(
-            &mut out,
-            "apiserver_current_inflight_requests",
-            "gauge",
-            "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
-        );
-        let _ =
-            writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}", inflight.0);
-        let _ =
-            writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}", inflight.1);
-        head(
-            &mut out,
-            "apiserver_registered_watchers",
-            "gauge",
-            "Number of currently registered watchers for a given resource.",
-        );
-        for (prefix, count) in watchers {
-            let _ = writeln!(out, "apiserver_registered_watchers{{resource=\"{}\"}} {count}", escape(prefix));
-        }
-        head(
-            &mut out,
-            "process_start_time_seconds",
-            "gauge",
-            "Start time of the process since unix epoch in seconds.",
-        );
-        let _ = writeln!(out, "process_start_time_seconds {}", started.as_second());
+        drop(all);
+        gauges(&mut out, inflight, started, watchers);
         out
     }
+}
+
+fn gauges(
+    out: &mut String,
+    inflight: (usize, usize),
+    started: jiff::Timestamp,
+    watchers: &[(String, usize)],
+) {
+    head(
+        out,
+        "apiserver_current_inflight_requests",
+        "gauge",
+        "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
+    );
+    let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}", inflight.0);
+    let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}", inflight.1);
+    head(
+        out,
+        "apiserver_registered_watchers",
+        "gauge",
+        "Number of currently registered watchers for a given resource.",
+    );
+    for (prefix, count) in watchers {
+        let _ = writeln!(out, "apiserver_registered_watchers{{resource=\"{}\"}} {count}", escape(prefix));
+    }
+    head(
+        out,
+        "process_start_time_seconds",
+        "gauge",
+        "Start time of the process since unix epoch in seconds.",
+    );
+    let _ = writeln!(out, "process_start_time_seconds {}", started.as_second());
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {

@@ -1,6 +1,7 @@
 //! The resources that are served, each with its kind, its types and its cache. It must never hold behaviour
 //! of a kind.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -47,7 +48,13 @@ impl Resource {
     /// Index of a selectable field among the facts of entries.
     #[must_use]
     pub fn fact(&self, field: &str) -> Option<usize> {
-        self.kind.selectable_fields.iter().position(|(f, _)| *f == field)
+        let stored = match self.kind.storage {
+            Storage::As(_) => stored_name(field),
+            _ => Cow::Borrowed(field),
+        };
+        // Only what the served kind offers.
+        self.kind.selectable_fields.iter().find(|(f, _)| *f == field)?;
+        self.kind.storage_kind().selectable_fields.iter().position(|(f, _)| *f == stored)
     }
 
     /// Whether the stored form is the served one.
@@ -77,11 +84,6 @@ impl Registry {
         self.by_gvr.get(&Gvr::new(group, version, plural))
     }
 
-    /// All resources.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Resource>> {
-        self.by_gvr.values()
-    }
-
     /// Registers every stored built-in kind with the cache and waits until it is filled.
     ///
     /// # Errors
@@ -97,7 +99,7 @@ impl Registry {
             let entries = match cache.resource(&prefix) {
                 Some(entries) => entries,
                 None => {
-                    let fields: Vec<&str> = kind.selectable_fields.iter().map(|(f, _)| *f).collect();
+                    let fields: Vec<&str> = kind.selectable_fields.iter().map(|(f, _)| path_of(f)).collect();
                     let mut spec = ResourceSpec::scanned(prefix.clone(), &fields);
                     spec.triggers.clone_from(&triggers);
                     let registered = cache.register(spec).await;
@@ -117,6 +119,23 @@ impl Registry {
             registry.by_gvr.insert(kind.gvr(), Arc::new(resource));
         }
         Ok(registry)
+    }
+}
+
+/// What a selectable field of `events.k8s.io` is called in the stored form.
+fn stored_name(field: &str) -> Cow<'_, str> {
+    match field.strip_prefix("regarding.") {
+        Some(rest) => Cow::Owned(format!("involvedObject.{rest}")),
+        None if field == "reportingController" => Cow::Borrowed("reportingComponent"),
+        None => Cow::Borrowed(field),
+    }
+}
+
+/// Where a selectable field is in the stored object, when its name does not say so.
+fn path_of(field: &'static str) -> &'static str {
+    match field {
+        "source" => "source.component",
+        other => other,
     }
 }
 

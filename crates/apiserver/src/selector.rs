@@ -57,6 +57,8 @@ impl Selection {
             let what = match r.field.as_str() {
                 "metadata.name" => FieldRef::Name,
                 "metadata.namespace" if resource.kind.namespaced() => FieldRef::Namespace,
+                // k8s: namespaces may also be selected by `name`.
+                "name" if !resource.kind.namespaced() && resource.fact("name").is_some() => FieldRef::Name,
                 other => match resource.fact(other) {
                     Some(at) => FieldRef::Fact(at, absent_value(other)),
                     None => return Err(Status::bad_request(fields::not_supported(other))),

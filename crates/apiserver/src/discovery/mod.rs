@@ -20,6 +20,7 @@ pub struct Documents {
     plain: Vec<(String, Document)>,
     /// `/api` and `/apis` aggregated, as `v2` and `v2beta1`.
     aggregated: Vec<(&'static str, &'static str, Document)>,
+    openapi: openapi::OpenApi,
 }
 
 struct Document {
@@ -31,15 +32,9 @@ struct Document {
 impl Document {
     fn new(kind: &'static str, json: &Json) -> Self {
         let json = json.to_string();
-        let etag = format!("\"{}\"", hash(json.as_bytes()));
+        let etag = format!("\"{}\"", schema::openapi::hash(json.as_bytes()));
         Document { json: json.into(), etag, kind }
     }
-}
-
-/// A short stable hash of a document.
-fn hash(bytes: &[u8]) -> String {
-    use sha2::Digest as _;
-    sha2::Sha256::digest(bytes).iter().map(|b| format!("{b:02X}")).collect()
 }
 
 impl Documents {
@@ -76,7 +71,7 @@ impl Documents {
                 ));
             }
         }
-        Documents { plain, aggregated: all }
+        Documents { plain, aggregated: all, openapi: openapi::OpenApi::default() }
     }
 
     fn find(&self, path: &str) -> Option<&Document> {

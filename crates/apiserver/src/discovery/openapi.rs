@@ -1,10 +1,116 @@
-//! `/openapi/v2` and `/openapi/v3`, from the schema's field table.
+//! `/openapi/v2` and `/openapi/v3`, from the schema's field table. Documents are made when first asked for and
+//! then kept.
 
+use std::sync::OnceLock;
+
+use bytes::Bytes;
 use meta::{Request, Response, Status};
+use schema::openapi::{self, Route};
 
 use crate::server::Server;
 
+/// A document with its hash.
+struct Document {
+    /// `api/v1`, `apis/apps/v1`.
+    path: String,
+    json: Bytes,
+    hash: String,
+}
+
+impl Document {
+    fn new(path: String, json: Vec<u8>) -> Self {
+        let hash = openapi::hash(&json);
+        Document { path, json: json.into(), hash }
+    }
+}
+
+/// All documents.
+#[derive(Default)]
+pub(crate) struct OpenApi {
+    v2: OnceLock<Document>,
+    v2_protobuf: OnceLock<Option<Bytes>>,
+    v3: OnceLock<(Bytes, Vec<Document>)>,
+}
+
+impl OpenApi {
+    fn v2(&self) -> &Document {
+        self.v2.get_or_init(|| Document::new(String::new(), openapi::v2(&routes())))
+    }
+
+    fn v2_protobuf(&self) -> Option<Bytes> {
+        self.v2_protobuf.get_or_init(|| openapi::v2_protobuf(&self.v2().json).map(Bytes::from)).clone()
+    }
+
+    fn v3(&self) -> &(Bytes, Vec<Document>) {
+        self.v3.get_or_init(|| {
+            let routes = routes();
+            let versions = kinds::groups().iter().flat_map(|(g, vs)| vs.iter().map(move |v| (*g, *v)));
+            let documents: Vec<Document> = versions
+                .map(|(g, v)| Document::new(openapi::v3_path(g, v), openapi::v3(g, v, &routes)))
+                .collect();
+            let index: Vec<(String, String)> =
+                documents.iter().map(|d| (d.path.clone(), d.hash.clone())).collect();
+            (openapi::v3_index(&index).into(), documents)
+        })
+    }
+}
+
+/// Everything that is served, as the documents describe it.
+fn routes() -> Vec<Route> {
+    let mut out = Vec::new();
+    for kind in kinds::all() {
+        let route = |subresource: &str, object: meta::Gvk, verbs: &[&str]| Route {
+            group: kind.group.to_string(),
+            version: kind.version.to_string(),
+            plural: kind.plural.to_string(),
+            kind: kind.kind.to_string(),
+            subresource: subresource.to_owned(),
+            namespaced: kind.namespaced(),
+            object,
+            verbs: verbs.iter().map(|v| (*v).to_owned()).collect(),
+        };
+        out.push(route("", kind.gvk(), kind.verbs));
+        for sub in kind.subresources {
+            out.push(route(sub.name, sub.kind.clone().unwrap_or_else(|| kind.gvk()), sub.verbs));
+        }
+    }
+    out
+}
+
 /// Answers a request for an OpenAPI document.
-pub(crate) fn answer(_server: &Server, _request: &Request, _path: &str) -> Result<Response, Status> {
-    Err(Status::unknown_resource())
+pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Result<Response, Status> {
+    let documents = &server.discovery.openapi;
+    if path == "/openapi/v2" {
+        let wanted = request.accept.split(',').map(str::trim).any(|a| {
+            a.split(';').next().is_some_and(|t| t.starts_with("application/com.github.proto-openapi.spec.v2"))
+        });
+        let hash = &documents.v2().hash;
+        return Ok(match documents.v2_protobuf().filter(|_| wanted) {
+            Some(bytes) => with_etag(request, bytes, hash, openapi::V2_PROTOBUF),
+            None => with_etag(request, documents.v2().json.clone(), hash, "application/json"),
+        });
+    }
+    let (index, all) = documents.v3();
+    if path == "/openapi/v3" {
+        return Ok(Response::json(200, index.clone()));
+    }
+    let rest = path.strip_prefix("/openapi/v3/").ok_or_else(Status::unknown_resource)?;
+    let found = all.iter().find(|d| d.path == rest).ok_or_else(Status::unknown_resource)?;
+    let mut response = with_etag(request, found.json.clone(), &found.hash, "application/json");
+    if request.query.get("hash") == Some(found.hash.as_str()) {
+        response.headers.retain(|(k, _)| *k != "cache-control");
+        response.headers.push(("cache-control", "public, immutable".to_owned()));
+    }
+    Ok(response)
+}
+
+fn with_etag(request: &Request, body: Bytes, hash: &str, content_type: &'static str) -> Response {
+    let etag = format!("\"{hash}\"");
+    let unchanged = request.header("if-none-match").is_some_and(|t| t == etag);
+    let mut response = if unchanged { Response::json(304, Bytes::new()) } else { Response::json(200, body) };
+    response.content_type = content_type.into();
+    response.headers.push(("etag", etag));
+    response.headers.push(("vary", "Accept".to_owned()));
+    response.headers.push(("cache-control", "no-cache, private".to_owned()));
+    response
 }

@@ -27,8 +27,6 @@ pub(crate) struct Written {
     pub object: Bytes,
     /// It was created.
     pub created: bool,
-    /// The write removed it (its last finalizer went).
-    pub deleted: bool,
     pub warnings: Vec<String>,
 }
 
@@ -107,7 +105,7 @@ pub(crate) async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> 
         let done = insert(call, &candidate, dry_run).await;
         drop(lease);
         match done {
-            Ok(object) => return Ok(Written { object, created: true, deleted: false, warnings }),
+            Ok(object) => return Ok(Written { object, created: true, warnings }),
             Err(e) if e.is("AlreadyExists") && template.is_some() && attempt + 1 < NAME_TRIES => {}
             Err(e) => return Err(e),
         }
@@ -189,7 +187,9 @@ pub(crate) async fn update(
     let key = r.key(call.namespace, name);
     for _ in 0..TRIES {
         let entry = r.cache.get(&key).ok_or_else(|| Status::not_found(&r.gvr, name))?;
-        let old = from_entry(&r, &entry)?;
+        let mut old = from_entry(&r, &entry)?;
+        // Stored objects are defaulted too, so that both sides of a comparison are.
+        default(&r, &mut old);
         let mut new = change(&old)?;
         check_version(call, &new, &old, name)?;
         let mut warnings = Vec::new();
@@ -198,11 +198,11 @@ pub(crate) async fn update(
         let bytes = to_storage(&r, &new);
         if bytes == entry.stored() {
             let object = entry.object();
-            return Ok(Written { object, created: false, deleted: false, warnings });
+            return Ok(Written { object, created: false, warnings });
         }
         if rules.dry_run {
             let object = watchcache::splice_revision(&bytes, entry.mod_revision());
-            return Ok(Written { object, created: false, deleted: false, warnings });
+            return Ok(Written { object, created: false, warnings });
         }
         let gone = is_finished(&new);
         let txn = if gone {
@@ -214,7 +214,7 @@ pub(crate) async fn update(
         drop(lease);
         if let Outcome::Committed { revision } = outcome {
             let object = watchcache::splice_revision(&bytes, revision);
-            return Ok(Written { object, created: false, deleted: gone, warnings });
+            return Ok(Written { object, created: false, warnings });
         }
     }
     Err(Status::stale(&r.gvr, name))

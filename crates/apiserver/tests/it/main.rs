@@ -1,4 +1,15 @@
 //! The server over the in-memory store, asked as clients ask it.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod access;
+mod bad_input;
 mod crud;
+mod deletion;
+mod discovery;
+mod every_kind;
 mod harness;
+mod pods;
+mod services;
+mod table;
+mod tokens;

@@ -1,0 +1,75 @@
+//! Events live for an hour after they last happened. The binary calls [`Server::tick`] now and then; nothing
+//! here waits or reads a clock.
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use store::{Op, Txn};
+use watchcache::{Entry, RevisionMatch};
+
+use crate::peek;
+use crate::server::Server;
+
+/// Most events removed in one transaction.
+const BATCH: usize = 100;
+/// Most events removed by one tick.
+const LIMIT_PER_TICK: usize = 10_000;
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Event {
+    metadata: Created,
+    last_timestamp: Option<String>,
+    event_time: Option<String>,
+    series: Option<Series>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Created {
+    creation_timestamp: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Series {
+    last_observed_time: Option<String>,
+}
+
+/// When an event last happened.
+fn last_happened(object: &[u8]) -> Option<Timestamp> {
+    let e = peek::project::<Event>(object);
+    let times = [
+        e.metadata.creation_timestamp,
+        e.last_timestamp,
+        e.event_time,
+        e.series.and_then(|s| s.last_observed_time),
+    ];
+    times.iter().flatten().filter_map(|t| meta::time::parse(t)).max()
+}
+
+impl Server {
+    /// Does what is due at `now`: removes old events. Says how many.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn tick(&self, now: Timestamp) -> Result<usize, store::Error> {
+        let Ok(registry) = self.registry() else { return Ok(0) };
+        let Some(events) = registry.get("", "v1", "events") else { return Ok(0) };
+        let Ok(snapshot) = events.cache.list(RevisionMatch::Any) else { return Ok(0) };
+        let oldest = now.checked_sub(self.config.event_ttl).unwrap_or(Timestamp::MIN);
+        let is_old = |e: &&std::sync::Arc<Entry>| last_happened(e.object_bytes()).is_some_and(|t| t < oldest);
+        let old: Vec<_> = snapshot.iter(&events.prefix, None).filter(is_old).take(LIMIT_PER_TICK).collect();
+        let mut removed = 0;
+        for batch in old.chunks(BATCH) {
+            let txn = Txn {
+                compares: batch.iter().map(|e| (e.key().clone(), e.mod_revision())).collect(),
+                ops: batch.iter().map(|e| Op::Delete { key: e.key().clone() }).collect(),
+            };
+            // An event that changed meanwhile keeps its batch for the next tick.
+            if matches!(self.config.store.txn(txn).await?, store::Outcome::Committed { .. }) {
+                removed += batch.len();
+            }
+        }
+        Ok(removed)
+    }
+}

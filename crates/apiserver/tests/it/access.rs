@@ -1,0 +1,176 @@
+//! Who may do what: RBAC, the node authorizer, impersonation, escalation, reviews.
+
+use meta::{Credentials, Request, Target, Verb};
+use serde_json::json;
+
+use crate::harness::World;
+
+#[test]
+fn roles_open_what_they_say_and_no_more() {
+    let w = World::new();
+    let u = w.by("u", &[]);
+    let refused = u.list("pods", "default", "").expect(403);
+    assert_eq!(
+        refused.message(),
+        "pods is forbidden: User \"u\" cannot list resource \"pods\" in API group \"\" in the namespace \"default\""
+    );
+    assert_eq!(refused.at("/reason"), "Forbidden");
+    assert_eq!(
+        u.list("nodes", "", "").expect(403).message(),
+        "nodes is forbidden: User \"u\" cannot list resource \"nodes\" in API group \"\" at the cluster scope"
+    );
+    assert_eq!(
+        u.path("/metrics").expect(403).message(),
+        "forbidden: User \"u\" cannot get path \"/metrics\""
+    );
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "b"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "u"}],
+    });
+    w.create("rbac.authorization.k8s.io/rolebindings", "default", &binding).expect(201);
+    u.list("pods", "default", "").expect(200);
+    u.list("pods", "kube-system", "").expect(403);
+    u.list("secrets", "default", "").expect(403);
+    u.delete("pods", "default", "x", &json!(null)).expect(403);
+    w.delete("rbac.authorization.k8s.io/rolebindings", "default", "b", &json!(null)).expect(200);
+    u.list("pods", "default", "").expect(403);
+}
+
+#[test]
+fn default_roles_are_there() {
+    let w = World::new();
+    let scheduler = w.by("system:kube-scheduler", &[]);
+    scheduler.list("pods", "", "").expect(200);
+    scheduler.list("secrets", "", "").expect(403);
+    let rs = w.by("system:serviceaccount:kube-system:replicaset-controller", &["system:serviceaccounts"]);
+    rs.list("apps/replicasets", "", "").expect(200);
+    let admin = w.get("rbac.authorization.k8s.io/clusterroles", "", "admin").expect(200);
+    assert!(admin.text().contains("rolebindings"), "aggregated rules are filled in");
+    let everyone = w.by("x", &["system:authenticated"]);
+    everyone.path("/apis").expect(200);
+}
+
+#[test]
+fn anonymous_sees_only_health_and_version() {
+    let w = World::new();
+    let ask = |path: &str| w.send(Request::new(Verb::Get, Target::Path(path.to_owned())));
+    for path in ["/healthz", "/livez", "/readyz", "/version"] {
+        ask(path).expect(200);
+    }
+    assert_eq!(
+        ask("/apis").expect(403).message(),
+        "forbidden: User \"system:anonymous\" cannot get path \"/apis\""
+    );
+}
+
+#[test]
+fn bad_credentials_are_401() {
+    let w = World::new();
+    for credentials in [
+        Credentials::Bearer("x".into()),
+        Credentials::Bearer("eyJhbGciOiJub25lIn0.e30.".into()),
+        Credentials::Bearer(String::new()),
+        Credentials::Certificate(b"not a certificate".as_slice().into()),
+    ] {
+        let mut r = w.request(Verb::List, "pods", "default", "");
+        r.credentials = credentials;
+        assert_eq!(w.send(r).expect(401).at("/reason"), "Unauthorized");
+    }
+}
+
+#[test]
+fn certificates_name_user_and_all_groups() {
+    let w = World::new();
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "boss");
+    params.distinguished_name.push(rcgen::DnType::OrganizationName, "system:masters");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let mut r = w.request(Verb::List, "pods", "", "");
+    r.credentials = Credentials::Certificate(certificate.der().to_vec().into());
+    w.send(r).expect(200);
+}
+
+#[test]
+fn impersonation_needs_to_be_allowed() {
+    let w = World::new();
+    let ask = |who: &World, user: &str| {
+        let mut r = who.request(Verb::Create, "authentication.k8s.io/selfsubjectreviews", "", "");
+        r.headers = vec![("impersonate-user".into(), user.into()), ("impersonate-group".into(), "g".into())];
+        r.content_type = "application/json".into();
+        r.body =
+            json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"}).to_string().into();
+        who.send(r)
+    };
+    let got = ask(&w, "someone").expect(201);
+    assert_eq!(got.at("/status/userInfo/username"), "someone");
+    assert_eq!(got.at("/status/userInfo/groups"), r#"["g","system:authenticated"]"#);
+    assert_eq!(
+        ask(&w.by("u", &[]), "someone").expect(403).message(),
+        "users \"someone\" is forbidden: User \"u\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope"
+    );
+}
+
+#[test]
+fn nobody_grants_what_they_do_not_have() {
+    let w = World::new();
+    let role = |verbs: &[&str]| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"},
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": verbs}],
+        })
+    };
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "u-admin"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "u"}],
+    });
+    w.create("rbac.authorization.k8s.io/rolebindings", "default", &binding).expect(201);
+    let u = w.by("u", &[]);
+    u.create("rbac.authorization.k8s.io/roles", "default", &role(&["get"])).expect(201);
+    let refused = u.update("rbac.authorization.k8s.io/roles", "default", "r", &role(&["escape"])).expect(403);
+    assert!(refused.message().contains("is attempting to grant RBAC permissions not currently held"));
+    let mut up = binding.clone();
+    up["metadata"]["name"] = "up".into();
+    up["roleRef"]["name"] = "cluster-admin".into();
+    u.create("rbac.authorization.k8s.io/rolebindings", "default", &up).expect(403);
+    w.create("rbac.authorization.k8s.io/rolebindings", "default", &up).expect(201);
+}
+
+#[test]
+fn access_reviews_answer() {
+    let w = World::new();
+    let review =
+        |kind: &str, spec| json!({"kind": kind, "apiVersion": "authorization.k8s.io/v1", "spec": spec});
+    let list_pods = json!({"namespace": "default", "verb": "list", "resource": "pods"});
+    let own = review("SelfSubjectAccessReview", json!({"resourceAttributes": list_pods}));
+    let allowed = |a: crate::harness::Answer| a.expect(201).at("/status/allowed");
+    assert_eq!(allowed(w.create("authorization.k8s.io/selfsubjectaccessreviews", "", &own)), "true");
+    let u = w.by("u", &["system:authenticated"]);
+    assert_eq!(allowed(u.create("authorization.k8s.io/selfsubjectaccessreviews", "", &own)), "false");
+    let other = review(
+        "SubjectAccessReview",
+        json!({"user": "system:kube-scheduler", "resourceAttributes": list_pods}),
+    );
+    assert_eq!(allowed(w.create("authorization.k8s.io/subjectaccessreviews", "", &other)), "true");
+    u.create("authorization.k8s.io/subjectaccessreviews", "", &other).expect(403);
+    let path = review(
+        "SelfSubjectAccessReview",
+        json!({"nonResourceAttributes": {"path": "/version", "verb": "get"}}),
+    );
+    assert_eq!(allowed(u.create("authorization.k8s.io/selfsubjectaccessreviews", "", &path)), "true");
+    let nothing = review("SelfSubjectAccessReview", json!({}));
+    w.create("authorization.k8s.io/selfsubjectaccessreviews", "", &nothing).expect(422);
+    let rules = review("SelfSubjectRulesReview", json!({"namespace": "default"}));
+    let got = u.create("authorization.k8s.io/selfsubjectrulesreviews", "", &rules).expect(201);
+    assert!(got.text().contains("selfsubjectaccessreviews"));
+}
+
+#[test]
+fn flow_control_refuses_what_is_too_much() {
+    let w = World::with(|c| c.max_reads = 1);
+    // A single caller is never too much.
+    w.list("pods", "", "").expect(200);
+    w.list("pods", "", "").expect(200);
+}

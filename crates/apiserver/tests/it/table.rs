@@ -1,0 +1,101 @@
+//! Other shapes of answers: tables, metadata only, YAML, protobuf, pretty.
+
+use meta::Verb;
+use serde_json::{Value as Json, json};
+
+use crate::harness::World;
+
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
+fn world() -> World {
+    let w = World::new();
+    let object =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"k": "v"}});
+    w.create("configmaps", "default", &object).expect(201);
+    w
+}
+
+fn ask(w: &World, verb: Verb, name: &str, accept: &str, query: &str) -> crate::harness::Answer {
+    let mut r = w.request(verb, "configmaps", "default", name);
+    r.accept = accept.to_owned();
+    r.query = crate::harness::parse_query(query);
+    w.send(r)
+}
+
+#[test]
+fn tables_of_one_and_many() {
+    let w = world();
+    for (verb, name) in [(Verb::Get, "a"), (Verb::List, "")] {
+        let table = ask(&w, verb, name, TABLE, "").expect(200).json();
+        assert_eq!(table["kind"], "Table");
+        assert_eq!(table["columnDefinitions"][0]["name"], "Name");
+        assert_eq!(table["rows"][0]["cells"][0], "a");
+        assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
+        assert_eq!(table["rows"][0]["object"]["metadata"]["name"], "a");
+        let whole = ask(&w, verb, name, TABLE, "includeObject=Object").expect(200).json();
+        assert_eq!(whole["rows"][0]["object"]["data"]["k"], "v");
+        let none = ask(&w, verb, name, TABLE, "includeObject=None").expect(200).json();
+        assert!(none["rows"][0].get("object").is_none());
+        ask(&w, verb, name, TABLE, "includeObject=Some").expect(400);
+    }
+    let mut r = w.request(Verb::Watch, "configmaps", "default", "");
+    r.accept = TABLE.into();
+    let mut watch = crate::harness::Watch { response: w.raw(r) };
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "b"}});
+    w.create("configmaps", "default", &object).expect(201);
+    let events = watch.now();
+    assert_eq!(events[0]["object"]["rows"][0]["cells"][0], "a");
+    assert!(!events[0]["object"]["columnDefinitions"].as_array().unwrap().is_empty());
+    assert_eq!(events[1]["object"]["rows"][0]["cells"][0], "b");
+    assert!(events[1]["object"]["columnDefinitions"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn metadata_only() {
+    let w = world();
+    let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+    let one = ask(&w, Verb::Get, "a", accept, "").expect(200).json();
+    assert_eq!((one["kind"].as_str(), one.get("data")), (Some("PartialObjectMetadata"), None));
+    let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let all = ask(&w, Verb::List, "", accept, "").expect(200).json();
+    assert_eq!(
+        (all["kind"].as_str(), &all["items"][0]["metadata"]["name"]),
+        (Some("PartialObjectMetadataList"), &json!("a"))
+    );
+}
+
+#[test]
+fn yaml_protobuf_and_pretty() {
+    let w = world();
+    let yaml = ask(&w, Verb::Get, "a", "application/yaml", "").expect(200);
+    assert_eq!(yaml.content_type, "application/yaml");
+    assert!(yaml.text().contains("kind: ConfigMap"), "{}", yaml.text());
+    let proto = ask(&w, Verb::Get, "a", "application/vnd.kubernetes.protobuf", "").expect(200);
+    assert!(proto.body.starts_with(b"k8s\0"));
+    let mut r = w.request(Verb::Update, "configmaps", "default", "a");
+    r.content_type = "application/vnd.kubernetes.protobuf".into();
+    r.body = proto.body.clone();
+    w.send(r).expect(200);
+    let list = ask(&w, Verb::List, "", "application/vnd.kubernetes.protobuf", "").expect(200);
+    assert!(list.body.starts_with(b"k8s\0"));
+    let pretty = ask(&w, Verb::Get, "a", "application/json", "pretty=true").expect(200);
+    assert!(pretty.text().contains("\n  \"kind\": \"ConfigMap\""), "{}", pretty.text());
+    let mut r = w.request(Verb::Create, "configmaps", "default", "");
+    r.content_type = "application/yaml".into();
+    r.body = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: z\ndata:\n  a: \"1\"\n".into();
+    assert_eq!(w.send(r).expect(201).json()["data"], json!({"a": "1"}));
+}
+
+#[test]
+fn long_lists_are_streamed_whole() {
+    let w = World::new();
+    for i in 0..400 {
+        let object =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("c{i:03}")}});
+        w.create("configmaps", "default", &object).expect(201);
+    }
+    let all: Json = w.list("configmaps", "", "").expect(200).json();
+    assert_eq!(all["items"].as_array().unwrap().len(), 400);
+    let one: Json = w.list("configmaps", "", "fieldSelector=metadata.name=c007").expect(200).json();
+    assert_eq!(one["items"].as_array().unwrap().len(), 1);
+}
