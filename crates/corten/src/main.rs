@@ -1,1 +1,46 @@
-fn main() {}
+//! The composition root: chooses the component by subcommand or by the name it is called under, and is the only
+//! place that names both a trait's user and its implementation.
+
+mod addons;
+mod cli;
+mod components;
+mod control_plane;
+mod detach;
+mod down;
+mod host;
+mod logging;
+mod node;
+mod remote;
+mod run;
+mod state;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{COMPONENTS, Cli};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse_from(arguments());
+    match run::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("corten: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The arguments, with the subcommand put in when the binary is called as a component.
+fn arguments() -> Vec<std::ffi::OsString> {
+    let mut all: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let called = all.first().map(Path::new).and_then(Path::file_name).and_then(|n| n.to_str());
+    if let Some(component) = called.filter(|n| COMPONENTS.contains(n)).map(str::to_owned) {
+        all.splice(..1, ["corten".into(), component.into()]);
+    }
+    all
+}

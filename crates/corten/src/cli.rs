@@ -1,0 +1,322 @@
+//! The command line: one declaration a subcommand. Component subcommands take upstream's main flags under
+//! upstream's names; a flag that is not understood is refused, never ignored.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Kubernetes in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "corten", version, about, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start everything on this machine: API server, controllers, scheduler, DNS, and a node with its runtime.
+    Up(Up),
+    /// Stop what `up` has started, its pods and its runtime included.
+    Down(Down),
+    /// Start a control plane without a node.
+    Server(Server),
+    /// Start a node that joins a control plane.
+    Agent(Agent),
+    /// The API server alone, on the embedded store.
+    KubeApiserver(KubeApiserver),
+    /// The scheduler alone.
+    KubeScheduler(KubeScheduler),
+    /// The controllers alone.
+    KubeControllerManager(KubeControllerManager),
+    /// The node agent alone, on a container runtime that is there.
+    Kubelet(Kubelet),
+    /// The service proxy alone.
+    KubeProxy(KubeProxy),
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Logging {
+    /// How much to log: 0 to 3 info, 4 debug, 6 and more everything.
+    #[arg(short, long = "v", default_value_t = 2, value_name = "LEVEL")]
+    pub v: u8,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct State {
+    /// Where everything of this cluster lives.
+    #[arg(long, default_value = "/var/lib/corten", value_name = "DIR")]
+    pub state_dir: PathBuf,
+}
+
+/// Flags of a control plane.
+#[derive(Args, Clone, Debug)]
+pub struct ControlPlane {
+    /// Address the API listens on.
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: IpAddr,
+    /// Port the API listens on.
+    #[arg(long, default_value_t = 6443, value_name = "PORT")]
+    pub secure_port: u16,
+    /// Address that others reach the API by [default: the address of the default route].
+    #[arg(long, value_name = "IP")]
+    pub advertise_address: Option<IpAddr>,
+    /// Addresses of Services.
+    #[arg(long, default_value = "10.96.0.0/16", value_name = "CIDR")]
+    pub service_cluster_ip_range: String,
+    /// Ports of Services of type NodePort.
+    #[arg(long, default_value = "30000-32767", value_name = "FROM-TO")]
+    pub service_node_port_range: String,
+    /// Addresses of pods.
+    #[arg(long, default_value = "10.244.0.0/16", value_name = "CIDR")]
+    pub cluster_cidr: String,
+    /// Domain of Services.
+    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
+    pub cluster_domain: String,
+    /// Port that cluster DNS listens on; pods reach it through the Service kube-dns.
+    #[arg(long, default_value_t = 10053, value_name = "PORT")]
+    pub dns_port: u16,
+    /// Further names and addresses for the API's certificate.
+    #[arg(long = "tls-san", value_name = "NAME")]
+    pub tls_san: Vec<String>,
+}
+
+/// Flags of a node.
+#[derive(Args, Clone, Debug)]
+pub struct Node {
+    /// Name of the node [default: the host name].
+    #[arg(long, alias = "hostname-override", value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// Address of the node [default: the address of the default route].
+    #[arg(long, value_name = "IP")]
+    pub node_ip: Option<IpAddr>,
+    /// Port of the node agent.
+    #[arg(long, default_value_t = 10250, value_name = "PORT")]
+    pub kubelet_port: u16,
+    /// CRI socket of a runtime that is there; without it an own containerd is run.
+    #[arg(long, value_name = "ENDPOINT")]
+    pub container_runtime_endpoint: Option<String>,
+    /// A registry to be asked in place of the one in an image's name: `registry.example=http://127.0.0.1:5000`.
+    #[arg(long, value_name = "NAME=URL")]
+    pub registry_mirror: Vec<String>,
+    /// Labels for the node: `key=value,...`.
+    #[arg(long, value_delimiter = ',', value_name = "LABELS")]
+    pub node_labels: Vec<String>,
+    /// Most pods on the node.
+    #[arg(long, default_value_t = 110, value_name = "N")]
+    pub max_pods: u32,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Up {
+    #[command(flatten)]
+    pub state: State,
+    #[command(flatten)]
+    pub control_plane: ControlPlane,
+    #[command(flatten)]
+    pub node: Node,
+    /// Go to the background once the cluster is usable.
+    #[arg(long)]
+    pub detach: bool,
+    /// With --detach: how long to wait until the cluster is usable.
+    #[arg(long, default_value_t = 180, value_name = "SECONDS")]
+    pub wait: u64,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Down {
+    #[command(flatten)]
+    pub state: State,
+    /// Remove the state directory too: every object, image and key of the cluster.
+    #[arg(long)]
+    pub purge: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Server {
+    #[command(flatten)]
+    pub state: State,
+    #[command(flatten)]
+    pub control_plane: ControlPlane,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Agent {
+    #[command(flatten)]
+    pub state: State,
+    #[command(flatten)]
+    pub node: Node,
+    /// The control plane: `https://10.0.0.1:6443`.
+    #[arg(long, value_name = "URL", requires = "token")]
+    pub server: Option<String>,
+    /// What `agent.token` of the control plane's state directory says.
+    #[arg(long, value_name = "TOKEN", requires = "server")]
+    pub token: Option<String>,
+    /// Credentials of the node, in place of --server and --token.
+    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Address of cluster DNS.
+    #[arg(long, default_value = "10.96.0.10", value_name = "IP")]
+    pub cluster_dns: IpAddr,
+    /// Domain of Services.
+    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
+    pub cluster_domain: String,
+    /// Addresses of pods.
+    #[arg(long, default_value = "10.244.0.0/16", value_name = "CIDR")]
+    pub cluster_cidr: String,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct KubeApiserver {
+    #[command(flatten)]
+    pub state: State,
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: IpAddr,
+    #[arg(long, default_value_t = 6443, value_name = "PORT")]
+    pub secure_port: u16,
+    #[arg(long, value_name = "IP")]
+    pub advertise_address: Option<IpAddr>,
+    #[arg(long, default_value = "10.96.0.0/16", value_name = "CIDR")]
+    pub service_cluster_ip_range: String,
+    #[arg(long, default_value = "30000-32767", value_name = "FROM-TO")]
+    pub service_node_port_range: String,
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    #[arg(long, value_name = "URL")]
+    pub service_account_issuer: Option<String>,
+    #[arg(long, value_name = "FILE")]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    #[arg(long, value_delimiter = ',', value_name = "AUDIENCES")]
+    pub api_audiences: Vec<String>,
+    /// `Node,RBAC`, `RBAC` or `AlwaysAllow`.
+    #[arg(long, default_value = "Node,RBAC", value_name = "MODES")]
+    pub authorization_mode: String,
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub anonymous_auth: bool,
+    #[arg(long, default_value_t = 400, value_name = "N")]
+    pub max_requests_inflight: usize,
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub max_mutating_requests_inflight: usize,
+    /// How long Events are kept: `1h`, `30m`, `90s`.
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    pub event_ttl: String,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+/// How a component that runs apart finds the API.
+#[derive(Args, Clone, Debug)]
+pub struct Apart {
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct LeaderElection {
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub leader_elect: bool,
+    #[arg(long, default_value = "kube-system", value_name = "NAMESPACE")]
+    pub leader_elect_resource_namespace: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct KubeScheduler {
+    #[command(flatten)]
+    pub apart: Apart,
+    #[command(flatten)]
+    pub election: LeaderElection,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct KubeControllerManager {
+    #[command(flatten)]
+    pub apart: Apart,
+    #[command(flatten)]
+    pub election: LeaderElection,
+    /// Addresses of pods, handed out to nodes with --allocate-node-cidrs.
+    #[arg(long, default_value = "10.244.0.0/16", value_name = "CIDR")]
+    pub cluster_cidr: String,
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub allocate_node_cidrs: bool,
+    /// The CA that pods are given to verify the API with [default: that of the kubeconfig].
+    #[arg(long, value_name = "FILE")]
+    pub root_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Kubelet {
+    #[command(flatten)]
+    pub apart: Apart,
+    #[arg(long, value_name = "NAME")]
+    pub hostname_override: Option<String>,
+    #[arg(long, value_name = "IP")]
+    pub node_ip: Option<IpAddr>,
+    #[arg(long, default_value = "unix:///run/containerd/containerd.sock", value_name = "ENDPOINT")]
+    pub container_runtime_endpoint: String,
+    #[arg(long, default_value = "/var/lib/kubelet", value_name = "DIR")]
+    pub root_dir: PathBuf,
+    #[arg(long, value_delimiter = ',', value_name = "IPS")]
+    pub cluster_dns: Vec<IpAddr>,
+    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
+    pub cluster_domain: String,
+    #[arg(long, default_value_t = 10250, value_name = "PORT")]
+    pub port: u16,
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    #[arg(long, value_delimiter = ',', value_name = "LABELS")]
+    pub node_labels: Vec<String>,
+    #[arg(long, value_delimiter = ',', value_name = "TAINTS")]
+    pub register_with_taints: Vec<String>,
+    #[arg(long, default_value_t = 110, value_name = "N")]
+    pub max_pods: u32,
+    #[arg(long, default_value = "/", value_name = "CGROUP")]
+    pub cgroup_root: String,
+    #[arg(long, value_name = "DIR")]
+    pub pod_manifest_path: Option<PathBuf>,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct KubeProxy {
+    #[command(flatten)]
+    pub apart: Apart,
+    #[arg(long, value_name = "NAME")]
+    pub hostname_override: Option<String>,
+    #[arg(long, default_value = "", value_name = "CIDR")]
+    pub cluster_cidr: String,
+    /// Addresses that node ports are served on [default: all].
+    #[arg(long, value_delimiter = ',', value_name = "CIDRS")]
+    pub nodeport_addresses: Vec<String>,
+    /// Only `nftables`.
+    #[arg(long, default_value = "nftables", value_name = "MODE")]
+    pub proxy_mode: String,
+    /// Remove all rules and exit.
+    #[arg(long)]
+    pub cleanup: bool,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+/// The names under which the binary is a component when it is called so.
+pub const COMPONENTS: [&str; 5] =
+    ["kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy"];

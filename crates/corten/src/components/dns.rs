@@ -1,0 +1,214 @@
+//! Runs cluster DNS: sockets, forwarding, and a zone rebuilt when Services or slices change.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use control::{Context, Selection, reflect_raw};
+use dns::model::{EndpointSlice, Service};
+use dns::{Reply, Zone, respond};
+use meta::Gvr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use crate::components::mirror::Mirror;
+
+const SERVICES: Gvr = Gvr::new("", "v1", "services");
+const SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
+/// Queries being forwarded at a time; more are dropped, and the client asks again.
+const FORWARD_LIMIT: usize = 512;
+const CONNECTION_LIMIT: usize = 256;
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
+const TCP_IDLE: Duration = Duration::from_secs(10);
+const GATHER: Duration = Duration::from_millis(5);
+
+/// Settings of the server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub listen: SocketAddr,
+    /// `cluster.local`.
+    pub domain: String,
+    /// Whose nameservers outside names are forwarded to.
+    pub resolv_conf: PathBuf,
+}
+
+struct Shared {
+    zone: watch::Receiver<Arc<Zone>>,
+    upstreams: Vec<SocketAddr>,
+    forwards: Arc<Semaphore>,
+}
+
+/// Binds the sockets, then serves until the context is stopped.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub async fn run(ctx: &Context, settings: Settings) -> Result<()> {
+    let listen = settings.listen;
+    let udp =
+        Arc::new(UdpSocket::bind(listen).await.with_context(|| format!("cluster DNS on udp {listen}"))?);
+    let tcp = TcpListener::bind(listen).await.with_context(|| format!("cluster DNS on tcp {listen}"))?;
+    let (zones, zone) = watch::channel(Arc::new(Zone::new(&settings.domain, &[], &[])));
+    let upstreams = nameservers(&settings.resolv_conf, listen);
+    let shared = Arc::new(Shared { zone, upstreams, forwards: Arc::new(Semaphore::new(FORWARD_LIMIT)) });
+    tokio::select! {
+        () = ctx.stop.cancelled() => {}
+        () = follow(ctx, &settings.domain, &zones) => {}
+        () = serve_udp(udp, &shared) => {}
+        () = serve_tcp(tcp, &shared) => {}
+    }
+    Ok(())
+}
+
+/// The nameservers of a resolver configuration, without ourselves.
+fn nameservers(resolv_conf: &Path, own: SocketAddr) -> Vec<SocketAddr> {
+    let text = std::fs::read_to_string(resolv_conf).unwrap_or_default();
+    text.lines()
+        .filter_map(|l| l.trim().strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok())
+        .map(|ip| SocketAddr::new(ip, 53))
+        .filter(|a| *a != own)
+        .collect()
+}
+
+async fn follow(ctx: &Context, domain: &str, zones: &watch::Sender<Arc<Zone>>) {
+    let mut services = reflect_raw(ctx, SERVICES, Selection::default());
+    let mut slices = reflect_raw(ctx, SLICES, Selection::default());
+    let mut all_services = Mirror::<Service>::new(|s| (&s.metadata.namespace, &s.metadata.name));
+    let mut all_slices = Mirror::<EndpointSlice>::new(|s| (&s.metadata.namespace, &s.metadata.name));
+    let mut due: Option<Instant> = None;
+    loop {
+        let changed = tokio::select! {
+            Some(e) = services.recv() => all_services.take(e),
+            Some(e) = slices.recv() => all_slices.take(e),
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                due = None;
+                zones.send_replace(Arc::new(Zone::new(domain, all_services.values(), all_slices.values())));
+                false
+            }
+            else => return,
+        };
+        if changed {
+            due = due.or(Some(Instant::now() + GATHER));
+        }
+    }
+}
+
+async fn serve_udp(socket: Arc<UdpSocket>, shared: &Arc<Shared>) {
+    let mut buffer = [0_u8; 4096];
+    loop {
+        let (n, peer) = match socket.recv_from(&mut buffer).await {
+            Ok(got) => got,
+            // An ICMP error of an earlier answer; the socket goes on.
+            Err(e) => {
+                tracing::debug!("dns: {e}");
+                continue;
+            }
+        };
+        let zone = shared.zone.borrow().clone();
+        match respond(&zone, &buffer[..n], true) {
+            Reply::Answer(bytes) => drop(socket.send_to(&bytes, peer).await),
+            Reply::Drop => {}
+            Reply::Forward => {
+                let Ok(permit) = shared.forwards.clone().try_acquire_owned() else { continue };
+                let (socket, shared, query) = (socket.clone(), shared.clone(), buffer[..n].to_vec());
+                tokio::spawn(async move {
+                    let answer =
+                        forward_udp(&shared.upstreams, &query).await.unwrap_or_else(|| failure(&query));
+                    let _ = socket.send_to(&answer, peer).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, shared: &Arc<Shared>) {
+    let permits = Arc::new(Semaphore::new(CONNECTION_LIMIT));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let _ = connection(stream, &shared).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn connection(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    loop {
+        let query = tokio::time::timeout(TCP_IDLE, read_framed(&mut stream)).await??;
+        let zone = shared.zone.borrow().clone();
+        let answer = match respond(&zone, &query, false) {
+            Reply::Answer(bytes) => bytes,
+            Reply::Drop => return Ok(()),
+            Reply::Forward => forward_tcp(&shared.upstreams, &query).await.unwrap_or_else(|| failure(&query)),
+        };
+        write_framed(&mut stream, &answer).await?;
+    }
+}
+
+async fn read_framed(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let n = stream.read_u16().await?;
+    let mut query = vec![0; usize::from(n)];
+    stream.read_exact(&mut query).await?;
+    Ok(query)
+}
+
+async fn write_framed(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> {
+    let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
+    let mut framed = length.to_be_bytes().to_vec();
+    framed.extend_from_slice(&message[..usize::from(length)]);
+    stream.write_all(&framed).await
+}
+
+async fn forward_udp(upstreams: &[SocketAddr], query: &[u8]) -> Option<Vec<u8>> {
+    for upstream in upstreams {
+        let ask = async {
+            let any: IpAddr = if upstream.is_ipv4() { [0, 0, 0, 0].into() } else { [0_u16; 8].into() };
+            let socket = UdpSocket::bind((any, 0)).await?;
+            socket.connect(upstream).await?;
+            socket.send(query).await?;
+            let mut buffer = vec![0; 4096];
+            loop {
+                let n = socket.recv(&mut buffer).await?;
+                // Only the answer to this very query counts.
+                if n >= 12 && buffer[..2] == query[..2] {
+                    buffer.truncate(n);
+                    return std::io::Result::Ok(buffer);
+                }
+            }
+        };
+        if let Ok(Ok(answer)) = tokio::time::timeout(FORWARD_TIMEOUT, ask).await {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+async fn forward_tcp(upstreams: &[SocketAddr], query: &[u8]) -> Option<Vec<u8>> {
+    for upstream in upstreams {
+        let ask = async {
+            let mut stream = TcpStream::connect(upstream).await?;
+            write_framed(&mut stream, query).await?;
+            read_framed(&mut stream).await
+        };
+        if let Ok(Ok(answer)) = tokio::time::timeout(FORWARD_TIMEOUT, ask).await {
+            return Some(answer);
+        }
+    }
+    None
+}
+
+/// The query sent back as a SERVFAIL: only the flags change.
+fn failure(query: &[u8]) -> Vec<u8> {
+    let mut answer = query.to_vec();
+    if let [_, _, a, b, ..] = answer.as_mut_slice() {
+        *a |= 0x80;
+        *b = (*b & 0xf0) | 0x82;
+    }
+    answer
+}

@@ -1,0 +1,9 @@
+//! The components as this binary runs them: each is a pure room plus the loop that feeds it and carries out
+//! what it decides. They know the cluster only through a `control::Context`.
+
+pub mod apiserver;
+pub mod controllers;
+pub mod dns;
+mod mirror;
+pub mod proxy;
+pub mod scheduler;

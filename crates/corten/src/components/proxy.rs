@@ -1,0 +1,121 @@
+//! Runs the service proxy: Services and slices in, nft transactions out. What is applied is remembered as data;
+//! a transaction that fails makes the next one start from nothing.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use control::{Context, Selection, reflect_raw};
+use meta::Gvr;
+use proxy::{EndpointSlice, Options, Ruleset, Service, diff, rules, service_ports, teardown};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::Instant;
+
+use crate::components::mirror::Mirror;
+
+const SERVICES: Gvr = Gvr::new("", "v1", "services");
+const SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
+const TABLE: &str = "corten-proxy";
+/// How long changes are gathered before they are applied together.
+const GATHER: Duration = Duration::from_millis(5);
+/// How long to wait before a failed transaction is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Settings of one node's proxy.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub node_name: String,
+    pub options: Options,
+}
+
+struct Proxy {
+    settings: Settings,
+    services: Mirror<Service>,
+    slices: Mirror<EndpointSlice>,
+    applied: Option<Ruleset>,
+}
+
+/// Runs until the context is stopped. The rules stay, so that traffic goes on while the proxy is away.
+pub async fn run(ctx: &Context, settings: Settings) {
+    for (path, value) in [("ipv4/ip_forward", "1"), ("ipv4/conf/all/route_localnet", "1")] {
+        if let Err(e) = tokio::fs::write(format!("/proc/sys/net/{path}"), value).await {
+            tracing::warn!("net.{}: {e}", path.replace('/', "."));
+        }
+    }
+    let mut services = reflect_raw(ctx, SERVICES, Selection::default());
+    let mut slices = reflect_raw(ctx, SLICES, Selection::default());
+    let mut proxy = Proxy {
+        settings,
+        services: Mirror::new(|s| (&s.metadata.namespace, &s.metadata.name)),
+        slices: Mirror::new(|s| (&s.metadata.namespace, &s.metadata.name)),
+        applied: None,
+    };
+    let mut due: Option<Instant> = None;
+    loop {
+        let changed = tokio::select! {
+            () = ctx.stop.cancelled() => return,
+            Some(e) = services.recv() => proxy.services.take(e),
+            Some(e) = slices.recv() => proxy.slices.take(e),
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && proxy.synced() => {
+                due = proxy.sync_or_retry().await;
+                false
+            }
+        };
+        if changed {
+            due = due.or(Some(Instant::now() + GATHER));
+        }
+    }
+}
+
+impl Proxy {
+    fn synced(&self) -> bool {
+        self.services.synced() && self.slices.synced()
+    }
+
+    /// Applies what has changed; the time of the next try when that failed.
+    async fn sync_or_retry(&mut self) -> Option<Instant> {
+        let error = self.sync().await.err()?;
+        tracing::error!("service rules: {error:#}");
+        self.applied = None;
+        Some(Instant::now() + RETRY)
+    }
+
+    async fn sync(&mut self) -> Result<()> {
+        let ports = service_ports(self.services.values(), self.slices.values(), &self.settings.node_name);
+        let want = rules(&ports, &self.settings.options);
+        let script = diff(self.applied.as_ref(), &want);
+        if !script.is_empty() {
+            nft(&script).await?;
+        }
+        self.applied = Some(want);
+        Ok(())
+    }
+}
+
+/// Removes every rule of the proxy from the current network namespace.
+///
+/// # Errors
+/// What nft said.
+pub async fn cleanup() -> Result<()> {
+    nft(&teardown(TABLE)).await
+}
+
+async fn nft(script: &str) -> Result<()> {
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("nft is not installed: apt-get install nftables")?;
+    let mut stdin = child.stdin.take().context("nft has no standard input")?;
+    stdin.write_all(script.as_bytes()).await?;
+    drop(stdin);
+    let out = child.wait_with_output().await?;
+    if !out.status.success() {
+        bail!("nft: {}", String::from_utf8_lossy(&out.stderr).trim());
+    }
+    Ok(())
+}

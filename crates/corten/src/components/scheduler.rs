@@ -1,0 +1,191 @@
+//! Runs the scheduler: events in, binds, deletions and status out. Binds are in flight while the next pod is
+//! decided.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::{Api, DeleteOptions, Patch};
+use control::{Context, Recorder, ReflectEvent, Selection, reflect};
+use meta::{Gvr, Status};
+use reconcile::time::rfc3339;
+use reconcile::{EventRecord, Key, ObjectReference};
+use scheduler::{Decision, Engine, Node, Pod, Preemption};
+use serde_json::json;
+use tokio::sync::{Semaphore, mpsc};
+
+const PODS: Gvr = Gvr::new("", "v1", "pods");
+const COMPONENT: &str = "default-scheduler";
+/// Writes at a time.
+const IN_FLIGHT: usize = 64;
+/// Decisions between two looks at the events.
+const BURST: usize = 32;
+/// A sleep that stands for "until something happens".
+const IDLE: Duration = Duration::from_secs(60);
+
+struct Bound {
+    uid: Arc<str>,
+    ok: bool,
+}
+
+/// Runs until the context is stopped. `name` is the schedulerName to serve.
+pub async fn run(ctx: &Context, name: &str) {
+    let mut engine = Engine::new(name, ctx.entropy.next_u64());
+    let mut nodes = reflect::<Node>(ctx, Selection::default());
+    let mut pods = reflect::<Pod>(ctx, Selection::default());
+    let shell = Shell {
+        ctx: ctx.clone(),
+        recorder: Recorder::new(ctx, ""),
+        permits: Arc::new(Semaphore::new(IN_FLIGHT)),
+    };
+    let (done, mut results) = mpsc::channel::<Bound>(IN_FLIGHT * 2);
+    let (mut nodes_known, mut pods_known) = (false, false);
+    loop {
+        let now = ctx.now();
+        let ready = nodes_known && pods_known && shell.permits.available_permits() > 0;
+        let wake = engine.next_wake().filter(|_| ready);
+        let sleep = wake.map_or(IDLE, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        tokio::select! {
+            biased;
+            () = ctx.stop.cancelled() => return,
+            Some(r) = results.recv() => engine.bound(&r.uid, r.ok, ctx.now()),
+            Some(e) = nodes.recv() => nodes_known |= node_event(&mut engine, e, now),
+            Some(e) = pods.recv() => pods_known |= pod_event(&mut engine, e, now),
+            () = tokio::time::sleep(sleep) => {
+                if ready {
+                    shell.decide(&mut engine, &done).await;
+                }
+            }
+        }
+    }
+}
+
+fn node_event(engine: &mut Engine, event: ReflectEvent<Node>, now: jiff::Timestamp) -> bool {
+    match event {
+        ReflectEvent::Applied(n, _) => engine.node_applied(n, now),
+        ReflectEvent::Deleted(n) => engine.node_deleted(&n.metadata.name),
+        ReflectEvent::Synced => return true,
+    }
+    false
+}
+
+fn pod_event(engine: &mut Engine, event: ReflectEvent<Pod>, now: jiff::Timestamp) -> bool {
+    match event {
+        ReflectEvent::Applied(p, _) => engine.pod_applied(&p, now),
+        ReflectEvent::Deleted(p) => engine.pod_deleted(&p.metadata.uid, now),
+        ReflectEvent::Synced => return true,
+    }
+    false
+}
+
+#[derive(Clone)]
+struct Shell {
+    ctx: Context,
+    recorder: Recorder,
+    permits: Arc<Semaphore>,
+}
+
+impl Shell {
+    async fn decide(&self, engine: &mut Engine, done: &mpsc::Sender<Bound>) {
+        for _ in 0..BURST {
+            if self.permits.available_permits() == 0 {
+                return;
+            }
+            let Some(decision) = engine.next(self.ctx.now()) else { return };
+            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+            let (shell, done) = (self.clone(), done.clone());
+            tokio::spawn(async move {
+                match decision {
+                    Decision::Bind { pod, uid, node } => {
+                        let ok = shell.bind(&pod, &uid, &node).await;
+                        drop(permit);
+                        // The receiver is gone only when the scheduler stops.
+                        let _ = done.send(Bound { uid, ok }).await;
+                    }
+                    Decision::Unschedulable { pod, uid, message, preemption } => {
+                        shell.unschedulable(&pod, &uid, &message, preemption).await;
+                        drop(permit);
+                    }
+                }
+            });
+        }
+    }
+
+    fn api(&self, key: &Key) -> Api<'_> {
+        Api::new(self.ctx.client.as_ref(), PODS, &key.namespace)
+    }
+
+    fn event(&self, warning: bool, key: &Key, uid: &str, reason: &'static str, message: String) {
+        let about = ObjectReference {
+            kind: "Pod".to_owned(),
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+            uid: uid.to_owned(),
+            api_version: "v1".to_owned(),
+            ..ObjectReference::default()
+        };
+        let record = if warning {
+            EventRecord::warning(about, reason, message)
+        } else {
+            EventRecord::normal(about, reason, message)
+        };
+        self.recorder.record(COMPONENT, record);
+    }
+
+    async fn bind(&self, key: &Key, uid: &str, node: &str) -> bool {
+        let body = json!({"kind": "Binding", "apiVersion": "v1",
+            "metadata": {"name": &*key.name, "namespace": &*key.namespace, "uid": uid},
+            "target": {"kind": "Node", "apiVersion": "v1", "name": node}});
+        let answer =
+            self.api(key).create_subresource(&key.name, "binding", body.to_string().into_bytes()).await;
+        match answer {
+            Ok(_) => {
+                let message = format!("Successfully assigned {key} to {node}");
+                self.event(false, key, uid, "Scheduled", message);
+                true
+            }
+            // The pod went while it was being bound: nothing to retry, its deletion arrives as an event.
+            Err(e) if e.is("NotFound") => true,
+            Err(e) => {
+                tracing::warn!("binding {key} to {node}: {e}");
+                self.event(true, key, uid, "FailedScheduling", format!("binding rejected: {}", e.message));
+                false
+            }
+        }
+    }
+
+    async fn unschedulable(&self, key: &Key, uid: &str, message: &str, preemption: Option<Preemption>) {
+        self.event(true, key, uid, "FailedScheduling", message.to_owned());
+        let nominated = preemption.as_ref().map(|p| p.node.clone());
+        if let Err(e) = self.condition(key, uid, message, nominated.as_deref()).await
+            && !e.is("NotFound")
+        {
+            tracing::warn!("status of {key}: {e}");
+        }
+        for (victim, victim_uid) in preemption.map(|p| p.victims).unwrap_or_default() {
+            self.preempt(key, uid, &victim, &victim_uid).await;
+        }
+    }
+
+    async fn condition(&self, key: &Key, uid: &str, message: &str, node: Option<&str>) -> Result<(), Status> {
+        let mut patch = json!({"metadata": {"uid": uid}, "status": {"conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+            "lastProbeTime": null, "lastTransitionTime": rfc3339(self.ctx.now())}]}});
+        if let Some(node) = node {
+            patch["status"]["nominatedNodeName"] = node.into();
+        }
+        let patch = Patch::Strategic(patch.to_string().into_bytes());
+        self.api(key).patch(&key.name, "status", patch).await.map(drop)
+    }
+
+    async fn preempt(&self, by: &Key, by_uid: &str, victim: &Key, uid: &str) {
+        let options = DeleteOptions { uid: Some(uid.to_owned()), ..DeleteOptions::default() };
+        match self.api(victim).delete(&victim.name, &options).await {
+            Ok(_) => {
+                let message = format!("Preempted by pod {by_uid} on behalf of {by}");
+                self.event(false, victim, uid, "Preempted", message);
+            }
+            Err(e) if e.is("NotFound") => {}
+            Err(e) => tracing::warn!("preempting {victim}: {e}"),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A node: container runtime, node agent and service proxy in one process.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use client::Client;
+use control::{CancellationToken, Context};
+use cri::containerd::{Containerd, Options, RegistryMirror};
+use cri::{CriClient, Runtime, Timeouts};
+use serde::{Deserialize, Serialize};
+use wire::pki::{Leaf, Pair, Usage};
+
+use crate::components::proxy;
+use crate::control_plane::ControlPlane;
+use crate::state::StateDir;
+use crate::{cli, host};
+
+/// Everything one node needs to know.
+pub struct Settings {
+    pub node: cli::Node,
+    pub name: String,
+    pub ip: IpAddr,
+    pub cluster_dns: IpAddr,
+    pub cluster_domain: String,
+    pub cluster_cidr: String,
+    /// Files of the node agent's HTTPS server.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Certificate, key and the CA of its clients.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    pub client_ca: PathBuf,
+}
+
+/// What `corten down` must know of a node that was started from this state directory.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Remains {
+    pub own_containerd: bool,
+    pub bridge: String,
+    pub cgroup: String,
+}
+
+/// Says which program of the node is missing, and the package that has it.
+///
+/// # Errors
+/// The first one that is missing.
+pub fn check_programs(own_containerd: bool) -> Result<()> {
+    let mut need = vec![("nft", "nftables"), ("ip", "iproute2"), ("iptables", "iptables")];
+    if own_containerd {
+        need.push(("containerd", "containerd"));
+    }
+    for (program, package) in need {
+        if cri::containerd::find_program(program).is_none() {
+            bail!("{program} is not installed: apt-get install {package}");
+        }
+    }
+    Ok(())
+}
+
+/// The name the node goes by.
+#[must_use]
+pub fn name(o: &cli::Node) -> String {
+    o.node_name.clone().unwrap_or_else(host::name)
+}
+
+impl Settings {
+    /// For the node of an all-in-one cluster: its certificate comes from the control plane beside it.
+    ///
+    /// # Errors
+    /// When the certificate cannot be made.
+    pub fn of_up(state: &StateDir, o: &cli::Up, plane: &ControlPlane) -> Result<Self> {
+        let name = name(&o.node);
+        let ip = o.node.node_ip.unwrap_or_else(host::address);
+        let pki = &plane.api.pki;
+        let leaf = Leaf {
+            file: "kubelet",
+            common_name: &format!("system:node:{name}"),
+            organization: "system:nodes",
+            usage: Usage::Server,
+            names: vec![name.clone(), ip.to_string(), "127.0.0.1".to_owned()],
+        };
+        let _: Pair = pki.leaf(&leaf)?;
+        let dir = state.path().join("pki");
+        Ok(Settings {
+            node: o.node.clone(),
+            name,
+            ip,
+            cluster_dns: plane.cluster_dns,
+            cluster_domain: o.control_plane.cluster_domain.clone(),
+            cluster_cidr: o.control_plane.cluster_cidr.clone(),
+            tls: Some(TlsFiles {
+                cert: dir.join("kubelet.crt"),
+                key: dir.join("kubelet.key"),
+                client_ca: pki.ca_files().0,
+            }),
+        })
+    }
+}
+
+/// Names that clusters on one machine must not share.
+fn remains(state: &StateDir, own_containerd: bool) -> Remains {
+    Remains {
+        own_containerd,
+        bridge: format!("cni{}", state.id()),
+        cgroup: format!("/corten-{}", state.id()),
+    }
+}
+
+/// The directory of the own containerd.
+#[must_use]
+pub fn containerd_dir(state: &StateDir) -> PathBuf {
+    state.path().join("containerd")
+}
+
+fn cni_conf_dir(state: &StateDir) -> PathBuf {
+    state.path().join("cni/net.d")
+}
+
+/// How the own containerd of a state directory is run.
+#[must_use]
+pub fn containerd_options(state: &StateDir, remains: &Remains, mirrors: Vec<RegistryMirror>) -> Options {
+    let mut options = Options::new(containerd_dir(state));
+    options.cni_conf_dir = cni_conf_dir(state);
+    options.registries = mirrors;
+    options.cgroup_parent = Some(remains.cgroup.clone());
+    options
+}
+
+/// The pods' network of a state directory, for its removal.
+#[must_use]
+pub fn network_options(state: &StateDir, remains: &Remains) -> network::Options {
+    network::Options {
+        bridge: remains.bridge.clone(),
+        pod_cidrs: Vec::new(),
+        mtu: None,
+        conf_dir: cni_conf_dir(state),
+        data_dir: state.path().join("kubelet/cni"),
+        bin_dir: None,
+        masquerade: true,
+        netns: None,
+    }
+}
+
+fn mirrors(o: &cli::Node) -> Result<Vec<RegistryMirror>> {
+    o.registry_mirror
+        .iter()
+        .map(|m| {
+            let (host, url) = m.split_once('=').with_context(|| format!("{m:?} is not NAME=URL"))?;
+            Ok(RegistryMirror { host: host.to_owned(), url: url.to_owned() })
+        })
+        .collect()
+}
+
+/// The runtime, and the supervision of our own containerd while this process lives.
+async fn runtime(
+    state: &StateDir,
+    node: &cli::Node,
+    remains: &Remains,
+) -> Result<(Arc<dyn Runtime>, String, Option<Containerd>)> {
+    if let Some(endpoint) = &node.container_runtime_endpoint {
+        let client = CriClient::new(endpoint, Timeouts::default())?;
+        client.version().await.with_context(|| format!("the container runtime at {endpoint}"))?;
+        return Ok((Arc::new(client), endpoint.clone(), None));
+    }
+    let containerd = Containerd::start(containerd_options(state, remains, mirrors(node)?)).await?;
+    let endpoint = format!("unix://{}", containerd.socket().display());
+    Ok((Arc::new(containerd.client()), endpoint, Some(containerd)))
+}
+
+/// The identities of a node's two parts.
+pub struct Roads {
+    pub kubelet: Context,
+    pub proxy: Context,
+}
+
+/// Runs the node until `stop`. Pods and the runtime go on after that.
+///
+/// # Errors
+/// What keeps the node from starting.
+pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &CancellationToken) -> Result<()> {
+    let remains = remains(state, s.node.container_runtime_endpoint.is_none());
+    std::fs::write(state.settings(), serde_json::to_vec_pretty(&remains)?)?;
+    let (runtime, endpoint, containerd) = runtime(state, &s.node, &remains).await?;
+    let mut config = kubelet::Config::new(&s.name, state.path().join("kubelet"));
+    config.pod_log_dir = state.path().join("pod-logs");
+    config.runtime_endpoint = endpoint;
+    config.cluster_dns = vec![s.cluster_dns];
+    config.cluster_domain.clone_from(&s.cluster_domain);
+    config.cgroup_root.clone_from(&remains.cgroup);
+    config.node_ips = vec![s.ip];
+    config.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, s.node.kubelet_port));
+    config.max_pods = s.node.max_pods;
+    config.node_labels = labels(&s.node.node_labels)?;
+    config.cni_conf_dir = cni_conf_dir(state);
+    config.cni_bridge.clone_from(&remains.bridge);
+    if let Some(tls) = &s.tls {
+        config.tls_cert_file = Some(tls.cert.clone());
+        config.tls_key_file = Some(tls.key.clone());
+        config.client_ca_file = Some(tls.client_ca.clone());
+    }
+    let proxy_settings = proxy::Settings {
+        node_name: s.name.clone(),
+        options: ::proxy::Options { cluster_cidr: s.cluster_cidr.clone(), node_port_addresses: Vec::new() },
+    };
+    let proxy = tokio::spawn(async move { proxy::run(&roads.proxy, proxy_settings).await });
+    let result = kubelet::run(config, roads.kubelet, runtime).await;
+    stop.cancel();
+    proxy.await.ok();
+    drop(containerd);
+    result.context("the node agent")
+}
+
+fn labels(list: &[String]) -> Result<Vec<(String, String)>> {
+    list.iter()
+        .map(|l| {
+            let (k, v) = l.split_once('=').with_context(|| format!("label {l:?} is not key=value"))?;
+            Ok((k.to_owned(), v.to_owned()))
+        })
+        .collect()
+}
+
+/// The node agent alone, as upstream's kubelet is run.
+///
+/// # Errors
+/// What keeps it from starting.
+pub async fn run_kubelet(o: &cli::Kubelet, client: Arc<dyn Client>, stop: &CancellationToken) -> Result<()> {
+    let endpoint = &o.container_runtime_endpoint;
+    let runtime = CriClient::new(endpoint, Timeouts::default())?;
+    runtime.version().await.with_context(|| format!("the container runtime at {endpoint}"))?;
+    let name = o.hostname_override.clone().unwrap_or_else(host::name);
+    let mut config = kubelet::Config::new(&name, &o.root_dir);
+    config.runtime_endpoint.clone_from(endpoint);
+    config.cluster_dns.clone_from(&o.cluster_dns);
+    config.cluster_domain.clone_from(&o.cluster_domain);
+    config.cgroup_root.clone_from(&o.cgroup_root);
+    config.node_ips = vec![o.node_ip.unwrap_or_else(host::address)];
+    config.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, o.port));
+    config.tls_cert_file.clone_from(&o.tls_cert_file);
+    config.tls_key_file.clone_from(&o.tls_private_key_file);
+    config.client_ca_file.clone_from(&o.client_ca_file);
+    config.max_pods = o.max_pods;
+    config.node_labels = labels(&o.node_labels)?;
+    config.node_taints.clone_from(&o.register_with_taints);
+    config.static_pod_dir.clone_from(&o.pod_manifest_path);
+    // As with upstream's kubelet, the pods' network is the network add-on's work.
+    config.manage_cni = false;
+    let ctx = Context::new(client).with_stop(stop.clone());
+    kubelet::run(config, ctx, Arc::new(runtime)).await.context("the node agent")
+}
+
+/// Credentials of a node that joins, and its settings.
+///
+/// # Errors
+/// When neither a kubeconfig nor a server with a token is given, or the server refuses.
+pub fn join(o: &cli::Agent) -> Result<(Settings, Arc<dyn Client>)> {
+    let settings = Settings {
+        name: name(&o.node),
+        ip: o.node.node_ip.unwrap_or_else(host::address),
+        node: o.node.clone(),
+        cluster_dns: o.cluster_dns,
+        cluster_domain: o.cluster_domain.clone(),
+        cluster_cidr: o.cluster_cidr.clone(),
+        tls: None,
+    };
+    let Some(kubeconfig) = o.kubeconfig.as_deref() else {
+        bail!(
+            "joining with --server and --token is not there yet: give --kubeconfig with the node's credentials"
+        );
+    };
+    let connection = crate::remote::connect(Some(kubeconfig), "kubelet")?;
+    Ok((settings, connection.client))
+}
+
+/// What a former start noted; `None` when nothing was started here.
+#[must_use]
+pub fn read_remains(path: &Path) -> Option<Remains> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}

@@ -1,0 +1,227 @@
+//! One function a subcommand: flags to settings, settings to components, and the wait for the end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use control::{CancellationToken, Context, Election, elect};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::{self, Command};
+use crate::components::{controllers, proxy, scheduler};
+use crate::control_plane::{self, ControlPlane};
+use crate::state::StateDir;
+use crate::{components, detach, down, host, logging, node, remote};
+
+/// Runs a subcommand to its end.
+///
+/// # Errors
+/// What the user can do something about, in one line.
+pub fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up(o) if o.detach => detach::up(&o),
+        Command::Up(o) => logged(o.logging.v, up(o)),
+        Command::Down(o) => logged(0, down::down(&o.state.state_dir, o.purge)),
+        Command::Server(o) => logged(o.logging.v, server(o)),
+        Command::Agent(o) => logged(o.logging.v, agent(o)),
+        Command::KubeApiserver(o) => logged(o.logging.v, kube_apiserver(o)),
+        Command::KubeScheduler(o) => logged(o.logging.v, kube_scheduler(o)),
+        Command::KubeControllerManager(o) => logged(o.logging.v, kube_controller_manager(o)),
+        Command::Kubelet(o) => logged(o.logging.v, kubelet(o)),
+        Command::KubeProxy(o) => logged(o.logging.v, kube_proxy(o)),
+    }
+}
+
+fn logged(v: u8, work: impl Future<Output = Result<()>>) -> Result<()> {
+    logging::init(v);
+    // The provider is set once; a second call in one process changes nothing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// A token that is cancelled by SIGTERM or SIGINT.
+fn until_signal() -> Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("stopping");
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+/// Running pods needs root; say so before anything is made.
+pub fn need_root(what: &str) -> Result<()> {
+    if !host::is_root() {
+        bail!("{what} must be run as root: it starts containers and sets up networks");
+    }
+    Ok(())
+}
+
+async fn up(o: cli::Up) -> Result<()> {
+    need_root("corten up")?;
+    node::check_programs(o.node.container_runtime_endpoint.is_none())?;
+    let state = StateDir::open(&o.state.state_dir)?;
+    let _lock = state.lock()?;
+    let stop = until_signal()?;
+    let plane = ControlPlane::start(&state, &o.control_plane, &stop).await?;
+    let settings = node::Settings::of_up(&state, &o, &plane)?;
+    let roads = plane.node_roads(&settings.name, &stop);
+    let result = node::run(&state, settings, roads, &stop).await;
+    stop.cancel();
+    plane.stop().await;
+    result
+}
+
+async fn server(o: cli::Server) -> Result<()> {
+    let state = StateDir::open(&o.state.state_dir)?;
+    let _lock = state.lock()?;
+    let stop = until_signal()?;
+    let plane = ControlPlane::start(&state, &o.control_plane, &stop).await?;
+    stop.cancelled().await;
+    plane.stop().await;
+    Ok(())
+}
+
+async fn agent(o: cli::Agent) -> Result<()> {
+    need_root("corten agent")?;
+    node::check_programs(o.node.container_runtime_endpoint.is_none())?;
+    let state = StateDir::open(&o.state.state_dir)?;
+    let _lock = state.lock()?;
+    let stop = until_signal()?;
+    let (settings, client) = node::join(&o)?;
+    let ctx = Context::new(client).with_stop(stop.clone());
+    let roads = node::Roads { kubelet: ctx.clone(), proxy: ctx };
+    node::run(&state, settings, roads, &stop).await
+}
+
+async fn kube_apiserver(o: cli::KubeApiserver) -> Result<()> {
+    let state = StateDir::open(&o.state.state_dir)?;
+    let _lock = state.lock()?;
+    let stop = until_signal()?;
+    let settings = control_plane::apiserver_settings(&o)?;
+    let api = components::apiserver::start(&state, &settings).await?;
+    control_plane::write_admin_kubeconfig(&state, &api)?;
+    stop.cancelled().await;
+    api.stop().await;
+    Ok(())
+}
+
+/// Runs `work` at once, or only while this process is the leader.
+async fn led<F, Fut>(ctx: &Context, o: &cli::LeaderElection, name: &str, work: F) -> Result<()>
+where
+    F: FnOnce(Context) -> Fut,
+    Fut: Future<Output = ()>,
+{
+    if !o.leader_elect {
+        work(ctx.clone()).await;
+        return Ok(());
+    }
+    let identity = format!("{}_{}", host::name(), sys::uuid_v4(ctx.entropy.as_ref()));
+    let election = Election::new(&o.leader_elect_resource_namespace, name, &identity);
+    let kept = elect(ctx, &election, |stop| work(ctx.clone().with_stop(stop))).await;
+    if !kept {
+        bail!("leader election lost");
+    }
+    Ok(())
+}
+
+async fn kube_scheduler(o: cli::KubeScheduler) -> Result<()> {
+    let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kube-scheduler")?;
+    let ctx = Context::new(remote.client).with_stop(until_signal()?);
+    led(&ctx, &o.election, "kube-scheduler", |ctx| async move {
+        scheduler::run(&ctx, "default-scheduler").await;
+    })
+    .await
+}
+
+async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
+    let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kube-controller-manager")?;
+    let root_ca = match &o.root_ca_file {
+        Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
+        None => remote.ca_pem,
+    };
+    let settings = controllers::Settings {
+        root_ca,
+        cluster_cidr: o.allocate_node_cidrs.then(|| o.cluster_cidr.clone()),
+    };
+    let ctx = Context::new(remote.client).with_stop(until_signal()?);
+    led(&ctx, &o.election, "kube-controller-manager", |ctx| async move {
+        controllers::run(&ctx, &settings, &|_| ctx.clone()).await;
+    })
+    .await
+}
+
+async fn kubelet(o: cli::Kubelet) -> Result<()> {
+    need_root("corten kubelet")?;
+    let stop = until_signal()?;
+    let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kubelet")?;
+    node::run_kubelet(&o, Arc::clone(&remote.client), &stop).await
+}
+
+async fn kube_proxy(o: cli::KubeProxy) -> Result<()> {
+    need_root("corten kube-proxy")?;
+    if o.cleanup {
+        return proxy::cleanup().await;
+    }
+    if o.proxy_mode != "nftables" {
+        bail!("--proxy-mode {:?} is not there: only nftables is", o.proxy_mode);
+    }
+    let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kube-proxy")?;
+    let ctx = Context::new(remote.client).with_stop(until_signal()?);
+    let options =
+        ::proxy::Options { cluster_cidr: o.cluster_cidr, node_port_addresses: o.nodeport_addresses };
+    let node_name = o.hostname_override.unwrap_or_else(host::name);
+    proxy::run(&ctx, proxy::Settings { node_name, options }).await;
+    Ok(())
+}
+
+/// `1h`, `30m`, `90s`, or several of them one after the other, as Go writes durations.
+///
+/// # Errors
+/// When it is none.
+pub fn duration(text: &str) -> Result<Duration> {
+    let wrong = || format!("{text:?} is not a duration such as 1h, 30m or 90s");
+    let mut total = 0_u64;
+    let mut number = String::new();
+    for c in text.chars() {
+        let unit = match c {
+            '0'..='9' => {
+                number.push(c);
+                continue;
+            }
+            'h' => 3600,
+            'm' => 60,
+            's' => 1,
+            _ => bail!(wrong()),
+        };
+        let n: u64 = number.parse().with_context(wrong)?;
+        total = n.checked_mul(unit).and_then(|n| total.checked_add(n)).with_context(wrong)?;
+        number.clear();
+    }
+    if text.is_empty() || !number.is_empty() {
+        bail!(wrong());
+    }
+    Ok(Duration::from_secs(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        assert_eq!(duration("1h30m").unwrap(), Duration::from_secs(5400));
+        assert_eq!(duration("90s").unwrap(), Duration::from_secs(90));
+        for bad in ["", "1", "h", "1x", "99999999999999999999h"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}
