@@ -24,6 +24,7 @@ pub const MASTERS: &str = "system:masters";
 /// 401 for credentials that are not valid.
 pub fn authenticate(
     credentials: &Credentials,
+    known: &certificate::Known,
     issuer: Option<&Issuer>,
     bound: &dyn Bound,
     now: Timestamp,
@@ -31,7 +32,7 @@ pub fn authenticate(
     let mut user = match credentials {
         Credentials::None => return Ok(User::new(ANONYMOUS, &[UNAUTHENTICATED])),
         Credentials::Internal(user) => user.clone(),
-        Credentials::Certificate(der) => certificate::user(der)?,
+        Credentials::Certificate(der) => known.user(der)?,
         Credentials::Bearer(text) => {
             let issuer = issuer.ok_or_else(Status::unauthorized)?;
             let checked = issuer.verify(text, &[], now).and_then(|(c, _)| token::user(&c, bound));

@@ -2,13 +2,18 @@
 //! the token is bound to still exist is asked through [`Bound`]; nothing here reads the store.
 // k8s: pkg/serviceaccount/claims.go, pkg/serviceaccount/jwt.go
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use meta::{Status, User};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// Tokens longer than this are refused unread.
 const LIMIT_TOKEN_BYTES: usize = 64 << 10;
+/// Most tokens whose signature is remembered.
+const LIMIT_VERIFIED: usize = 4096;
 
 /// The private part of the claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +64,8 @@ pub struct Issuer {
     verifying: Vec<(String, DecodingKey)>,
     /// JSON Web Key Set with all verifying keys.
     jwks: String,
+    /// Claims of tokens whose signature was found good. Times and audiences are checked at every use.
+    verified: Mutex<HashMap<String, Claims>>,
 }
 
 /// Why a key cannot be used.
@@ -95,6 +102,7 @@ impl Issuer {
             signing,
             verifying: vec![(id, verifying)],
             jwks,
+            verified: Mutex::default(),
         })
     }
 
@@ -122,25 +130,20 @@ impl Issuer {
             .map_err(|e| Status::internal(format!("failed to sign a token: {e}")))
     }
 
-    /// Checks signature, issuer, times and audiences. Gives the claims and the audiences that both sides name.
-    ///
-    /// # Errors
-    /// A text for logs and TokenReview; the client only sees 401.
-    pub fn verify(
-        &self,
-        token: &str,
-        audiences: &[String],
-        now: Timestamp,
-    ) -> Result<(Claims, Vec<String>), String> {
+    /// The claims of a token with a good signature.
+    fn claims(&self, token: &str) -> Result<Claims, String> {
         if token.len() > LIMIT_TOKEN_BYTES {
             return Err("the token is too long".to_owned());
+        }
+        if let Some(claims) = self.verified.lock().get(token) {
+            return Ok(claims.clone());
         }
         let header = jsonwebtoken::decode_header(token).map_err(|e| e.to_string())?;
         if header.alg != self.algorithm {
             return Err(format!("unexpected signature algorithm {:?}", header.alg));
         }
         let mut validation = Validation::new(self.algorithm);
-        // Times are checked below against the server's own clock.
+        // Times and audiences are checked by the caller, against the server's own clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         validation.validate_aud = false;
@@ -151,6 +154,25 @@ impl Issuer {
             .next()
             .ok_or_else(|| "invalid signature".to_owned())?
             .claims;
+        let mut verified = self.verified.lock();
+        if verified.len() >= LIMIT_VERIFIED {
+            verified.clear();
+        }
+        verified.insert(token.to_owned(), claims.clone());
+        Ok(claims)
+    }
+
+    /// Checks signature, issuer, times and audiences. Gives the claims and the audiences that both sides name.
+    ///
+    /// # Errors
+    /// A text for logs and TokenReview; the client only sees 401.
+    pub fn verify(
+        &self,
+        token: &str,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<(Claims, Vec<String>), String> {
+        let claims = self.claims(token)?;
         let now = now.as_second();
         if claims.iss != self.url {
             return Err("the token was issued by someone else".to_owned());

@@ -166,11 +166,3 @@ fn access_reviews_answer() {
     let got = u.create("authorization.k8s.io/selfsubjectrulesreviews", "", &rules).expect(201);
     assert!(got.text().contains("selfsubjectaccessreviews"));
 }
-
-#[test]
-fn flow_control_refuses_what_is_too_much() {
-    let w = World::with(|c| c.max_reads = 1);
-    // A single caller is never too much.
-    w.list("pods", "", "").expect(200);
-    w.list("pods", "", "").expect(200);
-}

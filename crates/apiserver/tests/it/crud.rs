@@ -129,3 +129,23 @@ fn patches_of_every_form() {
     apply.content_type = "application/apply-patch+yaml".into();
     assert!(w.send(apply).expect(415).message().contains("server-side apply is not supported"));
 }
+
+#[test]
+fn writers_at_the_same_time_lose_nothing() {
+    let w = World::new();
+    w.create("configmaps", "default", &config_map("a")).expect(201);
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let w = w.by("admin", &["system:masters"]);
+            scope.spawn(move || {
+                for i in 0..25 {
+                    let patch = json!({"data": {format!("k{writer}-{i}"): "v"}});
+                    // A writer that lost all its tries is told so and goes on.
+                    while w.patch("configmaps", "default", "a", "merge", &patch).code == 409 {}
+                }
+            });
+        }
+    });
+    let data = w.get("configmaps", "default", "a").json()["data"].clone();
+    assert_eq!(data.as_object().unwrap().len(), 101);
+}
