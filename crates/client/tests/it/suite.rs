@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use client::{Kubeconfig, Local, Remote, suite};
 use meta::{Handler, User};
+use store::HistoryLimits;
+use store::mem::MemStore;
 use sys::{Clock, SystemClock, SystemEntropy};
 use tokio::net::TcpListener;
 use wire::pki::{Leaf, Pki};
@@ -50,6 +52,31 @@ async fn local_and_remote_answer_alike() {
     let remote = Remote::new(&endpoint, "test", Arc::new(SystemClock)).expect("a good endpoint");
     assert_eq!(suite::run(&remote, "default").await, want);
     assert!(want.len() > 8);
+}
+
+/// The API server itself over a store in memory.
+async fn api_server() -> Arc<dyn Handler> {
+    let store = Arc::new(MemStore::new(HistoryLimits::default()));
+    let config = apiserver::Config::new(
+        store,
+        Arc::new(SystemClock),
+        Arc::new(SystemEntropy),
+        Arc::new(apiserver::NoTimer),
+    );
+    let server = apiserver::Server::new(config).expect("a good configuration");
+    server.bootstrap().await.expect("starts");
+    server
+}
+
+#[tokio::test]
+async fn local_and_remote_answer_alike_with_the_api_server() {
+    let user = User::new("kubernetes-admin", &["system:masters"]);
+    let local = Local::new(api_server().await, user, "test");
+    let want = suite::run(&local, "default").await;
+    let (_dir, path) = serve_tls(api_server().await).await;
+    let endpoint = Kubeconfig::read(&path).and_then(|k| k.endpoint(None)).expect("a good kubeconfig");
+    let remote = Remote::new(&endpoint, "test", Arc::new(SystemClock)).expect("a good endpoint");
+    assert_eq!(suite::run(&remote, "default").await, want);
 }
 
 #[tokio::test]
