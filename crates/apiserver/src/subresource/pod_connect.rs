@@ -174,8 +174,21 @@ fn check_log(q: &Query) -> Result<(), Status> {
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&gvk, "", &errors)) }
 }
 
+/// A connection that runs something needs the right to create, even where it is opened with a GET.
+// k8s: pkg/registry/core/pod/rest/subresources.go ensureAuthorizedForVerb
+fn may_create(call: &Call<'_>) -> Result<(), Status> {
+    if call.request.method != "GET" {
+        return Ok(());
+    }
+    let mut question = crate::server::attributes(call.request, call.user);
+    question.verb = "create".to_owned();
+    let decision = call.server.decide(&question);
+    if decision.allowed() { Ok(()) } else { Err(question.forbidden(decision.reason())) }
+}
+
 /// pods/exec and pods/attach.
 pub(crate) fn exec(call: &Call<'_>) -> Result<Response, Status> {
+    may_create(call)?;
     let q = &call.request.query;
     let pod = pod(call)?;
     let container = pod.spec.container(call.name, q.get("container").unwrap_or(""))?;
@@ -217,6 +230,7 @@ pub(crate) fn exec(call: &Call<'_>) -> Result<Response, Status> {
 
 /// pods/portforward.
 pub(crate) fn port_forward(call: &Call<'_>) -> Result<Response, Status> {
+    may_create(call)?;
     let pod = pod(call)?;
     if pod.spec.node_name.is_empty() {
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", call.name)));
