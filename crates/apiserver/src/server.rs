@@ -211,6 +211,15 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// Asks for the right to create besides the verb of the request.
+    pub(crate) fn require_create(&self) -> Result<(), Status> {
+        let mut question = attributes(self.request, self.user);
+        question.verb = "create".to_owned();
+        self.server.require(&question)
+    }
+}
+
 impl Handler for Server {
     fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
@@ -233,6 +242,11 @@ impl Bound for Server {
         let found = registry.find(&gvr).ok()?;
         let entry = found.cache.get(&found.key(namespace, name))?;
         Some(crate::peek::metadata(entry.object_bytes()).uid)
+    }
+
+    fn secret(&self, namespace: &str, name: &str) -> Option<Vec<u8>> {
+        let found = self.registry().ok()?.find(&meta::Gvr::new("", "v1", "secrets")).ok()?;
+        Some(found.cache.get(&found.key(namespace, name))?.object_bytes().to_vec())
     }
 }
 

@@ -1,5 +1,6 @@
-//! Who asks: certificate, service-account token, in-process identity, or nobody.
+//! Who asks: certificate, service-account token, bootstrap token, in-process identity, or nobody.
 
+pub mod bootstrap;
 pub mod certificate;
 pub mod impersonate;
 pub mod token;
@@ -33,6 +34,13 @@ pub fn authenticate(
         Credentials::None => return Ok(User::new(ANONYMOUS, &[UNAUTHENTICATED])),
         Credentials::Internal(user) => user.clone(),
         Credentials::Certificate(der) => known.user(der)?,
+        Credentials::Bearer(text) if bootstrap::is_bootstrap(text) => {
+            let secret = bound.secret(bootstrap::NAMESPACE, &bootstrap::secret_name(text));
+            bootstrap::user(text, secret.as_deref(), now).map_err(|why| {
+                tracing::debug!(why, "a bootstrap token was refused");
+                Status::unauthorized()
+            })?
+        }
         Credentials::Bearer(text) => {
             let issuer = issuer.ok_or_else(Status::unauthorized)?;
             let checked = issuer.verify(text, &[], now).and_then(|(c, _)| token::user(&c, bound));

@@ -199,6 +199,11 @@ impl Issuer {
 pub trait Bound {
     /// The uid of an object, when it exists and is not being deleted longer than upstream allows.
     fn uid(&self, resource: &str, namespace: &str, name: &str) -> Option<String>;
+
+    /// A Secret as JSON, when it exists.
+    fn secret(&self, _namespace: &str, _name: &str) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// The user of checked claims, when the account and what the token is bound to are still there.

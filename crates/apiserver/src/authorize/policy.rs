@@ -53,7 +53,11 @@ pub fn roles() -> Vec<DefaultRole> {
             }
             _ => {
                 if let Some(role) = out.last_mut() {
-                    role.rules.push(rule(line));
+                    let mut rule = rule(line);
+                    if role.name.starts_with("system:controller:") {
+                        may_patch(&mut rule);
+                    }
+                    role.rules.push(rule);
                 }
             }
         }
@@ -83,6 +87,14 @@ fn subject(word: &str) -> Json {
             json!({"kind": "ServiceAccount", "name": name, "namespace": namespace})
         }
         _ => Json::Null,
+    }
+}
+
+/// Our controllers hold projections, not whole objects: where upstream's replace an object, ours patch it.
+fn may_patch(rule: &mut Rule) {
+    if rule.verbs.iter().any(|v| v == "update") && !rule.verbs.iter().any(|v| v == "patch") {
+        rule.verbs.push("patch".to_owned());
+        rule.verbs.sort();
     }
 }
 

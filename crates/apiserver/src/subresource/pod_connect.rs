@@ -180,10 +180,7 @@ fn may_create(call: &Call<'_>) -> Result<(), Status> {
     if call.request.method != "GET" {
         return Ok(());
     }
-    let mut question = crate::server::attributes(call.request, call.user);
-    question.verb = "create".to_owned();
-    let decision = call.server.decide(&question);
-    if decision.allowed() { Ok(()) } else { Err(question.forbidden(decision.reason())) }
+    call.require_create()
 }
 
 /// pods/exec and pods/attach.

@@ -26,6 +26,8 @@ pub(crate) async fn replace(call: &Call<'_>, operation: Operation) -> Result<Res
     let done = write::update(call, call.name, &rules, &mut |_| Ok(value.clone())).await;
     let written = match done {
         Err(e) if e.is("NotFound") && may_create(call, operation, &value) => {
+            // k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/update.go withAuthorization
+            call.require_create()?;
             let mut value = value;
             value.remove_at(&["metadata", "resourceVersion"]);
             write::create(call, value, options.dry_run).await?

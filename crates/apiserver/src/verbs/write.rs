@@ -51,6 +51,9 @@ impl Call<'_> {
             now: object::rfc3339(self.now),
             namespace: self.namespace.to_owned(),
             user: self.user.name.clone(),
+            user_uid: self.user.uid.clone(),
+            groups: self.user.groups.clone(),
+            extra: self.user.extra.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         }
     }
 
@@ -238,7 +241,8 @@ fn check_version(call: &Call<'_>, new: &Value, old: &Value, name: &str) -> Resul
         return Err(Status::conflict(&r.gvr, name, &why));
     }
     let (given, current) = (object::text(new, "resourceVersion"), object::text(old, "resourceVersion"));
-    if given.is_empty() {
+    // k8s: version 0 is no version.
+    if matches!(given, "" | "0") {
         if r.kind.strategy.allow_unconditional_update() {
             return Ok(());
         }

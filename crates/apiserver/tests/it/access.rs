@@ -166,3 +166,24 @@ fn access_reviews_answer() {
     let got = u.create("authorization.k8s.io/selfsubjectrulesreviews", "", &rules).expect(201);
     assert!(got.text().contains("selfsubjectaccessreviews"));
 }
+
+#[test]
+fn an_update_that_creates_needs_create() {
+    let w = World::new();
+    let grant = |verbs: &[&str]| {
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "leases"},
+            "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": verbs}]})
+    };
+    w.create("rbac.authorization.k8s.io/clusterroles", "", &grant(&["update"])).expect(201);
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "b"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "leases"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "u"}]});
+    w.create("rbac.authorization.k8s.io/clusterrolebindings", "", &binding).expect(201);
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}});
+    let u = w.by("u", &[]);
+    let refused = u.update("coordination.k8s.io/leases", "default", "l", &lease).expect(403);
+    assert!(refused.message().contains("cannot create resource \"leases\""), "{}", refused.message());
+    w.update("rbac.authorization.k8s.io/clusterroles", "", "leases", &grant(&["create", "update"]))
+        .expect(200);
+    u.update("coordination.k8s.io/leases", "default", "l", &lease).expect(201);
+}

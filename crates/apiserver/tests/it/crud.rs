@@ -149,3 +149,34 @@ fn writers_at_the_same_time_lose_nothing() {
     let data = w.get("configmaps", "default", "a").json()["data"].clone();
     assert_eq!(data.as_object().unwrap().len(), 101);
 }
+
+#[test]
+fn a_restarted_server_has_everything_and_changes_nothing() {
+    use std::sync::Arc;
+    let store = Arc::new(store::mem::MemStore::default());
+    let first = World::with(|c| c.store = store.clone());
+    first.create("configmaps", "default", &config_map("a")).expect(201);
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": [{"port": 1}]}});
+    let ip = first.create("services", "default", &service).expect(201).at("/spec/clusterIP");
+    let before = store::Store::revision(&*store);
+    let second = World::with(|c| c.store = store.clone());
+    assert_eq!(store::Store::revision(&*store), before, "a second start writes nothing");
+    second.get("configmaps", "default", "a").expect(200);
+    let mut taken = service.clone();
+    taken["metadata"]["name"] = "t".into();
+    taken["spec"]["clusterIP"] = ip.into();
+    second.create("services", "default", &taken).expect(422);
+    // Both see what the other writes.
+    second.delete("configmaps", "default", "a", &Json::Null).expect(200);
+    first.get("configmaps", "default", "a").expect(404);
+}
+
+#[test]
+fn the_kubernetes_service_leads_to_the_advertised_address() {
+    let w = World::with(|c| c.advertise_address = [192, 0, 2, 9].into());
+    let slice = w.get("discovery.k8s.io/endpointslices", "default", "kubernetes").expect(200).json();
+    assert_eq!(slice["endpoints"][0]["addresses"], json!(["192.0.2.9"]));
+    let endpoints = w.get("endpoints", "default", "kubernetes").expect(200).json();
+    assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], "192.0.2.9");
+    assert_eq!(w.get("services", "default", "kubernetes").at("/spec/ports/0/targetPort"), "6443");
+}

@@ -12,4 +12,5 @@ mod harness;
 mod pods;
 mod services;
 mod table;
+mod timed;
 mod tokens;
