@@ -54,13 +54,12 @@ async fn objects(ctx: &Context, settings: &Settings) -> Result<(), Status> {
     put(ctx, &SLICES, slice).await
 }
 
-/// Creates the object, or merges it into what is there.
+/// Merges the object into what is there, or creates it.
 async fn put(ctx: &Context, gvr: &Gvr, object: Value) -> Result<(), Status> {
     let api = Api::new(ctx.client.as_ref(), gvr.clone(), NAMESPACE);
     let body = object.to_string().into_bytes();
-    match api.create(body.clone()).await {
-        Ok(_) => Ok(()),
-        Err(e) if e.is("AlreadyExists") => api.patch(NAME, "", Patch::Merge(body)).await.map(drop),
-        Err(e) => Err(e),
+    match api.patch(NAME, "", Patch::Merge(body.clone())).await {
+        Err(e) if e.is("NotFound") => api.create(body).await.map(drop),
+        other => other.map(drop),
     }
 }

@@ -34,6 +34,8 @@ pub enum Command {
     Kubelet(Kubelet),
     /// The service proxy alone.
     KubeProxy(KubeProxy),
+    /// Measure this binary beside the marks of a stock control plane.
+    Bench(crate::bench::Options),
 }
 
 #[derive(Args, Clone, Debug)]

@@ -127,7 +127,7 @@ impl ControlPlane {
         tasks.spawn(async move { scheduler::run(&ctx, "default-scheduler").await });
         let manager = controllers::Settings {
             root_ca: api.pki.ca_pem().to_owned(),
-            cluster_cidr: Some(o.cluster_cidr.clone()),
+            cluster_cidr: Some(controllers::cluster_cidr(&o.cluster_cidr)?),
         };
         let ctx = context("system:kube-controller-manager", &[], "kube-controller-manager");
         let handler: Arc<dyn meta::Handler> = api.server.clone();

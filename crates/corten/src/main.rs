@@ -2,6 +2,7 @@
 //! place that names both a trait's user and its implementation.
 
 mod addons;
+mod bench;
 mod cli;
 mod components;
 mod control_plane;

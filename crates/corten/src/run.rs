@@ -12,7 +12,7 @@ use crate::cli::{self, Command};
 use crate::components::{controllers, proxy, scheduler};
 use crate::control_plane::{self, ControlPlane};
 use crate::state::StateDir;
-use crate::{components, detach, down, host, logging, node, remote};
+use crate::{bench, components, detach, down, host, logging, node, remote};
 
 /// Runs a subcommand to its end.
 ///
@@ -30,6 +30,7 @@ pub fn run(command: Command) -> Result<()> {
         Command::KubeControllerManager(o) => logged(o.logging.v, kube_controller_manager(o)),
         Command::Kubelet(o) => logged(o.logging.v, kubelet(o)),
         Command::KubeProxy(o) => logged(o.logging.v, kube_proxy(o)),
+        Command::Bench(o) => logged(0, bench::run(o)),
     }
 }
 
@@ -150,7 +151,10 @@ async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
     };
     let settings = controllers::Settings {
         root_ca,
-        cluster_cidr: o.allocate_node_cidrs.then(|| o.cluster_cidr.clone()),
+        cluster_cidr: match o.allocate_node_cidrs {
+            true => Some(controllers::cluster_cidr(&o.cluster_cidr)?),
+            false => None,
+        },
     };
     let ctx = Context::new(remote.client).with_stop(until_signal()?);
     led(&ctx, &o.election, "kube-controller-manager", |ctx| async move {

@@ -192,7 +192,10 @@ async fn sweep(server: Arc<Server>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP) => { let _ = &server; }
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+        if let Err(e) = server.tick(SystemClock.now()).await {
+            tracing::warn!("expired events: {e}");
         }
     }
 }

@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use anyhow::{Context as _, Result};
 use client::Local;
 use control::{Context, Controllers, Informers, Recorder};
+use controllers::core::nodeipam::ClusterCidr;
+use controllers::{Config, all};
 use meta::{Handler, User};
-use reconcile::{Engine, EngineConfig};
+
+/// Length of the range that one node gets, as upstream's `--node-cidr-mask-size`.
+const NODE_PREFIX: u8 = 24;
 
 /// What the controllers must be told.
 #[derive(Clone, Debug)]
@@ -13,7 +18,20 @@ pub struct Settings {
     /// CA bundle (PEM) that pods verify the API with.
     pub root_ca: String,
     /// Range that nodes get their pods' addresses from; `None`: somebody else does that.
-    pub cluster_cidr: Option<String>,
+    pub cluster_cidr: Option<ClusterCidr>,
+}
+
+/// Reads `10.244.0.0/16`.
+///
+/// # Errors
+/// When it is not a range that nodes' ranges fit in.
+pub fn cluster_cidr(text: &str) -> Result<ClusterCidr> {
+    let parse = || {
+        let (base, prefix) = text.split_once('/')?;
+        let (base, prefix) = (base.parse().ok()?, prefix.parse().ok()?);
+        (prefix <= NODE_PREFIX).then_some(ClusterCidr { base, prefix, node_prefix: NODE_PREFIX })
+    };
+    parse().with_context(|| format!("{text:?} is not a range of pod addresses such as 10.244.0.0/16"))
 }
 
 /// The context of one controller in this process: its service account's identity.
@@ -24,32 +42,13 @@ pub fn local_identity(handler: &Arc<dyn Handler>, base: &Context, controller: &s
     base.clone().with_client(Arc::new(Local::new(handler.clone(), user, controller)))
 }
 
-/// Runs until the context is stopped. `identity` gives the context that a controller writes with.
+/// Runs until the context is stopped. `identity` gives the context that a service account writes with.
 pub async fn run(ctx: &Context, settings: &Settings, identity: &(dyn Fn(&str) -> Context + Sync)) {
-    let mut all = Controllers::default();
-    let c = EngineConfig::default;
-    let mut add = |e: Engine, name: &str| all.add(e, &identity(name));
-    use ::controllers::{apps, core, discovery};
-    add(Engine::new(apps::replicaset::ReplicaSets, c()), "replicaset-controller");
-    add(Engine::new(apps::deployment::Deployments, c()), "deployment-controller");
-    add(Engine::new(core::namespace::Namespaces, c()), "namespace-controller");
-    add(Engine::new(core::serviceaccount::ServiceAccounts, c()), "service-account-controller");
-    add(
-        Engine::new(core::rootca::RootCa { bundle: settings.root_ca.as_str().into() }, c()),
-        "root-ca-cert-publisher",
-    );
-    add(Engine::new(discovery::endpointslice::EndpointSlices, c()), "endpointslice-controller");
-    add(Engine::new(core::endpoints::EndpointsController, c()), "endpoint-controller");
-    if let Some(cidr) = &settings.cluster_cidr {
-        let (base, prefix) = cidr.split_once('/').unwrap_or((cidr, "16"));
-        let cluster = core::nodeipam::ClusterCidr {
-            base: base.parse().expect("x"),
-            prefix: prefix.parse().expect("x"),
-            node_prefix: 24,
-        };
-        add(Engine::new(core::nodeipam::NodeIpam { clusters: vec![cluster] }, c()), "node-controller");
+    let mut config = Config::new(ctx.now(), &settings.root_ca);
+    config.cluster_cidrs.extend(settings.cluster_cidr.clone());
+    let mut running = Controllers::default();
+    for c in all(&config) {
+        running.add(c.engine, &identity(c.service_account));
     }
-    let informers = Informers::new(ctx);
-    let recorder = Recorder::new(ctx, "");
-    all.run(&informers, &recorder).await;
+    running.run(&Informers::new(ctx), &Recorder::new(ctx, "")).await;
 }
