@@ -1,9 +1,71 @@
 //! Does one `reconcile::Op` over a client.
+//!
+//! Deciders plan merge patches. Upstream's roles let most controllers only `update` what they change, so
+//! where a patch is forbidden the same change is made by a read, the merge here, and a replacement.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use client::{Api, Client, DeleteOptions, ListParams, Patch};
-use meta::{Request, Status, Target, Verb};
+use meta::{Gvr, Request, Status, Target, Verb};
+use parking_lot::Mutex;
 use reconcile::{Answer, Op, PatchKind};
+use serde_json::Value;
+
+/// A client that remembers what its identity may not patch.
+pub(crate) struct Executor {
+    client: Arc<dyn Client>,
+    unpatchable: Mutex<BTreeSet<(Gvr, String)>>,
+}
+
+impl Executor {
+    pub(crate) fn new(client: Arc<dyn Client>) -> Self {
+        Executor { client, unpatchable: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// Does the operation.
+    pub(crate) async fn execute(&self, op: &Op) -> Result<Answer, Status> {
+        let Op::Patch { gvr, sub, kind: PatchKind::Merge, .. } = op else {
+            return execute(&*self.client, op).await;
+        };
+        let place = (gvr.clone(), (*sub).to_owned());
+        if self.unpatchable.lock().contains(&place) {
+            return replace(&*self.client, op).await;
+        }
+        let refused = match execute(&*self.client, op).await {
+            Err(e) if e.code == 403 => e,
+            other => return other,
+        };
+        match replace(&*self.client, op).await {
+            Err(e) if e.code == 403 => Err(refused),
+            other => {
+                self.unpatchable.lock().insert(place);
+                other
+            }
+        }
+    }
+}
+
+/// A merge patch as read, merge and replacement. The replacement carries the revision that was read.
+async fn replace(client: &dyn Client, op: &Op) -> Result<Answer, Status> {
+    let Op::Patch { gvr, namespace, name, sub, body, .. } = op else { return execute(client, op).await };
+    let bad = |e: serde_json::Error| Status::internal(format!("{gvr} {name}: {e}"));
+    let api = Api::new(client, gvr.clone(), namespace);
+    let mut object: Value = serde_json::from_slice(&api.get(name).await?).map_err(bad)?;
+    let mut patch: Value = serde_json::from_slice(body).map_err(bad)?;
+    if let Some(metadata) = patch.get_mut("metadata").and_then(Value::as_object_mut) {
+        for field in ["uid", "resourceVersion"] {
+            if let Some(wanted) = metadata.remove(field)
+                && wanted != object["metadata"][field]
+            {
+                return Err(Status::stale(gvr, name));
+            }
+        }
+    }
+    json_patch::merge(&mut object, &patch);
+    api.update(name, sub, object.to_string().into_bytes()).await.map(Answer::Object)
+}
 
 /// Does the operation.
 ///
@@ -13,7 +75,9 @@ pub async fn execute(client: &dyn Client, op: &Op) -> Result<Answer, Status> {
     let (namespace, _) = op.target();
     let api = Api::new(client, op.gvr().clone(), namespace);
     match op {
-        Op::Create { body, .. } => api.create(body.clone()).await.map(Answer::Object),
+        Op::Create { body, .. } | Op::Review { body, .. } => {
+            api.create(body.clone()).await.map(Answer::Object)
+        }
         Op::CreateSub { name, sub, body, .. } => {
             api.create_subresource(name, sub, body.clone()).await.map(Answer::Object)
         }

@@ -34,6 +34,10 @@ pub struct Context {
     /// Namespace of the request, empty for cluster scope.
     pub namespace: String,
     pub user: String,
+    /// The rest of what is known about the user.
+    pub user_uid: String,
+    pub groups: Vec<String>,
+    pub extra: Vec<(String, Vec<String>)>,
 }
 
 /// What a kind does on a write. Everything has a default that suits a plain kind with spec and status.

@@ -82,6 +82,12 @@ pub enum Op {
     Revision {
         gvr: Gvr,
     },
+    /// A question that is asked by creating an object that nobody stores: a SubjectAccessReview, say. The
+    /// answer is that object with its status.
+    Review {
+        gvr: Gvr,
+        body: Vec<u8>,
+    },
 }
 
 impl Op {
@@ -97,6 +103,7 @@ impl Op {
             | Op::DeleteCollection { gvr, .. }
             | Op::Get { gvr, .. }
             | Op::List { gvr, .. }
+            | Op::Review { gvr, .. }
             | Op::Revision { gvr } => gvr,
         }
     }
@@ -112,7 +119,7 @@ impl Op {
             | Op::Delete { namespace, name, .. }
             | Op::Get { namespace, name, .. } => (namespace, name),
             Op::DeleteCollection { namespace, .. } | Op::List { namespace, .. } => (namespace, ""),
-            Op::Revision { .. } => ("", ""),
+            Op::Revision { .. } | Op::Review { .. } => ("", ""),
         }
     }
 
@@ -128,7 +135,7 @@ impl Op {
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        matches!(self, Op::Get { .. } | Op::List { .. } | Op::Revision { .. })
+        matches!(self, Op::Get { .. } | Op::List { .. } | Op::Revision { .. } | Op::Review { .. })
     }
 
     /// The verb for logs: `create`, `delete`, ...
@@ -143,6 +150,7 @@ impl Op {
             Op::Get { .. } => "get",
             Op::List { .. } => "list",
             Op::Revision { .. } => "revision",
+            Op::Review { .. } => "review",
         }
     }
 }
@@ -226,6 +234,12 @@ impl Action {
     #[must_use]
     pub fn get(gvr: Gvr, namespace: &str, name: &str) -> Self {
         Op::Get { gvr, namespace: namespace.to_owned(), name: name.to_owned() }.into()
+    }
+
+    /// A question; the answer comes back as [`Answers::reviewed`].
+    #[must_use]
+    pub fn review(gvr: Gvr, body: &serde_json::Value) -> Self {
+        Op::Review { gvr, body: body.to_string().into_bytes() }.into()
     }
 
     /// Records an event when it succeeds.
@@ -362,6 +376,16 @@ impl Answers {
             Op::Get { gvr, namespace, name } if gvr == resource && namespace == ns && name == object => {
                 Some(answer)
             }
+            _ => None,
+        })
+    }
+
+    /// The answer to a question with this body.
+    #[must_use]
+    pub fn reviewed(&self, resource: &Gvr, question: &serde_json::Value) -> Option<&Result<Answer, Status>> {
+        let question = question.to_string();
+        self.reads.iter().find_map(|(op, answer)| match op {
+            Op::Review { gvr, body } if gvr == resource && *body == question.as_bytes() => Some(answer),
             _ => None,
         })
     }

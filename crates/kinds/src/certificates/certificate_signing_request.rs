@@ -1,7 +1,7 @@
 //! CertificateSigningRequest: a wish for a certificate.
 
 use meta::{FieldError, Path};
-use schema::Value;
+use schema::{Map, Value};
 
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::defaults::empty_map;
@@ -75,6 +75,20 @@ impl Strategy for RequestStrategy {
             o.remove_at(&["spec", field]);
         }
         o.set_at(&["spec", "username"], cx.user.as_str());
+        if !cx.user_uid.is_empty() {
+            o.set_at(&["spec", "uid"], cx.user_uid.as_str());
+        }
+        let list = |of: &[String]| Value::from(of.iter().map(|s| s.as_str().into()).collect::<Vec<Value>>());
+        if !cx.groups.is_empty() {
+            o.set_at(&["spec", "groups"], list(&cx.groups));
+        }
+        if !cx.extra.is_empty() {
+            let mut extra = Map::new();
+            for (key, values) in &cx.extra {
+                extra.set(key.clone(), list(values));
+            }
+            o.set_at(&["spec", "extra"], extra);
+        }
         o.set_at(&["status"], empty_map());
     }
 
@@ -124,10 +138,10 @@ mod tests {
     #[test]
     fn the_wish_stays_what_it_was() {
         let old = yaml("spec: {username: u, request: eA==}\nstatus: {}");
-        let cx = Context { user: "who".to_owned(), ..Context::default() };
+        let cx = Context { user: "who".to_owned(), groups: vec!["g".to_owned()], ..Context::default() };
         let mut created = yaml("spec: {username: root, groups: [system:masters]}");
         RequestStrategy.prepare_for_create(&mut created, &cx);
-        assert_eq!(created, yaml("spec: {username: who}\nstatus: {}"));
+        assert_eq!(created, yaml("spec: {username: who, groups: [g]}\nstatus: {}"));
         let mut new =
             yaml("spec: {username: v}\nstatus: {certificate: eA==, conditions: [{type: Approved}]}");
         RequestStrategy.prepare_for_update(&mut new, &old, Operation::UpdateSubresource("approval"), &cx);
