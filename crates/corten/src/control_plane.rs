@@ -140,7 +140,8 @@ impl ControlPlane {
         let addons =
             addons::Settings { cluster_dns, dns_endpoint: (settings.advertise_address, o.dns_port).into() };
         let dns_settings = dns::Settings {
-            listen: (std::net::Ipv4Addr::UNSPECIFIED, o.dns_port).into(),
+            // Not the wildcard: an answer must leave from the address that the query was translated to.
+            listen: addons.dns_endpoint,
             domain: o.cluster_domain.clone(),
             resolv_conf: "/etc/resolv.conf".into(),
         };

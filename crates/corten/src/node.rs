@@ -143,6 +143,7 @@ pub fn network_options(state: &StateDir, remains: &Remains) -> network::Options 
         data_dir: state.path().join("kubelet/cni"),
         bin_dir: None,
         masquerade: true,
+        cluster_cidrs: Vec::new(),
         netns: None,
     }
 }
