@@ -36,6 +36,8 @@ pub struct Config {
     /// Certificate and key (PEM) of the HTTPS server. No server is started without.
     pub tls_cert_file: Option<PathBuf>,
     pub tls_key_file: Option<PathBuf>,
+    /// Whether these files may come later, when somebody has signed the certificate: the server waits for them.
+    pub await_tls_files: bool,
     /// CA (PEM) that signs the clients of the HTTPS server.
     pub client_ca_file: Option<PathBuf>,
     /// User names (certificate CN) that may use the HTTPS server; members of `system:masters` always may.
@@ -57,6 +59,8 @@ pub struct Config {
     pub cni_conf_dir: PathBuf,
     /// The name of the bridge that pods of this node hang on.
     pub cni_bridge: String,
+    /// The ranges that all nodes' pods have their addresses from: pods reach each other without masquerading.
+    pub cluster_cidrs: Vec<String>,
     /// MTU of pods' links; 0: the plugin's default.
     pub cni_mtu: u32,
     /// Network namespace of the node when the agent itself runs outside of it.
@@ -88,6 +92,7 @@ impl Config {
             listen: SocketAddr::from(([0, 0, 0, 0], 10250)),
             tls_cert_file: None,
             tls_key_file: None,
+            await_tls_files: false,
             client_ca_file: None,
             allowed_users: vec!["kube-apiserver-kubelet-client".to_owned()],
             max_pods: 110,
@@ -99,6 +104,7 @@ impl Config {
             manage_cni: true,
             cni_conf_dir: PathBuf::from("/etc/cni/net.d"),
             cni_bridge: "corten0".to_owned(),
+            cluster_cidrs: Vec::new(),
             cni_mtu: 0,
             netns: None,
             container_log_max_bytes: 10 << 20,

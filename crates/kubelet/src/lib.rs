@@ -10,7 +10,6 @@ mod agent;
 pub mod cgroup;
 pub mod config;
 pub mod error;
-mod http_get;
 pub mod logs;
 mod node;
 pub mod objects;

@@ -1,6 +1,7 @@
 //! Request and Response to HTTP and back; TLS; the only place that knows paths.
 
 pub mod escape;
+pub mod get;
 mod net;
 pub mod path;
 pub mod pki;

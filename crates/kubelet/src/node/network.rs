@@ -45,6 +45,7 @@ impl Network {
             data_dir: c.root_dir.join("cni"),
             bin_dir: None,
             masquerade: true,
+            cluster_cidrs: c.cluster_cidrs.clone(),
             netns: c.netns.clone(),
         };
         match network::up(&options).await {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler, Pod};
 
+use wire::get;
+
 use super::{Shared, prober};
 use crate::error::{Error, Result};
-use crate::http_get;
 use crate::spec::PodExt;
 
 /// The longest a postStart hook may take.
@@ -58,14 +59,14 @@ pub(super) async fn run(
         let https = h.scheme.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("https"));
         let headers: Vec<(String, String)> =
             h.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect();
-        let get = http_get::Get {
+        let ask = get::Get {
             https,
             host: &host,
             port,
             path: h.path.as_deref().unwrap_or("/"),
             headers: &headers,
         };
-        let (code, _) = http_get::get(&get, limit.min(HTTP_LIMIT)).await.map_err(fail)?;
+        let (code, _) = get::get(&ask, limit.min(HTTP_LIMIT)).await.map_err(fail)?;
         return if code < 400 { Ok(()) } else { Err(fail(format!("HTTP hook answered with {code}"))) };
     }
     if let Some(s) = &hook.sleep {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, GRPCAction, HTTPGetAction, Pod};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use wire::get;
+
 use super::Shared;
-use crate::http_get;
 use crate::spec::PodExt;
 use crate::worker::probes::{Kind, Verdict, probe_of};
 
@@ -77,8 +78,8 @@ async fn http(h: &HTTPGetAction, host: &str, port: u16, limit: Duration) -> Verd
     let https = h.scheme.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("https"));
     let headers: Vec<(String, String)> =
         h.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect();
-    let get = http_get::Get { https, host, port, path: h.path.as_deref().unwrap_or("/"), headers: &headers };
-    match http_get::get(&get, limit).await {
+    let ask = get::Get { https, host, port, path: h.path.as_deref().unwrap_or("/"), headers: &headers };
+    match get::get(&ask, limit).await {
         Ok((code, _)) if (200..400).contains(&code) => Verdict::Success,
         Ok((code, _)) => Verdict::Failure(format!("HTTP probe failed with statuscode: {code}")),
         Err(why) => Verdict::Failure(why),
@@ -86,59 +87,23 @@ async fn http(h: &HTTPGetAction, host: &str, port: u16, limit: Duration) -> Verd
 }
 
 async fn tcp(host: &str, port: u16, limit: Duration) -> Verdict {
-    let shown = http_get::join(host, port);
+    let shown = get::join(host, port);
     match tokio::time::timeout(limit, tokio::net::TcpStream::connect((host, port))).await {
         Ok(Ok(_)) => Verdict::Success,
-        Ok(Err(e)) => Verdict::Failure(format!("dial tcp {shown}: {}", http_get::dial_error(&e))),
+        Ok(Err(e)) => Verdict::Failure(format!("dial tcp {shown}: {}", get::dial_error(&e))),
         Err(_) => Verdict::Failure(format!("dial tcp {shown}: i/o timeout")),
     }
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct HealthRequest {
-    #[prost(string, tag = "1")]
-    service: String,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct HealthResponse {
-    #[prost(int32, tag = "1")]
-    status: i32,
-}
-
-const SERVING: i32 = 1;
-
 async fn grpc(g: &GRPCAction, ip: &str, limit: Duration) -> Verdict {
     let Ok(port) = u16::try_from(g.port) else { return Verdict::Error("invalid port".to_owned()) };
-    let target = http_get::join(ip, port);
-    let call = async {
-        let endpoint =
-            tonic::transport::Endpoint::from_shared(format!("http://{target}")).map_err(|e| e.to_string())?;
-        let endpoint = endpoint.user_agent("kube-probe/1.37").map_err(|e| e.to_string())?;
-        let channel = endpoint
-            .connect()
-            .await
-            .map_err(|e| format!("timeout: failed to connect service \"{target}\" within {limit:?}: {e}"))?;
-        let mut client = tonic::client::Grpc::new(channel);
-        client.ready().await.map_err(|e| e.to_string())?;
-        let request = tonic::Request::new(HealthRequest { service: g.service.clone().unwrap_or_default() });
-        let path = http::uri::PathAndQuery::from_static("/grpc.health.v1.Health/Check");
-        let codec: tonic_prost::ProstCodec<HealthRequest, HealthResponse> =
-            tonic_prost::ProstCodec::default();
-        let answer = client.unary(request, path, codec).await;
-        answer.map(|r| r.into_inner().status).map_err(|s| format!("error: health rpc probe failed: {s}"))
-    };
-    match tokio::time::timeout(limit, call).await {
-        Ok(Ok(SERVING)) => Verdict::Success,
-        Ok(Ok(other)) => {
-            let word = match other {
-                2 => "NOT_SERVING",
-                3 => "SERVICE_UNKNOWN",
-                _ => "UNKNOWN",
-            };
+    let target = get::join(ip, port);
+    match cri::health::check(&target, g.service.as_deref().unwrap_or_default(), limit).await {
+        Ok(cri::health::SERVING) => Verdict::Success,
+        Ok(other) => {
+            let word = cri::health::word(other);
             Verdict::Failure(format!("service unhealthy (responded with \"{word}\")"))
         }
-        Ok(Err(why)) => Verdict::Failure(why),
-        Err(_) => Verdict::Failure(format!("timeout: health rpc did not complete within {limit:?}")),
+        Err(why) => Verdict::Failure(why),
     }
 }

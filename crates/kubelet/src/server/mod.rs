@@ -11,6 +11,7 @@ mod metrics;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use meta::{BoxFuture, Handler, Request, Response, Status, Target};
@@ -20,6 +21,9 @@ use wire::stream::{Session, Upgrader};
 use crate::run::{Shared, actor::Door};
 use crate::spec::PodExt;
 
+/// How often it is looked for a certificate that is to come.
+const TLS_FILES_POLL: Duration = Duration::from_millis(200);
+
 /// Serves until the agent stops. Without a certificate there is no server.
 pub(crate) async fn run(shared: Arc<Shared>) -> io::Result<()> {
     let c = &shared.config;
@@ -28,6 +32,12 @@ pub(crate) async fn run(shared: Arc<Shared>) -> io::Result<()> {
         shared.ctx.stop.cancelled().await;
         return Ok(());
     };
+    while c.await_tls_files && !(cert.exists() && key.exists()) {
+        tokio::select! {
+            () = shared.ctx.stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(TLS_FILES_POLL) => {}
+        }
+    }
     let ca = c.client_ca_file.as_ref().map(std::fs::read).transpose()?;
     let tls = wire::tls::Tls::new(&std::fs::read(cert)?, &std::fs::read(key)?, ca.as_deref())
         .map_err(io::Error::other)?;

@@ -11,11 +11,13 @@ use kubelet::Config;
 use serde_json::{Value, json};
 
 use crate::api::{Api, Direct};
+use crate::server;
 
 struct World {
     api: Arc<Api>,
     containerd: Containerd,
     config: Config,
+    pki: std::path::PathBuf,
 }
 
 async fn until<T>(what: &str, seconds: u64, mut f: impl FnMut() -> Option<T>) -> T {
@@ -57,7 +59,12 @@ impl World {
         config.cni_bridge = "kle2e0".into();
         config.cluster_dns = vec!["10.96.0.10".parse().expect("an address")];
         config.listen = "127.0.0.1:10250".parse().expect("an address");
-        World { api: Api::new(), containerd, config }
+        let pki = std::path::PathBuf::from(dir).join("pki");
+        server::certificates(&pki);
+        config.tls_cert_file = Some(pki.join("kubelet.crt"));
+        config.tls_key_file = Some(pki.join("kubelet.key"));
+        config.client_ca_file = Some(pki.join("ca.crt"));
+        World { api: Api::new(), containerd, config, pki }
     }
 
     fn agent(&self) -> (CancellationToken, tokio::task::JoinHandle<()>) {
@@ -117,6 +124,8 @@ async fn pods_live_and_die() {
     .await;
     until("lease", 5, || w.api.get("leases", "kube-node-lease", "node-1")).await;
     lives(&w).await;
+    speaks(&w).await;
+    latency(&w).await;
     restarts(&w).await;
     // A restart of the agent leaves running pods alone.
     let before = w.status("plain")["containerStatuses"].clone();
@@ -165,6 +174,47 @@ async fn lives(w: &World) {
     }
 }
 
+/// Logs, exec, port-forward; and who may not.
+async fn speaks(w: &World) {
+    let d = &w.pki;
+    assert!(server::get(d, None, "/healthz").await.ends_with("ok"));
+    for (client, code) in [(None, "401"), (Some("stranger"), "403"), (Some("apiserver"), "200")] {
+        let got = server::get(d, client, "/pods").await;
+        assert!(got.starts_with(&format!("HTTP/1.1 {code}")), "{client:?} {got}");
+    }
+    let log = server::get(d, Some("apiserver"), "/containerLogs/default/plain/c?tailLines=1").await;
+    assert!(log.contains("env=v1") && !log.contains("from-init"), "{log}");
+    let log = server::get(d, Some("apiserver"), "/containerLogs/default/plain/none").await;
+    assert!(log.starts_with("HTTP/1.1 404"), "{log}");
+    let (out, status) = server::exec(d, "/exec/default/plain/c?command=sh&command=-c&command=cat;echo%20hi;exit%203&input=1&output=1&error=1", "typed\n").await;
+    assert_eq!(out, "typed\nhi\n");
+    assert!(status.contains("ExitCode") && status.contains("\"3\""), "{status}");
+    let (out, _) = server::exec(d, "/exec/default/plain/c?command=cat&command=/etc/hosts&command=/etc/resolv.conf&output=1", "").await;
+    assert!(out.contains("Kubernetes-managed") && out.contains("\tplain\n") && out.contains("default.svc.cluster.local"), "{out}");
+    let page = server::forward(d, "/portForward/default/plain?port=8080", "GET /k HTTP/1.0\r\n\r\n").await;
+    assert!(page.contains("200 OK"), "{page}");
+    let summary = server::get(d, Some("apiserver"), "/stats/summary").await;
+    assert!(summary.contains("usageCoreNanoSeconds"), "{summary}");
+    let metrics = server::get(d, Some("apiserver"), "/metrics").await;
+    assert!(metrics.contains("kubelet_running_pods"), "{metrics}");
+    // A followed log ends with its container.
+    w.pod("talk", json!({"restartPolicy": "Never", "containers": [{"name": "c", "image": "box:1",
+        "command": ["sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.3; done"]}]}));
+    until("talking", 10, || (w.status("talk")["phase"] == "Running").then_some(())).await;
+    let log = server::get(d, Some("apiserver"), "/containerLogs/default/talk/c?follow=true").await;
+    assert!(log.contains("line 1") && log.contains("line 3"), "{log}");
+}
+
+/// Prints what a pod's start takes here and in the runtime alone.
+async fn latency(w: &World) {
+    for i in 0..5 {
+        let name = format!("quick{i}");
+        w.pod(&name, json!({"containers": [{"name": "c", "image": "box:1"}]}));
+        until("a pod ready", 10, || w.ready(&name)).await;
+        w.delete(&name, 0);
+    }
+}
+
 async fn restarts(w: &World) {
     w.pod(
         "once",
@@ -205,7 +255,7 @@ async fn restarts(w: &World) {
 }
 
 async fn ends(w: &World) {
-    let names = ["warm", "plain", "once", "done", "loop", "nopull", "sick", "oom"];
+    let names = ["talk", "warm", "plain", "once", "done", "loop", "nopull", "sick", "oom"];
     for n in names {
         w.delete(n, 1);
     }

@@ -1,5 +1,5 @@
 //! One HTTP GET for probes and lifecycle hooks: no pool, no redirects, certificates not verified (the target
-//! is a pod that proves nothing by its name).
+//! is a pod that proves nothing by its name). It must never be used where the answer is trusted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,16 +7,15 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Bytes of an answer that are read.
 const BODY_LIMIT: usize = 10 << 10;
 
-/// What to get.
-pub(crate) struct Get<'a> {
+/// What to get. A path without a leading slash gets one.
+pub struct Get<'a> {
     pub https: bool,
     pub host: &'a str,
     pub port: u16,
@@ -25,12 +24,14 @@ pub(crate) struct Get<'a> {
 }
 
 /// `host:port`, with brackets for IPv6.
-pub(crate) fn join(host: &str, port: u16) -> String {
+#[must_use]
+pub fn join(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// The end of Go's words for a failed connect.
-pub(crate) fn dial_error(e: &std::io::Error) -> String {
+#[must_use]
+pub fn dial_error(e: &std::io::Error) -> String {
     match e.kind() {
         std::io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         std::io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
@@ -40,8 +41,11 @@ pub(crate) fn dial_error(e: &std::io::Error) -> String {
     }
 }
 
-/// Status code and the beginning of the body; or why there is none.
-pub(crate) async fn get(g: &Get<'_>, limit: Duration) -> Result<(u16, String), String> {
+/// Status code and the beginning of the body.
+///
+/// # Errors
+/// Why there is no answer, in the words Go's client has for it.
+pub async fn get(g: &Get<'_>, limit: Duration) -> Result<(u16, String), String> {
     let scheme = if g.https { "https" } else { "http" };
     let path = if g.path.starts_with('/') { g.path.to_owned() } else { format!("/{}", g.path) };
     let url = format!("{scheme}://{}{path}", join(g.host, g.port));
@@ -62,12 +66,7 @@ async fn once(g: &Get<'_>, path: &str) -> Result<(u16, String), String> {
     if !g.https {
         return exchange(g, path, tcp).await;
     }
-    let config = rustls::ClientConfig::builder_with_provider(wire::tls::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
-        .with_no_client_auth();
+    let config = crate::tls::client_config(None, None).map_err(|e| e.to_string())?;
     let name = ServerName::try_from(g.host.to_owned()).map_err(|e| e.to_string())?;
     let tls = tokio_rustls::TlsConnector::from(Arc::new(config))
         .connect(name, tcp)
@@ -115,39 +114,4 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     };
     driver.abort();
     out
-}
-
-#[derive(Debug)]
-struct AnyCertificate;
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        wire::tls::provider().signature_verification_algorithms.supported_schemes()
-    }
 }
