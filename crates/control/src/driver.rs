@@ -12,8 +12,9 @@ use reconcile::{Answer, Engine, EventRecord, Key, Op, Work, WorkId};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use crate::execute::Executor;
 use crate::informers::Seat;
-use crate::{Context, Informers, Recorder, execute};
+use crate::{Context, Informers, Recorder};
 
 /// After this long an operation counts as lost: it may have happened.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
@@ -57,11 +58,12 @@ pub async fn run(engine: Engine, ctx: &Context, informers: &Informers, recorder:
         return;
     }
     tracing::debug!("{name} started");
+    let executor = Arc::new(Executor::new(ctx.client.clone()));
     let mut works: JoinSet<Done> = JoinSet::new();
     loop {
         let turn = turn(&seat, ctx, informers);
         for work in turn.works {
-            start(&mut works, ctx, informers, work);
+            start(&mut works, &executor, informers, work);
         }
         turn.events.into_iter().for_each(|e| recorder.record(name, e));
         for (key, op, status) in turn.failures {
@@ -113,11 +115,11 @@ fn until(now: Timestamp, at: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0)).min(Duration::from_secs(3600))
 }
 
-fn start(works: &mut JoinSet<Done>, ctx: &Context, informers: &Informers, work: Work) {
-    let client = ctx.client.clone();
+fn start(works: &mut JoinSet<Done>, executor: &Arc<Executor>, informers: &Informers, work: Work) {
+    let executor = executor.clone();
     let informers = informers.clone();
     works.spawn(async move {
-        let sent = AssertUnwindSafe(execute(&*client, &work.op)).catch_unwind();
+        let sent = AssertUnwindSafe(executor.execute(&work.op)).catch_unwind();
         let result = match tokio::time::timeout(OPERATION_TIMEOUT, sent).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Status::internal("the client broke off")),

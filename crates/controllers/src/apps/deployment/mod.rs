@@ -69,6 +69,11 @@ impl<'a> Sets<'a> {
     pub(crate) fn available(&self) -> i32 {
         self.all().map(|rs| rs.status.available_replicas).sum()
     }
+
+    /// Available pods that will still be there when every replica set has what it is told to have.
+    pub(crate) fn lasting(&self) -> i32 {
+        self.all().map(|rs| rs.status.available_replicas.min(rs.replicas())).sum()
+    }
 }
 
 impl State {

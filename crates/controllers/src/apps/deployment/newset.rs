@@ -54,7 +54,13 @@ pub(crate) fn allowed_replicas(d: &Deployment, sets: &Sets<'_>) -> i32 {
         return d.replicas();
     }
     let current = sets.new.map_or(0, |rs| rs.replicas());
-    let room = d.replicas() + d.max_surge() - sets.total();
+    // Upstream counts what the replica sets should have. Counting what they still have as well keeps the
+    // promise of maxSurge also while one of them has not shrunk yet.
+    if sets.all().any(|rs| rs.status.observed_generation < rs.metadata.generation) {
+        return current;
+    }
+    let pods: i32 = sets.all().map(|rs| rs.replicas().max(rs.status.replicas)).sum();
+    let room = d.replicas() + d.max_surge() - pods;
     if room <= 0 { current } else { current + room.min(d.replicas() - current) }
 }
 

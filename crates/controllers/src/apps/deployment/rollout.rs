@@ -92,7 +92,9 @@ pub(crate) fn scale_downs<'a>(d: &Deployment, sets: &Sets<'a>) -> Vec<(&'a Arc<R
             cleaned += n;
         }
     }
-    let mut spare = sets.available() - min_available;
+    // Upstream counts all that are available. A replica set that has not shrunk yet still shows pods that
+    // are about to go; they must not be given away twice.
+    let mut spare = sets.lasting() - min_available;
     for (i, rs) in old.iter().enumerate() {
         let size = sizes.get(&i).copied().unwrap_or(rs.replicas());
         let n = size.min(spare);

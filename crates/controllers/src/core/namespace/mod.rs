@@ -167,6 +167,3 @@ fn patience(state: &State, now: Timestamp) -> Duration {
         .fold(0.0f64, f64::max);
     Duration::from_secs_f64((seconds / 2.0 + 1.0).clamp(1.0, 15.0))
 }
-
-#[cfg(test)]
-mod tests;

@@ -139,6 +139,3 @@ pub(crate) fn trigger_time<'a>(s: &Service, pods: impl Iterator<Item = &'a Pod>)
     });
     times.flatten().chain(s.metadata.creation_timestamp).max().map(time::rfc3339).into()
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,147 @@
+//! Reflectors and the driver against a scripted server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod scripted;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::{Context, Controllers, Informers, Recorder, ReflectEvent, Selection, reflect};
+use jiff::Timestamp;
+use meta::{Gvr, Status, Verb};
+use reconcile::{
+    Action, Answers, Caches, Controller, Engine, EngineConfig, Interests, Key, ObjectMeta, Plan, Projection,
+};
+use scripted::Scripted;
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Thing {
+    metadata: ObjectMeta,
+    size: i64,
+    status: serde_json::Value,
+}
+
+/// The runtime's virtual time as a clock.
+struct Virtual(tokio::time::Instant);
+
+impl sys::Clock for Virtual {
+    fn now(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH.checked_add(self.monotonic()).unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+fn context(server: &Arc<Scripted>) -> Context {
+    let clock = Arc::new(Virtual(tokio::time::Instant::now()));
+    Context { clock, ..Context::new(server.clone()) }
+}
+
+const THINGS: Gvr = Gvr::new("example.com", "v1", "things");
+
+impl Projection for Thing {
+    const GVR: Gvr = THINGS;
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+}
+
+async fn next(r: &mut tokio::sync::mpsc::Receiver<ReflectEvent<Thing>>) -> String {
+    match tokio::time::timeout(Duration::from_secs(20), r.recv()).await.unwrap().unwrap() {
+        ReflectEvent::Applied(new, old) => {
+            format!("{} {:?}->{}", new.metadata.name, old.map(|o| o.size), new.size)
+        }
+        ReflectEvent::Deleted(old) => format!("{} gone", old.metadata.name),
+        ReflectEvent::Synced => "synced".to_owned(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reflector_lists_watches_and_lists_again_when_expired() {
+    let server = Arc::new(Scripted::default());
+    server.put("a", json!({"size": 1}));
+    server.refuse(Verb::List, 2, Status::unavailable("starting"));
+    let mut r = reflect::<Thing>(&context(&server), Selection::default());
+    assert_eq!(next(&mut r).await, "a None->1");
+    assert_eq!(next(&mut r).await, "synced");
+    server.put("a", json!({"size": 2}));
+    server.put("b", json!({"size": 1}));
+    assert_eq!(next(&mut r).await, "a Some(1)->2");
+    assert_eq!(next(&mut r).await, "b None->1");
+    server.remove("a");
+    assert_eq!(next(&mut r).await, "a gone");
+    // What happens while the watch is broken and its revision expires is seen by the new list.
+    server.refuse(Verb::Watch, 1, Status::expired("too old"));
+    server.break_watches();
+    server.remove("b");
+    server.put("c", json!({"size": 7}));
+    assert_eq!(next(&mut r).await, "c None->7");
+    assert_eq!(next(&mut r).await, "b gone");
+    assert_eq!(next(&mut r).await, "synced");
+}
+
+/// Writes `status.seen` = `size`.
+struct Copier;
+
+impl Controller for Copier {
+    type State = Arc<Thing>;
+
+    fn name(&self) -> &'static str {
+        "copier"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        i.own::<Thing>();
+    }
+
+    fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<Arc<Thing>> {
+        caches.kind::<Thing>().by_key(key).cloned()
+    }
+
+    fn reconcile(&self, t: &Arc<Thing>, _: Timestamp) -> Plan {
+        if t.status["seen"] == t.size {
+            return Plan::default();
+        }
+        Plan::of(vec![Action::status_patch(THINGS, &t.metadata, &json!({"seen": t.size}))])
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_driver_converges_through_errors_and_forbidden_patches() {
+    let server = Arc::new(Scripted::default());
+    for i in 0..20 {
+        server.put(&format!("t{i}"), json!({"size": i}));
+    }
+    server.refuse(Verb::Patch, 1000, Status::forbidden(&THINGS, "", "no patches here"));
+    server.refuse(Verb::Update, 3, Status::timeout("lost"));
+    let ctx = context(&server);
+    let (informers, recorder) = (Informers::new(&ctx), Recorder::new(&ctx, ""));
+    let mut controllers = Controllers::default();
+    controllers.add(Engine::new(Copier, EngineConfig::default()), &ctx);
+    let running = tokio::spawn(async move { controllers.run(&informers, &recorder).await });
+    let all = || (0..20).all(|i| server.object(&format!("t{i}")).unwrap()["status"]["seen"] == i);
+    for _ in 0..2000 {
+        if all() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(all());
+    server.put("t3", json!({"size": 33}));
+    for _ in 0..2000 {
+        if server.object("t3").unwrap()["status"]["seen"] == 33 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.object("t3").unwrap()["status"]["seen"], 33);
+    ctx.stop.cancel();
+    running.await.unwrap();
+}

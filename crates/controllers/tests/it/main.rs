@@ -1,0 +1,9 @@
+//! The controllers together against a small API server in memory, on virtual time, under seeds.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cluster;
+mod rollout;
+mod server;
+mod services;
+mod teardown;
