@@ -16,7 +16,7 @@ pub fn conflist(options: &Options) -> Result<String, Error> {
     let mut ranges = Vec::new();
     let mut routes = Vec::new();
     for cidr in &options.pod_cidrs {
-        let any = if family(cidr)? { "0.0.0.0/0" } else { "::/0" };
+        let any = if is_v4(cidr)? { "0.0.0.0/0" } else { "::/0" };
         ranges.push(json!([{ "subnet": cidr }]));
         routes.push(json!({ "dst": any }));
     }
@@ -24,7 +24,8 @@ pub fn conflist(options: &Options) -> Result<String, Error> {
         "type": "bridge",
         "bridge": options.bridge,
         "isGateway": true,
-        "ipMasq": options.masquerade,
+        // The plugin would hide pods from the pods of other nodes: [`crate::masquerade`] does not.
+        "ipMasq": false,
         "hairpinMode": true,
         "ipam": {
             "type": "host-local",
@@ -42,7 +43,7 @@ pub fn conflist(options: &Options) -> Result<String, Error> {
 }
 
 /// Whether the CIDR is an IPv4 one.
-fn family(cidr: &str) -> Result<bool, Error> {
+pub(crate) fn is_v4(cidr: &str) -> Result<bool, Error> {
     let parsed = cidr.split_once('/').and_then(|(address, length)| {
         let address: IpAddr = address.parse().ok()?;
         let length: u8 = length.parse().ok()?;
@@ -52,10 +53,10 @@ fn family(cidr: &str) -> Result<bool, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn options(cidrs: &[&str]) -> Options {
+    pub(crate) fn options(cidrs: &[&str]) -> Options {
         Options {
             bridge: "cni-test0".into(),
             pod_cidrs: cidrs.iter().map(|cidr| (*cidr).to_owned()).collect(),
@@ -64,6 +65,7 @@ mod tests {
             data_dir: "/d/networks".into(),
             bin_dir: None,
             masquerade: true,
+            cluster_cidrs: Vec::new(),
             netns: None,
         }
     }

@@ -63,7 +63,32 @@ pub(crate) async fn delete_bridge(bridge: &str, netns: Option<&Path>) -> Result<
     }
 }
 
+/// Runs an nft script as one transaction; an empty one is nothing to do.
+pub(crate) async fn nft(netns: Option<&Path>, script: &str) -> Result<(), Error> {
+    if script.is_empty() || netns.is_some_and(|netns| !netns.exists()) {
+        return Ok(());
+    }
+    run(netns, &["nft", script]).await
+}
+
+/// Removes the routes with a protocol number.
+pub(crate) async fn flush_routes(netns: Option<&Path>, protocol: &str) -> Result<(), Error> {
+    if netns.is_some_and(|netns| !netns.exists()) {
+        return Ok(());
+    }
+    run(netns, &["ip", "-4", "route", "flush", "proto", protocol]).await
+}
+
 async fn run(netns: Option<&Path>, words: &[&str]) -> Result<(), Error> {
+    output_in(netns, words).await.map(drop)
+}
+
+/// Runs a program in this network namespace; its standard output.
+pub(crate) async fn output(words: &[&str]) -> Result<String, Error> {
+    output_in(None, words).await
+}
+
+async fn output_in(netns: Option<&Path>, words: &[&str]) -> Result<String, Error> {
     let mut all: Vec<std::ffi::OsString> = Vec::new();
     if let Some(netns) = netns {
         let mut net = std::ffi::OsString::from("--net=");
@@ -76,7 +101,7 @@ async fn run(netns: Option<&Path>, words: &[&str]) -> Result<(), Error> {
     let path = find_program(&program.to_string_lossy()).unwrap_or_else(|| PathBuf::from(&program));
     let output = tokio::process::Command::new(&path).args(all).output().await.map_err(io("run", &path))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Err(Error::Command { command: shown, output })

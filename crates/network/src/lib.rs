@@ -2,11 +2,13 @@
 //! switches that Services need.
 //!
 //! Several clusters live side by side: bridge, directories and network namespace are the caller's
-//! choice. Nothing here makes a pod's own interfaces (the CNI plugins do, called by the runtime) or
+//! choice. [`routes`] leads to the pods of other nodes. Nothing here makes a pod's own interfaces (the CNI plugins do, called by the runtime) or
 //! Service rules (crate `proxy`).
 
 mod conflist;
 mod host;
+mod masquerade;
+pub mod routes;
 
 use std::path::{Path, PathBuf};
 
@@ -50,8 +52,10 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// CNI plugins; [`None`]: `/opt/cni/bin` or `/usr/lib/cni`.
     pub bin_dir: Option<PathBuf>,
-    /// Masquerade what pods send beyond the pod CIDR.
+    /// Masquerade what pods send beyond the cluster's pods.
     pub masquerade: bool,
+    /// The ranges that all nodes' pods have their addresses from, one a family; without: the node's own.
+    pub cluster_cidrs: Vec<String>,
     /// The namespace of the node, a path such as `/run/netns/x`; [`None`]: the caller's.
     pub netns: Option<PathBuf>,
 }
@@ -67,14 +71,19 @@ pub async fn up(options: &Options) -> Result<(), Error> {
     // The runtime watches the directory: it must never see half a file.
     let partial = options.conf_dir.join(".new");
     std::fs::write(&partial, content).map_err(io("write", &partial))?;
-    std::fs::rename(&partial, &path).map_err(io("write", &path))
+    std::fs::rename(&partial, &path).map_err(io("write", &path))?;
+    host::nft(options.netns.as_deref(), &masquerade::script(options)).await
 }
 
-/// Removes configuration, address notes and bridge. The pods must be gone. Can be called again.
+/// Removes configuration, address notes, packet rules, routes to other nodes and bridge. The pods must be gone. Can be called again.
 pub async fn down(options: &Options) -> Result<(), Error> {
     let path = options.conf_dir.join(CONF_FILE);
     remove(std::fs::remove_file(&path)).map_err(io("remove", &path))?;
     remove(std::fs::remove_dir_all(&options.data_dir)).map_err(io("remove", &options.data_dir))?;
+    if host::find_program("nft").is_some() {
+        host::nft(options.netns.as_deref(), &masquerade::removal(&options.bridge)).await?;
+    }
+    host::flush_routes(options.netns.as_deref(), routes::PROTOCOL).await?;
     host::delete_bridge(&options.bridge, options.netns.as_deref()).await
 }
 
@@ -99,7 +108,7 @@ fn check(options: &Options) -> Result<(), Error> {
             return Err(Error::Missing { program, place, package: "containernetworking-plugins" });
         }
     }
-    for (program, package) in [("iptables", "iptables"), ("ip", "iproute2")] {
+    for (program, package) in [("iptables", "iptables"), ("ip", "iproute2"), ("nft", "nftables")] {
         host::find_program(program).ok_or(Error::Missing { program, place: "PATH".into(), package })?;
     }
     Ok(())

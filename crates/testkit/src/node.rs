@@ -37,6 +37,7 @@ impl TestNode {
             data_dir: dir.join("cni/networks"),
             bin_dir: None,
             masquerade: true,
+            cluster_cidrs: Vec::new(),
             netns: Some(netns.path().to_owned()),
         };
         network::up(&network).await?;
