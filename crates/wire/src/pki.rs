@@ -10,6 +10,7 @@
 
 mod files;
 mod inspect;
+mod request;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use rcgen::{
 };
 
 pub use inspect::Facts;
+pub use request::{Signer, Wanted, facts, make_request, new_key, public_key_hash, read_request};
 
 const DAY: u64 = 24 * 3600;
 const CA_LIFE: Duration = Duration::from_secs(10 * 365 * DAY);

@@ -33,7 +33,7 @@ pub(super) fn facts(path: &Path, pem: &str, advice: &'static str) -> Result<Fact
     read(&der).map_err(damaged)
 }
 
-fn read(der: &[u8]) -> Result<Facts, String> {
+pub(super) fn read(der: &[u8]) -> Result<Facts, String> {
     let (_, cert) = X509Certificate::from_der(der).map_err(|e| e.to_string())?;
     let time = |t: x509_parser::time::ASN1Time| {
         Timestamp::from_second(t.timestamp()).map_err(|_| "its time is out of range".to_owned())
