@@ -8,6 +8,9 @@ use reconcile::{Controller, Engine, EngineConfig};
 
 use crate::apps::deployment::Deployments;
 use crate::apps::replicaset::ReplicaSets;
+use crate::certificates::Authority;
+use crate::certificates::approver::Approver;
+use crate::certificates::signer::Signer;
 use crate::core::endpoints::EndpointsController;
 use crate::core::namespace::Namespaces;
 use crate::core::nodeipam::{ClusterCidr, NodeIpam};
@@ -33,6 +36,10 @@ pub struct Config {
     pub root_ca: Arc<str>,
     /// Finished pods that may stay; 0: all.
     pub terminated_pod_threshold: usize,
+    /// Signs certificate requests; without, nobody does.
+    pub authority: Option<Arc<dyn Authority>>,
+    /// The longest life of a certificate that is signed.
+    pub signing_duration: Duration,
 }
 
 impl Config {
@@ -45,6 +52,8 @@ impl Config {
             cluster_cidrs: Vec::new(),
             root_ca: root_ca.into(),
             terminated_pod_threshold: 12_500,
+            authority: None,
+            signing_duration: Duration::from_secs(365 * 24 * 3600),
         }
     }
 }
@@ -97,6 +106,13 @@ pub fn all(config: &Config) -> Vec<Registration> {
     if !config.cluster_cidrs.is_empty() {
         let ipam = NodeIpam { clusters: config.cluster_cidrs.clone() };
         list.push(one("node-ipam-controller", "node-controller", 1, ipam));
+    }
+    if let Some(authority) = &config.authority {
+        let approver = Approver { authority: authority.clone() };
+        let signer = Signer { authority: authority.clone(), life_max: config.signing_duration };
+        let account = "certificate-controller";
+        list.push(one("certificatesigningrequest-approving-controller", account, 5, approver));
+        list.push(one("certificatesigningrequest-signing-controller", account, 5, signer));
     }
     list
 }

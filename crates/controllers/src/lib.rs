@@ -7,6 +7,7 @@
 
 mod all;
 pub mod apps;
+pub mod certificates;
 pub mod core;
 pub mod discovery;
 pub mod gc;

@@ -37,6 +37,18 @@ pub struct NodeSpec {
 pub struct NodeStatus {
     #[serde(deserialize_with = "null_default")]
     pub conditions: Vec<Condition>,
+    #[serde(deserialize_with = "null_default")]
+    pub addresses: Box<[Address]>,
+}
+
+/// What a node is reached by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Address {
+    /// `InternalIP`, `ExternalIP`, `Hostname`, ...
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    pub address: Box<str>,
 }
 
 /// A taint.
