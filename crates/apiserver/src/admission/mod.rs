@@ -2,6 +2,7 @@
 //! file with pure checks over the object and facts looked up in the cache.
 //! Not there yet: LimitRanger, ResourceQuota, webhooks and policies.
 
+mod certificates;
 mod escalation;
 mod namespace;
 mod node;
@@ -43,6 +44,7 @@ pub(crate) fn create(
         ("", "nodes") => tolerations::taint_new_node(object),
         ("", "services") => lease._addresses = Some(service::create(call, object, dry_run)?),
         ("rbac.authorization.k8s.io", _) => escalation::check(call, object, None)?,
+        ("certificates.k8s.io", "certificatesigningrequests") => certificates::create(call, object)?,
         _ => {}
     }
     Ok(lease)
@@ -57,6 +59,9 @@ pub(crate) fn update(
     _warnings: &mut Vec<String>,
 ) -> Result<Lease, Status> {
     node::update(call, old)?;
+    if call.resource.gvr.resource == "certificatesigningrequests" {
+        certificates::update(call, new, old, rules.operation)?;
+    }
     let mut lease = Lease::default();
     if rules.operation != Operation::Update {
         return Ok(lease);
