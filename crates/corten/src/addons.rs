@@ -55,10 +55,11 @@ async fn objects(ctx: &Context, settings: &Settings) -> Result<(), Status> {
 }
 
 /// Merges the object into what is there, or creates it.
-async fn put(ctx: &Context, gvr: &Gvr, object: Value) -> Result<(), Status> {
-    let api = Api::new(ctx.client.as_ref(), gvr.clone(), NAMESPACE);
+pub(crate) async fn put(ctx: &Context, gvr: &Gvr, object: Value) -> Result<(), Status> {
+    let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+    let api = Api::new(ctx.client.as_ref(), gvr.clone(), text("namespace"));
     let body = object.to_string().into_bytes();
-    match api.patch(NAME, "", Patch::Merge(body.clone())).await {
+    match api.patch(text("name"), "", Patch::Merge(body.clone())).await {
         Err(e) if e.is("NotFound") => api.create(body).await.map(drop),
         other => other.map(drop),
     }

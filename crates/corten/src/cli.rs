@@ -153,24 +153,24 @@ pub struct Agent {
     pub state: State,
     #[command(flatten)]
     pub node: Node,
-    /// The control plane: `https://10.0.0.1:6443`.
-    #[arg(long, value_name = "URL", requires = "token")]
+    /// The control plane: `https://10.0.0.1:6443`. Not needed again once the machine has joined.
+    #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// What `agent.token` of the control plane's state directory says.
-    #[arg(long, value_name = "TOKEN", requires = "server")]
+    #[arg(long, value_name = "TOKEN")]
     pub token: Option<String>,
     /// Credentials of the node, in place of --server and --token.
-    #[arg(long, value_name = "FILE", conflicts_with = "server")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "token"])]
     pub kubeconfig: Option<PathBuf>,
-    /// Address of cluster DNS.
-    #[arg(long, default_value = "10.96.0.10", value_name = "IP")]
-    pub cluster_dns: IpAddr,
-    /// Domain of Services.
-    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
-    pub cluster_domain: String,
-    /// Addresses of pods.
-    #[arg(long, default_value = "10.244.0.0/16", value_name = "CIDR")]
-    pub cluster_cidr: String,
+    /// Address of cluster DNS [default: what the control plane says].
+    #[arg(long, value_name = "IP")]
+    pub cluster_dns: Option<IpAddr>,
+    /// Domain of Services [default: what the control plane says].
+    #[arg(long, value_name = "DOMAIN")]
+    pub cluster_domain: Option<String>,
+    /// Addresses of pods [default: what the control plane says].
+    #[arg(long, value_name = "CIDR")]
+    pub cluster_cidr: Option<String>,
     #[command(flatten)]
     pub logging: Logging,
 }
@@ -253,6 +253,11 @@ pub struct KubeControllerManager {
     pub cluster_cidr: String,
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub allocate_node_cidrs: bool,
+    /// Certificate and key that sign certificate requests; without them nobody signs.
+    #[arg(long, value_name = "FILE", requires = "cluster_signing_key_file")]
+    pub cluster_signing_cert_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "cluster_signing_cert_file")]
+    pub cluster_signing_key_file: Option<PathBuf>,
     /// The CA that pods are given to verify the API with [default: that of the kubeconfig].
     #[arg(long, value_name = "FILE")]
     pub root_ca_file: Option<PathBuf>,

@@ -12,7 +12,9 @@ use meta::User;
 use tokio::task::JoinSet;
 
 use crate::components::apiserver::{self, ApiServer, Settings, client_pair, nth_address};
-use crate::components::{controllers, dns, scheduler};
+use crate::components::{authority, controllers, dns, scheduler};
+use crate::join::publish::{self, Published};
+use crate::join::token::JoinToken;
 use crate::node::Roads;
 use crate::state::StateDir;
 use crate::{addons, cli, host, run};
@@ -108,6 +110,26 @@ pub fn write_admin_kubeconfig(state: &StateDir, api: &ApiServer) -> Result<()> {
     Ok(())
 }
 
+/// What nodes need to join; the token is in the state directory.
+fn published(
+    state: &StateDir,
+    api: &ApiServer,
+    settings: &Settings,
+    o: &cli::ControlPlane,
+    cluster_dns: std::net::IpAddr,
+) -> Result<Published> {
+    let ca_pem = api.pki.ca_pem().to_owned();
+    let address = std::net::SocketAddr::new(settings.advertise_address, api.address.port());
+    Ok(Published {
+        token: JoinToken::of_state(&state.agent_token(), &ca_pem, &sys::SystemEntropy)?,
+        ca_pem,
+        server: format!("https://{address}"),
+        cluster_cidr: o.cluster_cidr.clone(),
+        cluster_dns,
+        cluster_domain: o.cluster_domain.clone(),
+    })
+}
+
 impl ControlPlane {
     /// Starts everything; the API answers when this returns.
     ///
@@ -125,9 +147,11 @@ impl ControlPlane {
         };
         let ctx = context("system:kube-scheduler", &[], "kube-scheduler");
         tasks.spawn(async move { scheduler::run(&ctx, "default-scheduler").await });
+        let ca_files = api.pki.ca_files();
         let manager = controllers::Settings {
             root_ca: api.pki.ca_pem().to_owned(),
             cluster_cidr: Some(controllers::cluster_cidr(&o.cluster_cidr)?),
+            authority: Some(authority::from_files(&ca_files.0, &ca_files.1)?),
         };
         let ctx = context("system:kube-controller-manager", &[], "kube-controller-manager");
         let handler: Arc<dyn meta::Handler> = api.server.clone();
@@ -137,6 +161,9 @@ impl ControlPlane {
             controllers::run(&ctx, &manager, &identity).await;
         });
         let ctx = context("system:corten-addons", &["system:masters"], "corten");
+        let published = published(state, &api, &settings, o, cluster_dns)?;
+        let joining = ctx.clone();
+        tasks.spawn(async move { publish::ensure(&joining, &published).await });
         let addons =
             addons::Settings { cluster_dns, dns_endpoint: (settings.advertise_address, o.dns_port).into() };
         let dns_settings = dns::Settings {

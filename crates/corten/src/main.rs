@@ -9,6 +9,7 @@ mod control_plane;
 mod detach;
 mod down;
 mod host;
+mod join;
 mod logging;
 mod node;
 mod remote;

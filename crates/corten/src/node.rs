@@ -12,7 +12,7 @@ use cri::{CriClient, Runtime, Timeouts};
 use serde::{Deserialize, Serialize};
 use wire::pki::{Leaf, Pair, Usage};
 
-use crate::components::proxy;
+use crate::components::{proxy, routes};
 use crate::control_plane::ControlPlane;
 use crate::state::StateDir;
 use crate::{cli, host};
@@ -35,6 +35,8 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
     pub client_ca: PathBuf,
+    /// Certificate and key come later, when the cluster has signed them.
+    pub is_coming: bool,
 }
 
 /// What `corten down` must know of a node that was started from this state directory.
@@ -98,6 +100,7 @@ impl Settings {
                 cert: dir.join("kubelet.crt"),
                 key: dir.join("kubelet.key"),
                 client_ca: pki.ca_files().0,
+                is_coming: false,
             }),
         })
     }
@@ -200,19 +203,24 @@ pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &Cancellatio
     config.node_labels = labels(&s.node.node_labels)?;
     config.cni_conf_dir = cni_conf_dir(state);
     config.cni_bridge.clone_from(&remains.bridge);
+    config.cluster_cidrs = vec![s.cluster_cidr.clone()];
     if let Some(tls) = &s.tls {
         config.tls_cert_file = Some(tls.cert.clone());
         config.tls_key_file = Some(tls.key.clone());
         config.client_ca_file = Some(tls.client_ca.clone());
+        config.await_tls_files = tls.is_coming;
     }
     let proxy_settings = proxy::Settings {
         node_name: s.name.clone(),
         options: ::proxy::Options { cluster_cidr: s.cluster_cidr.clone(), node_port_addresses: Vec::new() },
     };
+    let (routes_road, name) = (roads.proxy.clone(), s.name.clone());
+    let routes = tokio::spawn(async move { routes::run(&routes_road, &name).await });
     let proxy = tokio::spawn(async move { proxy::run(&roads.proxy, proxy_settings).await });
     let result = kubelet::run(config, roads.kubelet, runtime).await;
     stop.cancel();
     proxy.await.ok();
+    routes.await.ok();
     drop(containerd);
     result.context("the node agent")
 }
@@ -253,29 +261,6 @@ pub async fn run_kubelet(o: &cli::Kubelet, client: Arc<dyn Client>, stop: &Cance
     config.manage_cni = false;
     let ctx = Context::new(client).with_stop(stop.clone());
     kubelet::run(config, ctx, Arc::new(runtime)).await.context("the node agent")
-}
-
-/// Credentials of a node that joins, and its settings.
-///
-/// # Errors
-/// When neither a kubeconfig nor a server with a token is given, or the server refuses.
-pub fn join(o: &cli::Agent) -> Result<(Settings, Arc<dyn Client>)> {
-    let settings = Settings {
-        name: name(&o.node),
-        ip: o.node.node_ip.unwrap_or_else(host::address),
-        node: o.node.clone(),
-        cluster_dns: o.cluster_dns,
-        cluster_domain: o.cluster_domain.clone(),
-        cluster_cidr: o.cluster_cidr.clone(),
-        tls: None,
-    };
-    let Some(kubeconfig) = o.kubeconfig.as_deref() else {
-        bail!(
-            "joining with --server and --token is not there yet: give --kubeconfig with the node's credentials"
-        );
-    };
-    let connection = crate::remote::connect(Some(kubeconfig), "kubelet")?;
-    Ok((settings, connection.client))
 }
 
 /// What a former start noted; `None` when nothing was started here.

@@ -12,7 +12,7 @@ use crate::cli::{self, Command};
 use crate::components::{controllers, proxy, scheduler};
 use crate::control_plane::{self, ControlPlane};
 use crate::state::StateDir;
-use crate::{bench, components, detach, down, host, logging, node, remote};
+use crate::{bench, components, detach, down, host, join, logging, node, remote};
 
 /// Runs a subcommand to its end.
 ///
@@ -97,10 +97,13 @@ async fn agent(o: cli::Agent) -> Result<()> {
     let state = StateDir::open(&o.state.state_dir)?;
     let _lock = state.lock()?;
     let stop = until_signal()?;
-    let (settings, client) = node::join(&o)?;
-    let ctx = Context::new(client).with_stop(stop.clone());
+    let Some(joined) = join::agent::join(&o, &state, &stop).await? else { return Ok(()) };
+    let ctx = Context::new(joined.client).with_stop(stop.clone());
+    if let Some(serving) = joined.serving {
+        tokio::spawn(serving.run(ctx.clone()));
+    }
     let roads = node::Roads { kubelet: ctx.clone(), proxy: ctx };
-    node::run(&state, settings, roads, &stop).await
+    node::run(&state, joined.settings, roads, &stop).await
 }
 
 async fn kube_apiserver(o: cli::KubeApiserver) -> Result<()> {
@@ -154,6 +157,10 @@ async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
         cluster_cidr: match o.allocate_node_cidrs {
             true => Some(controllers::cluster_cidr(&o.cluster_cidr)?),
             false => None,
+        },
+        authority: match (&o.cluster_signing_cert_file, &o.cluster_signing_key_file) {
+            (Some(cert), Some(key)) => Some(components::authority::from_files(cert, key)?),
+            _ => None,
         },
     };
     let ctx = Context::new(remote.client).with_stop(until_signal()?);

@@ -45,6 +45,12 @@ impl StateDir {
         self.0.join("admin.kubeconfig")
     }
 
+    /// What nodes join with.
+    #[must_use]
+    pub fn agent_token(&self) -> PathBuf {
+        self.0.join("agent.token")
+    }
+
     /// The log of a server in the background.
     #[must_use]
     pub fn log(&self) -> PathBuf {

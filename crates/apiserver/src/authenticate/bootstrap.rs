@@ -36,7 +36,8 @@ pub fn is_bootstrap(token: &str) -> bool {
 fn parts(token: &str) -> Option<(&str, &str)> {
     let (id, secret) = token.split_once('.')?;
     let plain = |s: &str| s.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
-    (id.len() == ID_BYTES && secret.len() == SECRET_BYTES && plain(id) && plain(secret)).then_some((id, secret))
+    (id.len() == ID_BYTES && secret.len() == SECRET_BYTES && plain(id) && plain(secret))
+        .then_some((id, secret))
 }
 
 /// The name of the Secret of a token.
@@ -99,7 +100,10 @@ fn is_extra_group(group: &str) -> bool {
     let Some(rest) = group.strip_prefix("system:bootstrappers:") else { return false };
     let inner = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase() || b == b':' || b == b'-';
     let end = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_digit() || b.is_ascii_lowercase());
-    rest.len() <= 256 && rest.bytes().all(inner) && end(rest.as_bytes().first()) && end(rest.as_bytes().last())
+    rest.len() <= 256
+        && rest.bytes().all(inner)
+        && end(rest.as_bytes().first())
+        && end(rest.as_bytes().last())
 }
 
 #[cfg(test)]
@@ -120,9 +124,16 @@ mod tests {
         for (k, v) in change {
             data[*k] = if v.is_empty() { Value::Null } else { STANDARD.encode(v).into() };
         }
-        let data: serde_json::Map<String, Value> =
-            data.as_object().unwrap().iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
-        json!({"metadata": {"name": "x"}, "type": "bootstrap.kubernetes.io/token", "data": data}).to_string().into_bytes()
+        let data: serde_json::Map<String, Value> = data
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(_, v)| !v.is_null())
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        json!({"metadata": {"name": "x"}, "type": "bootstrap.kubernetes.io/token", "data": data})
+            .to_string()
+            .into_bytes()
     }
 
     #[test]
@@ -150,7 +161,9 @@ mod tests {
     #[test]
     fn the_form_of_a_token() {
         assert!(is_bootstrap("abcdef.0123456789abcdef"));
-        for other in ["", "abcdef.0123456789abcde", "ABCDEF.0123456789abcdef", "abcdef.0123456789abcdef.x", "a.b"] {
+        for other in
+            ["", "abcdef.0123456789abcde", "ABCDEF.0123456789abcdef", "abcdef.0123456789abcdef.x", "a.b"]
+        {
             assert!(!is_bootstrap(other), "{other:?}");
         }
         assert_eq!(secret_name("abcdef.0123456789abcdef"), "bootstrap-token-abcdef");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use client::Local;
 use control::{Context, Controllers, Informers, Recorder};
+use controllers::certificates::Authority;
 use controllers::core::nodeipam::ClusterCidr;
 use controllers::{Config, all};
 use meta::{Handler, User};
@@ -19,6 +20,8 @@ pub struct Settings {
     pub root_ca: String,
     /// Range that nodes get their pods' addresses from; `None`: somebody else does that.
     pub cluster_cidr: Option<ClusterCidr>,
+    /// Signs certificate requests; `None`: somebody else does that.
+    pub authority: Option<Arc<dyn Authority>>,
 }
 
 /// Reads `10.244.0.0/16`.
@@ -46,6 +49,7 @@ pub fn local_identity(handler: &Arc<dyn Handler>, base: &Context, controller: &s
 pub async fn run(ctx: &Context, settings: &Settings, identity: &(dyn Fn(&str) -> Context + Sync)) {
     let mut config = Config::new(ctx.now(), &settings.root_ca);
     config.cluster_cidrs.extend(settings.cluster_cidr.clone());
+    config.authority.clone_from(&settings.authority);
     let mut running = Controllers::default();
     for c in all(&config) {
         running.add(c.engine, &identity(c.service_account));

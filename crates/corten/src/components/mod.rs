@@ -2,8 +2,10 @@
 //! what it decides. They know the cluster only through a `control::Context`.
 
 pub mod apiserver;
+pub mod authority;
 pub mod controllers;
 pub mod dns;
 mod mirror;
 pub mod proxy;
+pub mod routes;
 pub mod scheduler;

@@ -1,0 +1,370 @@
+//! What a joining machine does: finds the control plane and makes sure it is the right one, asks for a client
+//! certificate with the token, keeps it, and later asks for a serving certificate as the node that it has become.
+//! Once it has credentials it needs no token any more.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use client::{Api, Client, Endpoint, Kubeconfig, Token};
+use control::{CancellationToken, Context};
+use jiff::Timestamp;
+use meta::{Gvr, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::publish::INFO;
+use super::request::{Wish, certificate};
+use super::token::{JoinToken, write_private};
+use crate::node::{Settings, TlsFiles};
+use crate::state::StateDir;
+use crate::{cli, host, node, remote};
+
+const CONFIG_MAPS: Gvr = Gvr::new("", "v1", "configmaps");
+const NODES: Gvr = Gvr::new("", "v1", "nodes");
+const RETRY: Duration = Duration::from_secs(1);
+const NODE_POLL: Duration = Duration::from_millis(300);
+/// How often a server may say that it does not publish anything: it may just be starting.
+const UNPUBLISHED_LIMIT: u32 = 30;
+/// A serving certificate with less than this left is asked for again at the next start.
+const RENEW_BEFORE_S: i64 = 120 * 24 * 3600;
+
+/// What the control plane has said about the cluster; kept for starts without it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    node_name: String,
+    server: String,
+    #[serde(rename = "clusterCIDR")]
+    cluster_cidr: String,
+    #[serde(rename = "clusterDNS")]
+    cluster_dns: IpAddr,
+    cluster_domain: String,
+}
+
+/// A machine with credentials.
+pub struct Joined {
+    pub settings: Settings,
+    pub client: Arc<dyn Client>,
+    /// Asks for the certificate of the HTTPS server; `None`: there is no server.
+    pub serving: Option<Serving>,
+}
+
+/// Paths in an agent's state directory.
+struct Files {
+    kept: PathBuf,
+    kubeconfig: PathBuf,
+    pki: PathBuf,
+}
+
+impl Files {
+    fn of(state: &StateDir) -> Self {
+        let p = state.path();
+        Files { kept: p.join("agent.json"), kubeconfig: p.join("agent.kubeconfig"), pki: p.join("pki") }
+    }
+
+    fn ca(&self) -> PathBuf {
+        self.pki.join("ca.crt")
+    }
+
+    fn client_cert(&self) -> PathBuf {
+        self.pki.join("kubelet-client.crt")
+    }
+}
+
+/// Gets the machine's credentials: those given with --kubeconfig, those of an earlier start, or new ones from
+/// the control plane. `None` when it is time to stop.
+///
+/// # Errors
+/// What the user can do something about.
+pub async fn join(o: &cli::Agent, state: &StateDir, stop: &CancellationToken) -> Result<Option<Joined>> {
+    if let Some(path) = &o.kubeconfig {
+        let client = remote::connect(Some(path), "kubelet")?.client;
+        let settings = settings(o, None, None);
+        return Ok(Some(Joined { settings, client, serving: None }));
+    }
+    let files = Files::of(state);
+    let kept = match earlier(o, &files)? {
+        Some(kept) => kept,
+        None => match first(o, &files, stop).await? {
+            Some(kept) => kept,
+            None => return Ok(None),
+        },
+    };
+    let client = remote::connect(Some(&files.kubeconfig), "kubelet")?.client;
+    let tls = TlsFiles {
+        cert: files.pki.join("kubelet.crt"),
+        key: files.pki.join("kubelet.key"),
+        client_ca: files.ca(),
+        is_coming: true,
+    };
+    let settings = settings(o, Some(&kept), Some(tls.clone()));
+    let names = vec![settings.name.clone(), settings.ip.to_string()];
+    let serving = Serving { tls, node: settings.name.clone(), ip: settings.ip, names };
+    serving.drop_unfit();
+    Ok(Some(Joined { settings, client, serving: Some(serving) }))
+}
+
+fn settings(o: &cli::Agent, kept: Option<&Kept>, tls: Option<TlsFiles>) -> Settings {
+    let dns = o.cluster_dns.or(kept.map(|k| k.cluster_dns)).unwrap_or(IpAddr::from([10, 96, 0, 10]));
+    let text = |given: &Option<String>, said: Option<&String>, otherwise: &str| {
+        given.clone().or(said.cloned()).unwrap_or_else(|| otherwise.to_owned())
+    };
+    Settings {
+        name: node::name(&o.node),
+        ip: o.node.node_ip.unwrap_or_else(host::address),
+        node: o.node.clone(),
+        cluster_dns: dns,
+        cluster_domain: text(&o.cluster_domain, kept.map(|k| &k.cluster_domain), "cluster.local"),
+        cluster_cidr: text(&o.cluster_cidr, kept.map(|k| &k.cluster_cidr), "10.244.0.0/16"),
+        tls,
+    }
+}
+
+/// The credentials of an earlier start, when they can be used.
+fn earlier(o: &cli::Agent, files: &Files) -> Result<Option<Kept>> {
+    let Ok(bytes) = std::fs::read(&files.kept) else { return Ok(None) };
+    let damaged = || format!("{} is damaged; remove it and join again", files.kept.display());
+    let mut kept: Kept = serde_json::from_slice(&bytes).with_context(damaged)?;
+    let name = node::name(&o.node);
+    if kept.node_name != name {
+        bail!(
+            "this state directory belongs to node {}: use another --state-dir for node {name}, or remove it \
+             with corten down --purge",
+            kept.node_name
+        );
+    }
+    let cert = std::fs::read_to_string(files.client_cert()).with_context(damaged)?;
+    let facts = wire::pki::facts(&cert).map_err(|e| anyhow!("{}: {e}", files.client_cert().display()))?;
+    if facts.not_after <= now() {
+        if o.token.is_some() {
+            return Ok(None);
+        }
+        bail!(
+            "the node's certificate has ended at {}: join again with --server and --token",
+            facts.not_after
+        );
+    }
+    if let Some(server) = o.server.as_ref().filter(|s| **s != kept.server) {
+        kept.server.clone_from(server);
+        keep(files, &kept, &cert)?;
+    }
+    Ok(Some(kept))
+}
+
+fn now() -> Timestamp {
+    use sys::Clock;
+    sys::SystemClock.now()
+}
+
+/// Writes what the next start needs.
+fn keep(files: &Files, kept: &Kept, cert_pem: &str) -> Result<()> {
+    let read = |path: PathBuf| std::fs::read_to_string(&path).with_context(|| path.display().to_string());
+    let (ca, key) = (read(files.ca())?, read(files.pki.join("kubelet-client.key"))?);
+    write_private(&files.client_cert(), cert_pem)?;
+    Kubeconfig::with_certificate("corten", &kept.server, &ca, cert_pem, &key).write(&files.kubeconfig)?;
+    write_private(&files.kept, &serde_json::to_string_pretty(kept)?)
+}
+
+/// The first start: from a server and a token to credentials.
+async fn first(o: &cli::Agent, files: &Files, stop: &CancellationToken) -> Result<Option<Kept>> {
+    let (Some(server), Some(token)) = (&o.server, &o.token) else {
+        bail!("this machine has not joined a cluster yet: give --server and --token, or --kubeconfig");
+    };
+    if !server.starts_with("https://") {
+        bail!("--server {server:?} is not an address such as https://192.0.2.1:6443");
+    }
+    let token: JoinToken = token.parse()?;
+    let Some(ca_pem) = discover(server, &token, stop).await? else { return Ok(None) };
+    let endpoint = Endpoint {
+        server: server.clone(),
+        ca_pem: Some(ca_pem.clone().into_bytes()),
+        token: Token::Text(token.bearer()),
+        ..Endpoint::default()
+    };
+    let client = remote::to(&endpoint, "corten-agent")?.client;
+    let ctx = Context::new(client).with_stop(stop.clone());
+    let name = node::name(&o.node);
+    name_is_free(&ctx, &name).await?;
+    let info =
+        Api::new(ctx.client.as_ref(), CONFIG_MAPS, INFO.0).get(INFO.1).await.context("cluster-info")?;
+    let info: Value = serde_json::from_slice(&info)?;
+    std::fs::create_dir_all(&files.pki).with_context(|| files.pki.display().to_string())?;
+    write_private(&files.ca(), &ca_pem)?;
+    let key = own_key(&files.pki.join("kubelet-client.key"))?;
+    let signer = "kubernetes.io/kube-apiserver-client-kubelet";
+    let wish = Wish { key_pem: &key, node: &name, names: &[], signer, usage: "client auth" };
+    let Some(cert) = certificate(&ctx, &wish).await? else { return Ok(None) };
+    let data = |key: &str| info["data"][key].as_str().unwrap_or_default().to_owned();
+    let kept = Kept {
+        node_name: name,
+        server: server.clone(),
+        cluster_cidr: data("clusterCIDR"),
+        cluster_dns: data("clusterDNS").parse().context("clusterDNS of cluster-info")?,
+        cluster_domain: data("clusterDomain"),
+    };
+    keep(files, &kept, &cert)?;
+    tracing::info!("joined {server} as node {}", kept.node_name);
+    Ok(Some(kept))
+}
+
+/// The private key in a file, made when it is missing.
+fn own_key(path: &Path) -> Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(key) if !key.is_empty() => Ok(key),
+        _ => {
+            let key = wire::pki::new_key()?;
+            write_private(path, &key)?;
+            Ok(key)
+        }
+    }
+}
+
+/// The authority's certificate as the server publishes it, when its hash is the token's. The connection is not
+/// verified before that, and nothing secret is sent over it.
+// k8s: cmd/kubeadm/app/discovery/token/token.go
+async fn discover(server: &str, token: &JoinToken, stop: &CancellationToken) -> Result<Option<String>> {
+    let endpoint = Endpoint { server: server.to_owned(), insecure: true, ..Endpoint::default() };
+    let client = remote::to(&endpoint, "corten-agent")?.client;
+    let ctx = Context::new(client).with_stop(stop.clone());
+    let api = Api::new(ctx.client.as_ref(), CONFIG_MAPS, INFO.0);
+    let (mut said, mut unpublished) = (String::new(), 0);
+    loop {
+        match api.get(INFO.1).await {
+            Ok(bytes) => return trusted(server, &bytes, token).map(Some),
+            Err(e) if is_passing(&e) || unpublished < UNPUBLISHED_LIMIT => {
+                unpublished += u32::from(!is_passing(&e));
+                let why = e.to_string();
+                if why != said {
+                    tracing::warn!("{server} cannot be asked yet, trying again: {why}");
+                    said = why;
+                }
+            }
+            Err(e) => {
+                bail!("{server} does not publish what is needed to join (kube-public/cluster-info): {e}")
+            }
+        }
+        if !ctx.sleep(RETRY).await {
+            return Ok(None);
+        }
+    }
+}
+
+/// Whether the server is away or busy for now.
+fn is_passing(e: &Status) -> bool {
+    e.code == 0 || e.code >= 500 || e.code == 429
+}
+
+fn trusted(server: &str, info: &[u8], token: &JoinToken) -> Result<String> {
+    let info: Value = serde_json::from_slice(info).context("cluster-info")?;
+    let text = info["data"]["kubeconfig"].as_str().context("cluster-info has no kubeconfig")?;
+    let config = Kubeconfig::parse(text).map_err(|e| anyhow!("cluster-info: {e}"))?;
+    let cluster = config.clusters.first().context("cluster-info names no cluster")?;
+    let ca = cluster.cluster.certificate_authority_data.as_ref().context("cluster-info has no authority")?;
+    let ca =
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, ca).context("cluster-info")?;
+    let ca = String::from_utf8(ca).context("cluster-info")?;
+    let hash = wire::pki::public_key_hash(&ca).map_err(|e| anyhow!("cluster-info: {e}"))?;
+    if hash != token.ca_hash || ca.matches("-----BEGIN").count() != 1 {
+        bail!(
+            "{server} is not the control plane that the token is from: its authority is {hash}, the token says \
+             {}. Nothing was sent to it",
+            token.ca_hash
+        );
+    }
+    Ok(ca)
+}
+
+/// Two machines must not be one node.
+// k8s: cmd/kubeadm/app/phases/kubelet, "a Node with name %q and status %q already exists"
+async fn name_is_free(ctx: &Context, name: &str) -> Result<()> {
+    let bytes = loop {
+        match Api::new(ctx.client.as_ref(), NODES, "").get(name).await {
+            Ok(bytes) => break bytes,
+            Err(e) if e.is("NotFound") => return Ok(()),
+            Err(e) if e.code == 401 => bail!(
+                "the control plane refuses the token (Unauthorized): it is wrong or has expired; the valid one is \
+                 in agent.token of the control plane's state directory"
+            ),
+            Err(e) if is_passing(&e) && ctx.sleep(RETRY).await => {
+                tracing::warn!("asking for node {name}: {e}")
+            }
+            Err(e) => bail!("asking for node {name}: {e}"),
+        }
+    };
+    let node: Value = serde_json::from_slice(&bytes)?;
+    let conditions = node["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    if conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True") {
+        bail!(
+            "a node {name} is there already and is Ready: choose another name with --node-name, or delete that \
+             node first (kubectl delete node {name})"
+        );
+    }
+    Ok(())
+}
+
+/// The certificate of the node agent's HTTPS server, signed by the cluster.
+pub struct Serving {
+    tls: TlsFiles,
+    node: String,
+    ip: IpAddr,
+    names: Vec<String>,
+}
+
+impl Serving {
+    /// Removes a certificate that has (nearly) ended or is for other names.
+    fn drop_unfit(&self) {
+        let mut names = self.names.clone();
+        names.sort();
+        names.dedup();
+        let fits = std::fs::read_to_string(&self.tls.cert)
+            .ok()
+            .and_then(|pem| wire::pki::facts(&pem).ok())
+            .is_some_and(|f| {
+                f.names == names && f.not_after.as_second() - now().as_second() > RENEW_BEFORE_S
+            });
+        if !fits {
+            let _ = std::fs::remove_file(&self.tls.cert);
+        }
+    }
+
+    /// Asks until there is a certificate; the HTTPS server waits for its file.
+    pub async fn run(self, ctx: Context) {
+        while !self.tls.cert.exists() {
+            match self.ask(&ctx).await {
+                Ok(()) => return,
+                Err(e) => tracing::warn!(
+                    "the serving certificate, without which there are no logs and no exec: {e:#}"
+                ),
+            }
+            if !ctx.sleep(RETRY * 5).await {
+                return;
+            }
+        }
+    }
+
+    async fn ask(&self, ctx: &Context) -> Result<()> {
+        // It is granted when its names are in the Node's status, which the node agent writes first.
+        while !self.is_registered(ctx).await {
+            if !ctx.sleep(NODE_POLL).await {
+                return Ok(());
+            }
+        }
+        let key = own_key(&self.tls.key)?;
+        let signer = "kubernetes.io/kubelet-serving";
+        let wish = Wish { key_pem: &key, node: &self.node, names: &self.names, signer, usage: "server auth" };
+        if let Some(cert) = certificate(ctx, &wish).await? {
+            write_private(&self.tls.cert, &cert)?;
+        }
+        Ok(())
+    }
+
+    async fn is_registered(&self, ctx: &Context) -> bool {
+        let Ok(bytes) = Api::new(ctx.client.as_ref(), NODES, "").get(&self.node).await else { return false };
+        let node: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let addresses = node["status"]["addresses"].as_array().cloned().unwrap_or_default();
+        addresses.iter().any(|a| a["address"].as_str() == Some(self.ip.to_string().as_str()))
+    }
+}
