@@ -1,0 +1,234 @@
+//! The real scheduler in the shell that the binary gives it, without I/O: events in, binds and status out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use control::RawEvent;
+use jiff::Timestamp;
+use meta::{Gvr, Status};
+use reconcile::time::rfc3339;
+use reconcile::{Answer, Key, KindCache, Op, Partial, PatchKind, Projection};
+use scheduler::{Decision, Engine, Node, Pod};
+use serde_json::json;
+
+use super::{FeedSpec, Note, Outgoing, Process};
+
+const PODS: Gvr = Gvr::new("", "v1", "pods");
+const NODES: Gvr = Gvr::new("", "v1", "nodes");
+/// Writes at a time.
+const IN_FLIGHT: usize = 64;
+
+enum Sent {
+    Bind(Arc<str>),
+    Other,
+}
+
+/// See the module.
+pub struct Schedule {
+    /// A mistake on purpose: a pod does not count as placed before it is seen there.
+    forgetful: bool,
+    engine: Engine,
+    pods: KindCache<Pod>,
+    nodes: KindCache<Node>,
+    sent: BTreeMap<u64, Sent>,
+    next_token: u64,
+    outbox: Vec<Outgoing>,
+    notes: Vec<Note>,
+}
+
+impl Schedule {
+    /// A scheduler that knows nothing yet.
+    #[must_use]
+    pub fn new(seed: u64, forgetful: bool) -> Self {
+        Schedule {
+            forgetful,
+            engine: Engine::new("default-scheduler", seed),
+            pods: KindCache::default(),
+            nodes: KindCache::default(),
+            sent: BTreeMap::new(),
+            next_token: 0,
+            outbox: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn send(&mut self, what: Sent, op: Op) {
+        self.next_token += 1;
+        self.sent.insert(self.next_token, what);
+        self.outbox.push(Outgoing { token: self.next_token, op: Arc::new(op), user: None });
+    }
+
+    fn decided(&mut self, decision: Decision, now: Timestamp) {
+        match decision {
+            Decision::Bind { pod, uid, node } => {
+                if self.forgetful {
+                    self.engine.bound(&uid, false, now);
+                }
+                self.bind(&pod, uid, &node);
+            }
+            Decision::Unschedulable { pod, uid, message, preemption } => {
+                self.notes.push(Note::Line(format!("unschedulable {pod}: {message}")));
+                self.unschedulable(&pod, &uid, &message, preemption.as_ref().map(|p| &*p.node), now);
+                for (victim, uid) in preemption.map(|p| p.victims).unwrap_or_default() {
+                    self.send(Sent::Other, delete(&victim, uid));
+                }
+            }
+        }
+    }
+
+    fn bind(&mut self, pod: &Key, uid: Arc<str>, node: &str) {
+        let body = json!({"kind": "Binding", "apiVersion": "v1",
+            "metadata": {"name": &*pod.name, "namespace": &*pod.namespace, "uid": &*uid},
+            "target": {"kind": "Node", "apiVersion": "v1", "name": node}});
+        let op = Op::CreateSub {
+            gvr: PODS,
+            namespace: pod.namespace.to_string(),
+            name: pod.name.to_string(),
+            sub: "binding",
+            body: body.to_string().into_bytes(),
+        };
+        self.send(Sent::Bind(uid), op);
+    }
+
+    fn unschedulable(&mut self, pod: &Key, uid: &str, message: &str, node: Option<&str>, now: Timestamp) {
+        let mut patch = json!({"metadata": {"uid": uid}, "status": {"conditions": [{
+            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
+            "lastProbeTime": null, "lastTransitionTime": rfc3339(now)}]}});
+        if let Some(node) = node {
+            patch["status"]["nominatedNodeName"] = node.into();
+        }
+        let op = Op::Patch {
+            gvr: PODS,
+            namespace: pod.namespace.to_string(),
+            name: pod.name.to_string(),
+            sub: "status",
+            kind: PatchKind::Strategic,
+            body: patch.to_string().into_bytes(),
+        };
+        self.send(Sent::Other, op);
+    }
+
+    fn pod_changed(&mut self, delta: &reconcile::Delta<Pod>, now: Timestamp) {
+        let replaced = match (&delta.old, &delta.new) {
+            (Some(o), Some(n)) if o.metadata.uid != n.metadata.uid => Some(o),
+            (Some(o), None) => Some(o),
+            _ => None,
+        };
+        if let Some(old) = replaced {
+            self.engine.pod_deleted(&old.metadata.uid, now);
+        }
+        if let Some(new) = &delta.new {
+            self.engine.pod_applied(new, now);
+        }
+    }
+
+    fn node_changed(&mut self, delta: &reconcile::Delta<Node>, now: Timestamp) {
+        match (&delta.old, &delta.new) {
+            (_, Some(new)) => self.engine.node_applied(new.clone(), now),
+            (Some(old), None) => self.engine.node_deleted(&old.metadata.name),
+            (None, None) => {}
+        }
+    }
+}
+
+fn delete(victim: &Key, uid: Arc<str>) -> Op {
+    Op::Delete {
+        gvr: PODS,
+        namespace: victim.namespace.to_string(),
+        name: victim.name.to_string(),
+        uid: Some(uid),
+        resource_version: None,
+        grace_period_seconds: None,
+        propagation: None,
+    }
+}
+
+/// Applies an event to a cache of one kind.
+pub(super) fn deltas<P: Projection>(
+    cache: &mut KindCache<P>,
+    event: RawEvent,
+    notes: &mut Vec<Note>,
+) -> Vec<reconcile::Delta<P>> {
+    let mut parse = |b: &[u8]| match serde_json::from_slice::<P>(b) {
+        Ok(o) => Some(o),
+        Err(e) => {
+            notes.push(Note::Broken(format!("{} cannot be read: {e}", P::GVR)));
+            None
+        }
+    };
+    match event {
+        RawEvent::Replaced { items, revision } => {
+            let objects = items.iter().filter_map(|b| parse(b)).collect();
+            cache.replace(objects, revision)
+        }
+        RawEvent::Applied(b) => parse(&b).map(|o| cache.upsert(o)).into_iter().collect(),
+        RawEvent::Deleted(b) => match Partial::parse(&b) {
+            Ok(p) => vec![cache.remove(&p.metadata.key(), p.metadata.resource_version)],
+            Err(_) => Vec::new(),
+        },
+        RawEvent::Progress(revision) => {
+            cache.advance(revision);
+            Vec::new()
+        }
+    }
+}
+
+impl Process for Schedule {
+    fn feeds(&self) -> Vec<FeedSpec> {
+        vec![FeedSpec::all(NODES), FeedSpec::all(PODS)]
+    }
+
+    fn apply(&mut self, feed: usize, event: RawEvent, now: Timestamp) {
+        if feed == 0 {
+            for d in deltas(&mut self.nodes, event, &mut self.notes) {
+                self.node_changed(&d, now);
+            }
+        } else {
+            for d in deltas(&mut self.pods, event, &mut self.notes) {
+                self.pod_changed(&d, now);
+            }
+        }
+    }
+
+    fn answer(&mut self, token: u64, result: Result<Answer, Status>, now: Timestamp) {
+        match self.sent.remove(&token) {
+            Some(Sent::Bind(uid)) => {
+                let ok = match &result {
+                    Ok(_) => true,
+                    Err(e) => e.is("NotFound"),
+                };
+                self.engine.bound(&uid, ok, now);
+            }
+            Some(Sent::Other) | None => {}
+        }
+    }
+
+    fn turn(&mut self, now: Timestamp, out: &mut Vec<Outgoing>) {
+        if self.nodes.synced() && self.pods.synced() {
+            while self.sent.len() < IN_FLIGHT {
+                let Some(decision) = self.engine.next(now) else { break };
+                self.decided(decision, now);
+            }
+        }
+        out.append(&mut self.outbox);
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        let ready = self.nodes.synced() && self.pods.synced() && self.sent.len() < IN_FLIGHT;
+        self.engine.next_wake().filter(|_| ready)
+    }
+
+    fn notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    fn busy(&self) -> Option<String> {
+        let pending = self.engine.pending();
+        (pending > 0 || !self.sent.is_empty())
+            .then(|| format!("the scheduler holds {pending} pods and waits for {} answers", self.sent.len()))
+    }
+
+    fn restarted(&self, seed: u64, _at: Timestamp) -> Box<dyn Process> {
+        Box::new(Schedule::new(seed, self.forgetful))
+    }
+}

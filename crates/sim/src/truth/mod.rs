@@ -1,0 +1,260 @@
+//! The store's truth, followed change by change, with the rules that every change must keep. Nothing here
+//! shares code with what it checks but the projections.
+
+mod end;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use controllers::apps::types::{Deployment, ReplicaSet};
+use controllers::core::pod::Pod;
+use parking_lot::Mutex;
+use reconcile::{Key, Partial};
+use serde_json::Value;
+use store::{Event, EventKind, EventSink, Events};
+
+/// Values of the past that a lagging component may still act on, by when they ended.
+const MEMORY_MS: i64 = 120_000;
+
+/// Keeps what the store has told until the world takes it.
+#[derive(Default)]
+pub struct Recorder(Mutex<Vec<Event>>);
+
+impl Recorder {
+    /// Everything since the last call, in commit order.
+    pub fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
+impl EventSink for Recorder {
+    fn apply(&self, events: &Events) {
+        self.0.lock().extend(events.iter().cloned());
+    }
+}
+
+/// A number with its recent past.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    /// Values with the time until which they held, newest last.
+    old: Vec<(i64, i64)>,
+    pub(crate) now: i64,
+}
+
+impl Past {
+    fn set(&mut self, value: i64, at: i64) {
+        if value != self.now {
+            self.old.push((at, self.now));
+            self.now = value;
+        }
+        self.old.retain(|(until, _)| *until > at - MEMORY_MS);
+    }
+
+    /// The largest value that somebody may still believe in.
+    pub(crate) fn most(&self, at: i64) -> i64 {
+        let old = self.old.iter().filter(|(until, _)| *until > at - MEMORY_MS);
+        old.map(|(_, v)| *v).fold(self.now, i64::max)
+    }
+
+    /// The smallest such value.
+    pub(crate) fn least(&self, at: i64) -> i64 {
+        let old = self.old.iter().filter(|(until, _)| *until > at - MEMORY_MS);
+        old.map(|(_, v)| *v).fold(self.now, i64::min)
+    }
+}
+
+/// A pod as the controllers and as the scheduler read it.
+#[derive(Clone, Debug)]
+pub struct PodTruth {
+    pub pod: Pod,
+    pub(crate) info: scheduler::PodInfo,
+}
+
+/// A replica set with its past.
+#[derive(Clone, Debug, Default)]
+pub struct SetTruth {
+    pub set: ReplicaSet,
+    replicas: Past,
+}
+
+/// A deployment with its past.
+#[derive(Clone, Debug, Default)]
+pub struct DeploymentTruth {
+    pub deployment: Deployment,
+    /// Replicas and surge together.
+    most: Past,
+    /// Replicas without those that may be unavailable.
+    least: Past,
+    /// Whether it was once complete, so that its availability counts.
+    pub settled: bool,
+}
+
+/// A node with its room.
+#[derive(Clone, Debug)]
+pub struct NodeTruth {
+    pub uid: Arc<str>,
+    pub ready: bool,
+    pub unschedulable: bool,
+    pub tainted: bool,
+    pub(crate) room: scheduler::resources::Amounts,
+    pub(crate) pods: i64,
+}
+
+/// Any object, by its metadata.
+#[derive(Clone, Debug)]
+pub struct AnyTruth {
+    pub meta: reconcile::ObjectMeta,
+    pub kind: Box<str>,
+    /// The revision of the last write.
+    pub revision: u64,
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Truth {
+    pub pods: BTreeMap<Key, PodTruth>,
+    pub sets: BTreeMap<Key, SetTruth>,
+    pub deployments: BTreeMap<Key, DeploymentTruth>,
+    pub nodes: BTreeMap<String, NodeTruth>,
+    /// Every object by its store key.
+    pub all: BTreeMap<String, AnyTruth>,
+    /// Endpoint slices and services, whole.
+    pub slices: BTreeMap<String, Value>,
+    pub services: BTreeMap<Key, Value>,
+    pub revision: u64,
+    /// Whether nothing but rolling updates takes pods away, so that availability must hold.
+    pub calm: bool,
+    /// Counters for the report: pods created, pods bound.
+    pub created: u64,
+    pub bound: u64,
+}
+
+/// `/registry/<resource>/...` or `/registry/<group>/<resource>/...`: the resource and the rest.
+fn split(key: &str) -> (&str, &str) {
+    let rest = key.strip_prefix("/registry/").unwrap_or(key);
+    let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    if first.contains('.') || matches!(first, "apps" | "batch" | "policy" | "autoscaling") {
+        return rest.split_once('/').unwrap_or((rest, ""));
+    }
+    (first, rest)
+}
+
+impl Truth {
+    /// Takes in a change of the store.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub fn apply(&mut self, e: &Event, at: i64) -> Result<(), String> {
+        if e.revision < self.revision {
+            return Err(format!("revision {} came after {}", e.revision, self.revision));
+        }
+        self.revision = e.revision;
+        let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
+        if e.kind == EventKind::Delete {
+            return self.deleted(&e.key, at);
+        }
+        let partial = Partial::parse(&e.value).map_err(|err| format!("{}: {err}: {}", e.key, text(&e.value)))?;
+        if e.prev.is_none() {
+            self.created(e, &partial)?;
+        }
+        let any = AnyTruth { meta: partial.metadata.clone(), kind: partial.kind.clone(), revision: e.revision };
+        self.all.insert(e.key.to_string(), any);
+        let (resource, _) = split(&e.key);
+        let key = partial.metadata.key();
+        let read = |err: serde_json::Error| format!("{}: {err}", e.key);
+        match resource {
+            "pods" => {
+                let pod: Pod = serde_json::from_slice(&e.value).map_err(read)?;
+                let full: scheduler::Pod = serde_json::from_slice(&e.value).map_err(read)?;
+                self.pod_changed(key, PodTruth { pod, info: scheduler::PodInfo::new(&full) }, at)
+            }
+            "replicasets" => self.set_changed(key, serde_json::from_slice(&e.value).map_err(read)?, at),
+            "deployments" => self.deployment_changed(key, serde_json::from_slice(&e.value).map_err(read)?, at),
+            "minions" | "nodes" => {
+                let node: scheduler::Node = serde_json::from_slice(&e.value).map_err(read)?;
+                let state: controllers::core::node::Node = serde_json::from_slice(&e.value).map_err(read)?;
+                self.nodes.insert(key.name.to_string(), NodeTruth::of(&node, &state));
+                Ok(())
+            }
+            "endpointslices" => {
+                self.slices.insert(e.key.to_string(), serde_json::from_slice(&e.value).map_err(read)?);
+                Ok(())
+            }
+            "services" => {
+                if let Ok(v) = serde_json::from_slice::<Value>(&e.value)
+                    && v["kind"] == "Service"
+                {
+                    self.services.insert(key, v);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn deleted(&mut self, key: &str, at: i64) -> Result<(), String> {
+        let Some(any) = self.all.remove(key) else {
+            return Err(format!("{key} was deleted and had never been there"));
+        };
+        let (resource, _) = split(key);
+        let name = any.meta.key();
+        match resource {
+            "pods" => {
+                self.pods.remove(&name);
+                return self.availability(&any.meta, at);
+            }
+            "replicasets" => drop(self.sets.remove(&name)),
+            "deployments" => drop(self.deployments.remove(&name)),
+            "minions" | "nodes" => drop(self.nodes.remove(&*name.name)),
+            "endpointslices" => drop(self.slices.remove(key)),
+            "services" => drop(self.services.remove(&name)),
+            "namespaces" => {
+                let inside = self.all.iter().find(|(_, o)| *o.meta.namespace == *name.name);
+                if let Some((left, _)) = inside {
+                    return Err(format!("namespace {name} was deleted with {left} in it"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The revision of the last write of a store key; 0 when it is not there.
+    #[must_use]
+    pub fn written(&self, key: &str) -> u64 {
+        self.all.get(key).map_or(0, |o| o.revision)
+    }
+
+    /// The namespaces that are there and not being deleted.
+    pub fn open_namespaces(&self) -> impl Iterator<Item = &str> {
+        let all = self.all.values().filter(|o| &*o.kind == "Namespace" && !o.meta.deleting());
+        all.map(|o| &*o.meta.name)
+    }
+
+    /// The replica sets that a deployment manages.
+    pub fn sets_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a SetTruth> {
+        self.sets.values().filter(move |s| s.set.metadata.controlled_by(uid))
+    }
+
+    /// The pods that a replica set manages.
+    pub fn pods_of<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a PodTruth> {
+        self.pods.values().filter(move |p| p.pod.metadata.controlled_by(uid))
+    }
+}
+
+impl NodeTruth {
+    fn of(node: &scheduler::Node, state: &controllers::core::node::Node) -> Self {
+        let room = &node.status.allocatable;
+        let pods = room.get("pods").and_then(|p| p.parse().ok()).unwrap_or(0);
+        let ready = controllers::core::condition::is_true(&state.status.conditions, "Ready");
+        NodeTruth {
+            uid: state.metadata.uid.clone(),
+            ready,
+            unschedulable: node.spec.unschedulable,
+            tainted: !node.spec.taints.is_empty(),
+            room: scheduler::resources::Amounts::parse(room),
+            pods,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The simulation over many seeds.
+
+mod seeds;

@@ -1,0 +1,107 @@
+//! Thousands of runs, each of a seed of its own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sim::{Mutation, Options, Outcome, run};
+
+/// Seeds of every test run. `SIM_SEEDS=n` runs another number of them, `SIM_FROM=n` begins elsewhere.
+const SEEDS: u64 = 2000;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// A run; a panic counts as something broken.
+fn one(o: Options) -> Outcome {
+    catch_unwind(AssertUnwindSafe(|| run(o))).unwrap_or_else(|e| {
+        let text = e.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| e.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        Outcome { broken: Some(format!("panic: {}", text.unwrap_or_default())), ..Outcome::default() }
+    })
+}
+
+/// Runs seeds on all cores.
+fn many(from: u64, count: u64, options: impl Fn(u64) -> Options + Sync, each: impl Fn(u64, &Outcome) + Sync) {
+    let next = AtomicU64::new(from);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|s| {
+        for _ in 0..threads {
+            s.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + count {
+                        return;
+                    }
+                    each(seed, &one(options(seed)));
+                }
+            });
+        }
+    });
+}
+
+/// `SIM_SEED=17 SIM_TRACE=1 cargo nextest run -p sim one_seed --no-capture`
+#[test]
+fn one_seed() {
+    let seed = number("SIM_SEED").unwrap_or(1);
+    let o = run(Options { trace: number("SIM_TRACE").is_some(), ..Options::of(seed) });
+    println!("{}", o.trace);
+    println!("{} s, {} steps, {} pods, {} revisions", o.seconds, o.steps, o.pods_created, o.revisions);
+    assert_eq!(o.broken, None, "seed {seed}");
+}
+
+#[test]
+fn no_seed_breaks_a_rule() {
+    let failed = Mutex::new(Vec::new());
+    let totals = Mutex::new((0u64, 0u64, 0i64));
+    let count = number("SIM_SEEDS").unwrap_or(SEEDS);
+    many(number("SIM_FROM").unwrap_or(1), count, Options::of, |seed, o| {
+        if let Some(why) = &o.broken {
+            println!("seed {seed}: {why}");
+            failed.lock().unwrap().push(seed);
+        }
+        let mut t = totals.lock().unwrap();
+        *t = (t.0 + o.steps, t.1 + o.pods_created, t.2 + o.seconds);
+    });
+    let failed = failed.into_inner().unwrap();
+    let (steps, pods, seconds) = totals.into_inner().unwrap();
+    println!("{count} seeds: {steps} steps, {pods} pods, {} virtual hours", seconds / 3600);
+    assert!(
+        failed.is_empty(),
+        "{} of {count} seeds failed: {failed:?}; to see one: SIM_SEED={} SIM_TRACE=1 cargo nextest run -p sim \
+         one_seed --no-capture",
+        failed.len(),
+        failed[0],
+    );
+}
+
+#[test]
+fn a_seed_is_a_run_to_the_byte() {
+    for seed in [3, 5, 8, 13, 21] {
+        let trace = || one(Options { trace: true, ..Options::of(seed) }).trace;
+        let (a, b) = (trace(), trace());
+        let differs = a.lines().zip(b.lines()).find(|(x, y)| x != y);
+        assert_eq!(differs, None, "seed {seed}");
+        assert!(a == b && !a.is_empty(), "seed {seed}");
+    }
+}
+
+/// The simulation has teeth: mistakes made on purpose are found, by the rule that they break.
+#[test]
+fn mistakes_on_purpose_are_found() {
+    for (mutation, word, at_least) in [
+        (Mutation::NoGate, "which wants", 10),
+        (Mutation::ForgetfulScheduler, " bound", 5),
+        (Mutation::DeafInformers, "not at rest", 3),
+    ] {
+        let found = Mutex::new(0);
+        many(1, 60, |seed| Options { mutation, ..Options::of(seed) }, |_, o| {
+            let hit = o.broken.as_ref().is_some_and(|b| b.contains(word));
+            *found.lock().unwrap() += usize::from(hit);
+        });
+        let found = found.into_inner().unwrap();
+        println!("{mutation:?}: {found} of 60 seeds");
+        assert!(found >= at_least, "{mutation:?} was noticed in {found} of 60 seeds only");
+    }
+}
