@@ -149,6 +149,13 @@ impl Engine {
         }
     }
 
+    /// The same engine with the gate off: see [`EngineConfig::gate`].
+    #[must_use]
+    pub fn without_gate(mut self) -> Self {
+        self.config.gate = false;
+        self
+    }
+
     /// The controller's name.
     #[must_use]
     pub fn name(&self) -> &'static str {
