@@ -13,6 +13,8 @@ use crate::authorize::{Attributes, Decision, policy};
 
 const RBAC_PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
 const PODS_PREFIX: &str = "/registry/pods/";
+/// So many changes are left to whoever asks next.
+const LIMIT_QUEUED: usize = 512;
 
 /// The authorizers' state.
 pub struct AuthIndex {
@@ -58,6 +60,13 @@ impl EventSink for AuthIndex {
             value: (e.kind == EventKind::Put).then(|| e.value.clone()),
         }));
         self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Where only those ask whom no authorizer needs to look at, the queue must not grow for ever.
+    fn flush(&self) {
+        if self.queue.lock().len() >= LIMIT_QUEUED {
+            self.refresh();
+        }
     }
 }
 

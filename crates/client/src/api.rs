@@ -328,6 +328,10 @@ fn frames(body: Body) -> impl Stream<Item = Result<WatchEvent, Status>> + Send {
                 return Some((Err(Status::too_large(EVENT_LIMIT_BYTES)), None));
             }
             match source.next().await? {
+                // Whole events, as a server in this process gives them, are not copied.
+                Ok(chunk) if buffer.is_empty() && is_one_event(&chunk) => {
+                    return Some((parse_event(&chunk), Some((source, buffer))));
+                }
                 Ok(chunk) => buffer.extend_from_slice(&chunk),
                 Err(e) => return Some((Err(e), None)),
             }
@@ -335,7 +339,28 @@ fn frames(body: Body) -> impl Stream<Item = Result<WatchEvent, Status>> + Send {
     })
 }
 
+fn is_one_event(chunk: &[u8]) -> bool {
+    chunk.starts_with(b"{") && chunk.iter().position(|b| *b == b'\n') == chunk.len().checked_sub(1)
+}
+
+/// How events begin that this project's server writes.
+const HEADS: [(&[u8], WatchType); 3] = [
+    (b"{\"type\":\"ADDED\",\"object\":{", WatchType::Added),
+    (b"{\"type\":\"MODIFIED\",\"object\":{", WatchType::Modified),
+    (b"{\"type\":\"DELETED\",\"object\":{", WatchType::Deleted),
+];
+
+/// An event in the form that needs no parsing; the object is checked by whoever reads it.
+fn known_event(line: &Bytes) -> Option<WatchEvent> {
+    let (head, kind) = HEADS.iter().find(|(head, _)| line.starts_with(head))?;
+    let end = line.strip_suffix(b"}}\n")?.len() + 1;
+    Some(WatchEvent { kind: *kind, object: line.slice(head.len() - 1..end) })
+}
+
 fn parse_event(line: &Bytes) -> Result<WatchEvent, Status> {
+    if let Some(event) = known_event(line) {
+        return Ok(event);
+    }
     let raw: RawEvent<'_> =
         serde_json::from_slice(line).map_err(|e| Status::internal(format!("bad watch event: {e}")))?;
     Ok(WatchEvent { kind: raw.kind, object: line.slice_ref(raw.object.get().as_bytes()) })
@@ -363,4 +388,28 @@ fn parse_list(body: &Bytes) -> Result<ListResult, Status> {
         continue_token: raw.metadata.token,
         items: raw.items.unwrap_or_default().iter().map(|r| body.slice_ref(r.get().as_bytes())).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_read_the_same_in_the_known_form_and_in_others() {
+        for (line, kind, object) in [
+            ("{\"type\":\"ADDED\",\"object\":{\"a\":{}}}\n", WatchType::Added, "{\"a\":{}}"),
+            ("{\"type\":\"MODIFIED\",\"object\":{}}\n", WatchType::Modified, "{}"),
+            ("{\"object\":{\"a\":1},\"type\":\"DELETED\"}\n", WatchType::Deleted, "{\"a\":1}"),
+            ("{\"type\":\"ADDED\", \"object\": {\"a\":1}}\n", WatchType::Added, "{\"a\":1}"),
+            ("{\"type\":\"BOOKMARK\",\"object\":{\"a\":1}}\n", WatchType::Bookmark, "{\"a\":1}"),
+        ] {
+            let event = parse_event(&Bytes::from_static(line.as_bytes())).expect(line);
+            assert_eq!((event.kind, &event.object[..]), (kind, object.as_bytes()), "{line}");
+        }
+        assert!(parse_event(&Bytes::from_static(b"{\"type\":\"ADDED\"}\n")).is_err());
+        assert!(is_one_event(b"{}\n"));
+        for other in [&b""[..], b"\n", b"{}", b"{}\n{}\n"] {
+            assert!(!is_one_event(other));
+        }
+    }
 }

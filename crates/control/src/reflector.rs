@@ -265,13 +265,12 @@ impl Runner {
                 .or_else(|| serde_json::from_slice(&event.object).ok())
                 .unwrap_or_else(|| Status::internal("watch error without a status")));
         }
-        let object = Partial::parse(&event.object)
-            .map_err(|e| Status::internal(format!("a watched object cannot be read: {e}")))?;
-        self.revision = self.revision.max(object.metadata.resource_version);
+        let revision = revision_of(&event.object)?;
+        self.revision = self.revision.max(revision);
         let out = match event.kind {
             WatchType::Added | WatchType::Modified => RawEvent::Applied(event.object),
             WatchType::Deleted => RawEvent::Deleted(event.object),
-            WatchType::Bookmark | WatchType::Error => RawEvent::Progress(object.metadata.resource_version),
+            WatchType::Bookmark | WatchType::Error => RawEvent::Progress(revision),
         };
         Ok(self.send(out).await)
     }
@@ -284,6 +283,44 @@ impl Runner {
     }
 }
 
+/// The resource version of an object. Where it stands first in the metadata, as this project's server puts it,
+/// nothing is parsed: whoever takes the event reads the object anyway.
+fn revision_of(object: &[u8]) -> Result<u64, Status> {
+    const HEAD_BYTES: usize = 256;
+    let head = &object[..object.len().min(HEAD_BYTES)];
+    let inner = head.iter().skip(1).position(|b| *b == b'{').map_or(0, |at| at + 2);
+    let (before, behind) = head.split_at(inner);
+    if before.ends_with(b"\"metadata\":{")
+        && let Some(digits) = behind.strip_prefix(b"\"resourceVersion\":\"")
+        && let Some(end) = digits.iter().position(|b| *b == b'"')
+        && let Some(revision) = std::str::from_utf8(&digits[..end]).ok().and_then(|d| d.parse().ok())
+    {
+        return Ok(revision);
+    }
+    let object = Partial::parse(object)
+        .map_err(|e| Status::internal(format!("a watched object cannot be read: {e}")))?;
+    Ok(object.metadata.resource_version)
+}
+
 fn expired(e: &Status) -> bool {
     e.code == 410 || e.is("Expired") || e.is("Gone")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::revision_of;
+
+    #[test]
+    fn revisions_are_found_wherever_they_stand() {
+        for (object, want) in [
+            (r#"{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"42","name":"a"}}"#, 42),
+            (r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"42"}}"#, 42),
+            (r#"{"metadata":{"resourceVersion":"7"}}"#, 7),
+            (r#"{"spec":{"metadata":{"resourceVersion":"1"}},"metadata":{"resourceVersion":"9"}}"#, 9),
+            (r#"{"metadata":{}}"#, 0),
+        ] {
+            assert_eq!(revision_of(object.as_bytes()).unwrap(), want, "{object}");
+        }
+        assert!(revision_of(b"{").is_err());
+    }
 }

@@ -196,7 +196,7 @@ impl Engine {
 
 // k8s: pkg/scheduler/framework/preemption/preemption.go Preempt
 fn not_preempted(pod: &PodInfo, error: &FitError) -> String {
-    let helpless = error.rejections.values().filter(|r| r.unresolvable).count();
+    let helpless = error.rejections.iter().filter(|(_, r)| r.unresolvable).count();
     let others = error.rejections.len() - helpless;
     let mut parts = Vec::new();
     if others > 0 && pod.may_preempt {

@@ -18,8 +18,10 @@ const MIN_PERCENT: usize = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     pub plugin: &'static str,
-    /// As the FitError counts them; seldom more than one.
-    pub reasons: Vec<Cow<'static, str>>,
+    /// As the FitError counts them.
+    pub reason: Cow<'static, str>,
+    /// Further ones; seldom any, so that a rejection mostly takes no memory.
+    pub more: Vec<Cow<'static, str>>,
     /// Taking pods off the node cannot help.
     pub unresolvable: bool,
 }
@@ -28,13 +30,18 @@ impl Rejection {
     /// A rejection that preemption might resolve.
     #[must_use]
     pub fn new(plugin: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
-        Rejection { plugin, reasons: vec![reason.into()], unresolvable: false }
+        Rejection { plugin, reason: reason.into(), more: Vec::new(), unresolvable: false }
     }
 
     /// A rejection that preemption cannot resolve.
     #[must_use]
     pub fn unresolvable(plugin: &'static str, reason: impl Into<Cow<'static, str>>) -> Self {
         Rejection { unresolvable: true, ..Rejection::new(plugin, reason) }
+    }
+
+    /// All reasons.
+    pub fn reasons(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.reason).chain(&self.more).map(AsRef::as_ref)
     }
 }
 
@@ -96,8 +103,8 @@ pub trait Plugin: Sync {
 #[derive(Clone, Debug, Default)]
 pub struct FitError {
     pub nodes: usize,
-    /// By node index.
-    pub rejections: BTreeMap<usize, Rejection>,
+    /// With the index of the node, in the order of the indexes.
+    pub rejections: Vec<(usize, Rejection)>,
     /// Plugins that rejected.
     pub plugins: Vec<&'static str>,
 }
@@ -111,7 +118,7 @@ impl FitError {
             return "no nodes available to schedule pods".to_owned();
         }
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for reason in self.rejections.values().flat_map(|r| &r.reasons) {
+        for reason in self.rejections.iter().flat_map(|(_, r)| r.reasons()) {
             *counts.entry(reason).or_default() += 1;
         }
         let mut parts: Vec<String> = counts.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
@@ -195,7 +202,7 @@ pub fn schedule(
                 if !error.plugins.contains(&r.plugin) {
                     error.plugins.push(r.plugin);
                 }
-                error.rejections.insert(at, r);
+                error.rejections.push((at, r));
             }
         }
         if feasible.len() >= wanted {
@@ -206,7 +213,10 @@ pub fn schedule(
         *start = (*start + looked) % total;
     }
     match feasible.as_slice() {
-        [] => Err(error),
+        [] => {
+            error.rejections.sort_unstable_by_key(|(at, _)| *at);
+            Err(error)
+        }
         [one] => Ok(*one),
         many => Ok(best(pod, snapshot, many, ties)),
     }

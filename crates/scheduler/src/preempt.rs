@@ -15,18 +15,32 @@ pub struct Candidate {
     pub victims: Vec<Arc<PodInfo>>,
 }
 
+/// So many candidates, or a tenth of the nodes if that is more, are enough to choose from.
+// k8s: pkg/scheduler/framework/plugins/defaultpreemption/default_preemption.go calculateNumCandidates
+const ENOUGH: usize = 100;
+
 /// The cheapest candidate; `None` when no set of victims helps.
 #[must_use]
 pub fn find(pod: &PodInfo, snapshot: &Snapshot, error: &FitError) -> Option<Candidate> {
     if !pod.may_preempt {
         return None;
     }
+    let enough = ENOUGH.max(error.nodes / 10);
+    let mut trial = None;
     let mut best: Option<Candidate> = None;
-    for (at, rejection) in &error.rejections {
-        if rejection.unresolvable {
-            continue;
+    let resolvable = error.rejections.iter().filter(|(_, r)| !r.unresolvable);
+    let candidates = resolvable.filter_map(|(at, _)| {
+        let node = &snapshot.nodes[*at];
+        let lower: Vec<Arc<PodInfo>> =
+            node.pods.values().filter(|p| p.priority < pod.priority).cloned().collect();
+        // The copy is made once, and only when there is anybody to take off a node.
+        if lower.is_empty() {
+            None
+        } else {
+            victims(pod, trial.get_or_insert_with(|| snapshot.clone()), *at, lower)
         }
-        let Some(found) = victims(pod, snapshot, *at) else { continue };
+    });
+    for found in candidates.take(enough) {
         if best.as_ref().is_none_or(|b| cost(&found) < cost(b)) {
             best = Some(found);
         }
@@ -41,31 +55,32 @@ fn cost(c: &Candidate) -> (i32, i64, usize) {
     (top, sum, c.victims.len())
 }
 
-fn victims(pod: &PodInfo, snapshot: &Snapshot, at: usize) -> Option<Candidate> {
-    let mut trial = snapshot.clone();
+/// Tries it out on a copy of the snapshot, which is as before afterwards.
+fn victims(
+    pod: &PodInfo,
+    trial: &mut Snapshot,
+    at: usize,
+    mut lower: Vec<Arc<PodInfo>>,
+) -> Option<Candidate> {
     let name = trial.nodes[at].name.clone();
-    let mut lower: Vec<Arc<PodInfo>> =
-        trial.nodes[at].pods.values().filter(|p| p.priority < pod.priority).cloned().collect();
-    if lower.is_empty() {
-        return None;
-    }
+    let fits =
+        |trial: &Snapshot| trial.node(&name).is_some_and(|n| Filters::new(pod, trial).check(pod, n).is_ok());
     for p in &lower {
         trial.remove_pod(&p.uid);
     }
-    let fits =
-        |trial: &Snapshot| trial.node(&name).is_some_and(|n| Filters::new(pod, trial).check(pod, n).is_ok());
-    if !fits(&trial) {
-        return None;
-    }
+    let helps = fits(trial);
     // Put back whom we can, the most important and longest running first.
     lower.sort_by(|a, b| b.priority.cmp(&a.priority).then(a.created.cmp(&b.created)).then(a.uid.cmp(&b.uid)));
     let mut victims = Vec::new();
     for p in lower {
         trial.set_pod(p.clone(), &name);
-        if !fits(&trial) {
+        if helps && !fits(trial) {
             trial.remove_pod(&p.uid);
             victims.push(p);
         }
     }
-    Some(Candidate { node: at, victims })
+    for p in &victims {
+        trial.set_pod(p.clone(), &name);
+    }
+    helps.then_some(Candidate { node: at, victims })
 }

@@ -50,6 +50,8 @@ pub struct Queue {
     active: BTreeSet<Rank>,
     /// Back-off and unschedulable pods by the time at which they are tried again.
     timers: BTreeMap<(Timestamp, Arc<str>), ()>,
+    /// Unschedulable pods and those in flight: what an event of the cluster may concern.
+    held: BTreeSet<Arc<str>>,
 }
 
 impl Queue {
@@ -101,6 +103,7 @@ impl Queue {
 
     fn unlink(&mut self, uid: &str) {
         let Some(w) = self.pods.get(uid) else { return };
+        self.held.remove(uid);
         match &w.place {
             Place::Active(rank) => {
                 self.active.remove(rank);
@@ -115,6 +118,9 @@ impl Queue {
     fn place(&mut self, uid: &str, place: Place) {
         self.unlink(uid);
         let Some(w) = self.pods.get_mut(uid) else { return };
+        if matches!(place, Place::InFlight | Place::Unschedulable(_)) {
+            self.held.insert(w.pod.uid.clone());
+        }
         match &place {
             Place::Active(rank) => {
                 self.active.insert(rank.clone());
@@ -186,14 +192,14 @@ impl Queue {
                 || w.rejected_by.iter().any(|p| plugins::by_name(p).is_none_or(|p| p.helped_by(event)))
         };
         let mut again = Vec::new();
-        for (uid, w) in &mut self.pods {
+        for uid in &self.held {
+            let Some(w) = self.pods.get_mut(uid) else { continue };
             match w.place {
                 Place::InFlight => w.moved = true,
                 Place::Unschedulable(_) if helped(w) => again.push(uid.clone()),
                 _ => {}
             }
         }
-        again.sort();
         for uid in again {
             self.retry(&uid, now);
         }

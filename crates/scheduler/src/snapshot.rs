@@ -49,6 +49,9 @@ impl NodeInfo {
     }
 }
 
+/// Numbers of pods by node name.
+pub type PerNode = HashMap<Box<str>, u32>;
+
 /// All nodes and the pods on them.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -59,8 +62,9 @@ pub struct Snapshot {
     placed: HashMap<Arc<str>, Box<str>>,
     /// Pods with required anti-affinity, by UID, with their node's name.
     pub repelling: BTreeMap<Arc<str>, Box<str>>,
-    /// How many pods of one owner are on each node.
-    owners: HashMap<Arc<str>, HashMap<Box<str>, u32>>,
+    /// How many pods of one owner are on each node. Shared with decisions in the making, so that they need no
+    /// copy.
+    owners: HashMap<Arc<str>, Arc<PerNode>>,
 }
 
 impl Snapshot {
@@ -126,7 +130,8 @@ impl Snapshot {
             self.repelling.insert(pod.uid.clone(), node.into());
         }
         if !pod.owner.is_empty() {
-            *self.owners.entry(pod.owner.clone()).or_default().entry(node.into()).or_default() += 1;
+            let counts = Arc::make_mut(self.owners.entry(pod.owner.clone()).or_default());
+            *counts.entry(node.into()).or_default() += 1;
         }
         self.entry(node).add(pod);
     }
@@ -137,7 +142,7 @@ impl Snapshot {
         self.repelling.remove(uid);
         let at = *self.index.get(&node)?;
         let pod = self.nodes[at].remove(uid)?;
-        if let Some(counts) = self.owners.get_mut(&pod.owner) {
+        if let Some(counts) = self.owners.get_mut(&pod.owner).map(Arc::make_mut) {
             if let Some(n) = counts.get_mut(&node) {
                 *n -= 1;
                 if *n == 0 {
@@ -160,7 +165,7 @@ impl Snapshot {
 
     /// Pods of `owner` per node.
     #[must_use]
-    pub fn of_owner(&self, owner: &str) -> Option<&HashMap<Box<str>, u32>> {
+    pub fn of_owner(&self, owner: &str) -> Option<&Arc<PerNode>> {
         self.owners.get(owner)
     }
 

@@ -125,7 +125,7 @@ async fn api(dir: &Path, options: &Options, table: &mut Table) -> Result<()> {
     let made = request(Verb::Create, NAMESPACES, "", "", json(namespace("bench")));
     load::exchange(&clients[0], made).await?;
     if options.wants(Part::Requests) {
-        requests::measure(&clients, options, table).await?;
+        requests::measure(&server, &clients, options, table).await?;
     }
     if options.wants(Part::Watch) {
         watch::measure(&server, options, table).await?;

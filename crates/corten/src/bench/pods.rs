@@ -65,7 +65,8 @@ async fn one(client: &Remote, name: &str, image: &str) -> Result<Duration> {
             }
         }
     };
-    let found = tokio::time::timeout(LIMIT, running).await.with_context(|| format!("pod {name} does not run"));
+    let found =
+        tokio::time::timeout(LIMIT, running).await.with_context(|| format!("pod {name} does not run"));
     let now = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
     api.delete(name, &now).await?;
     found?

@@ -1,6 +1,7 @@
 //! Creates, gets, updates, patches, lists and deletes of 1 KiB ConfigMaps over HTTPS, at 1, 16 and 64 clients.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use client::Remote;
@@ -10,6 +11,7 @@ use super::load::{self, Load};
 use super::marks;
 use super::objects::{CONFIG_MAPS, config_map, json, request};
 use super::options::Options;
+use super::process::Server;
 use super::table::{Better, Table};
 
 /// Clients at a time, and how much each verb does with them.
@@ -64,34 +66,41 @@ const JOBS: [Job; 5] = [
 ///
 /// # Errors
 /// The first request that fails.
-pub async fn measure(clients: &[Arc<Remote>], options: &Options, table: &mut Table) -> Result<()> {
+pub async fn measure(
+    server: &Server,
+    clients: &[Arc<Remote>],
+    options: &Options,
+    table: &mut Table,
+) -> Result<()> {
     for (round, (count, total)) in ROUNDS.into_iter().enumerate() {
         let total = options.count(total);
         let prefix: &'static str = ["a", "b", "c"][round];
         for job in &JOBS {
             let make = job.make;
+            let before = server.process.cpu();
             // Gets go several times over the objects that the creates have made.
             let found = load::run(&clients[..count], total * job.factor, move |client, at| async move {
                 load::exchange(&client, make(prefix, at % total)).await.map(drop)
             })
             .await?;
-            row(table, job, round, count, &found);
+            let cpu = server.process.cpu().saturating_sub(before);
+            row(table, job, (round, count), &found, cpu / u32::try_from(total * job.factor)?);
         }
     }
-    let fill = |client: Arc<Remote>, at| async move {
-        load::exchange(&client, create("l", at)).await.map(drop)
-    };
+    let fill =
+        |client: Arc<Remote>, at| async move { load::exchange(&client, create("l", at)).await.map(drop) };
     load::run(&clients[..64.min(clients.len())], LISTED, fill).await?;
     lists(clients, options, table).await
 }
 
-fn row(table: &mut Table, job: &Job, round: usize, count: usize, found: &Load) {
-    let what = format!("{}, {count} clients", job.what);
+fn row(table: &mut Table, job: &Job, (round, count): (usize, usize), found: &Load, cpu: Duration) {
+    let what = format!("{}, {count} at a time", job.what);
+    let note = format!("{}, server CPU {} us", found.times.note(), cpu.as_micros());
     let mark = job.marks[round];
     if mark.is_nan() {
-        table.plain(&what, found.rate, "/s", &found.times.note());
+        table.plain(&what, found.rate, "/s", &note);
     } else {
-        table.compare(&what, found.rate, "/s", mark, Better::More, &found.times.note());
+        table.compare(&what, found.rate, "/s", mark, Better::More, &note);
     }
 }
 
@@ -114,7 +123,7 @@ async fn lists(clients: &[Arc<Remote>], options: &Options, table: &mut Table) ->
             list(&client, &[]).await
         })
         .await?;
-        let what = format!("list of 10000, consistent, {count} clients");
+        let what = format!("list of 10000, consistent, {count} at a time");
         table.plain(&what, found.rate, "/s", &found.times.note());
     }
     Ok(())
@@ -155,7 +164,8 @@ mod tests {
 
     #[test]
     fn tokens_are_found_in_the_head() {
-        let page = br#"{"kind":"ConfigMapList","metadata":{"resourceVersion":"7","continue":"abc"},"items":[]}"#;
+        let page =
+            br#"{"kind":"ConfigMapList","metadata":{"resourceVersion":"7","continue":"abc"},"items":[]}"#;
         assert_eq!(continue_token(page), "abc");
         assert_eq!(continue_token(br#"{"metadata":{"resourceVersion":"7"},"items":[]}"#), "");
     }

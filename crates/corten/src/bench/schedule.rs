@@ -40,7 +40,8 @@ pub async fn measure(server: &Server, options: &Options, table: &mut Table) -> R
     wait_for_account(&clients[0]).await?;
     let (bound, all_bound) = oneshot::channel();
     let watcher = server.clients(1).await?.remove(0);
-    let from = Api::new(watcher.as_ref(), PODS, NAMESPACE).list(&ListParams::default()).await?.resource_version;
+    let from =
+        Api::new(watcher.as_ref(), PODS, NAMESPACE).list(&ListParams::default()).await?.resource_version;
     tokio::spawn(async move { bound.send(count_bound(&watcher, from, total).await) });
     let before = server.process.cpu();
     let began = SystemClock.monotonic();
@@ -53,7 +54,8 @@ pub async fn measure(server: &Server, options: &Options, table: &mut Table) -> R
     let took = SystemClock.monotonic().saturating_sub(began).as_secs_f64();
     let cpu = server.process.cpu().saturating_sub(before).as_secs_f64();
     let what = format!("{total} pods bound on {nodes} nodes");
-    let note = format!("created at {:.0}/s, {:.0} us of server CPU a pod", found.rate, cpu * 1e6 / total as f64);
+    let note =
+        format!("created at {:.0}/s, {:.0} us of server CPU a pod", found.rate, cpu * 1e6 / total as f64);
     table.compare(&what, total as f64 / took, "/s", marks::BOUND, Better::More, &note);
     table.plain("control plane with them", server.process.rss_mib(), "MiB", "");
     Ok(())

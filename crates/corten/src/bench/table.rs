@@ -38,7 +38,7 @@ impl Table {
     #[must_use]
     pub fn new() -> Self {
         let mut table = Table { out: Box::new(std::io::stdout()) };
-        table.line("what", "here", "stock", "times better", "");
+        table.line("what", "here", "stock", "times better", "notes");
         table.line("---", "---", "---", "---", "---");
         table
     }

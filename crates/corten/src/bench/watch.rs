@@ -50,7 +50,9 @@ pub async fn measure(server: &Server, options: &Options, table: &mut Table) -> R
     let before = server.process.cpu();
     write(&writer, writes).await?;
     let mut all = Vec::with_capacity(WATCHERS * writes);
-    while let Some(done) = tokio::time::timeout(LATE, watchers.join_next()).await.context("events are missing")? {
+    while let Some(done) =
+        tokio::time::timeout(LATE, watchers.join_next()).await.context("events are missing")?
+    {
         all.extend(done??);
     }
     let cpu = server.process.cpu().saturating_sub(before);
@@ -62,7 +64,14 @@ pub async fn measure(server: &Server, options: &Options, table: &mut Table) -> R
     let late = times.percentile_ms(99);
     table.compare("watch: delivery, p99", late, "ms", marks::DELIVERY[1], Better::Less, "");
     let each = cpu.as_secs_f64() * 1e6 / events.max(1) as f64;
-    table.compare("watch: server CPU per event", each, "us", marks::EVENT_CPU, Better::Less, "writes included");
+    table.compare(
+        "watch: server CPU per event",
+        each,
+        "us",
+        marks::EVENT_CPU,
+        Better::Less,
+        "writes included",
+    );
     Ok(())
 }
 

@@ -44,7 +44,11 @@ impl Plugin for NodeResourcesFit {
         if node.pods.len() + 1 > node.max_pods {
             reasons.insert(0, "Too many pods".into());
         }
-        if reasons.is_empty() { Ok(()) } else { Err(Rejection { plugin: NAME, reasons, unresolvable }) }
+        let mut reasons = reasons.into_iter();
+        match reasons.next() {
+            None => Ok(()),
+            Some(reason) => Err(Rejection { plugin: NAME, reason, more: reasons.collect(), unresolvable }),
+        }
     }
 
     fn weight(&self) -> i64 {

@@ -2,13 +2,14 @@
 //! the same owner (upstream derives the same defaults from Services and controllers).
 // k8s: pkg/scheduler/framework/plugins/podtopologyspread/{filtering,scoring}.go
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Rejection, State};
 use crate::model::SpreadConstraint;
 use crate::plugins::node_affinity;
 use crate::pod::PodInfo;
-use crate::snapshot::{NodeInfo, Snapshot};
+use crate::snapshot::{NodeInfo, PerNode, Snapshot};
 
 pub struct PodTopologySpread;
 
@@ -51,29 +52,56 @@ fn count(c: &SpreadConstraint, pod: &PodInfo, snapshot: &Snapshot) -> Counts {
     }
 }
 
-/// Counts by owner for pods that say nothing about spreading.
-fn defaults(pod: &PodInfo, snapshot: &Snapshot, feasible: &[usize]) -> Option<Soft> {
-    let owned = snapshot.of_owner(&pod.owner)?;
-    let mut hosts = HashMap::new();
-    let mut zones: HashMap<Box<str>, i64> = HashMap::new();
+/// Pods of the same owner, for pods that say nothing about spreading: as two constraints over nodes (skew 3)
+/// and zones (skew 5).
+struct Siblings {
+    on_node: Arc<PerNode>,
+    in_zone: HashMap<Box<str>, i64>,
+    host_weight: f64,
+    zone_weight: f64,
+}
+
+const HOST_SKEW: f64 = 3.0;
+const ZONE_SKEW: f64 = 5.0;
+
+/// Domains weigh by the logarithm of their number, as upstream.
+fn weight(domains: usize) -> f64 {
+    (domains as f64 + 2.0).ln()
+}
+
+fn siblings(pod: &PodInfo, snapshot: &Snapshot, feasible: &[usize]) -> Option<Siblings> {
+    let on_node = snapshot.of_owner(&pod.owner)?;
+    let mut hosts = 0;
+    let mut in_zone: HashMap<Box<str>, i64> = HashMap::new();
     for at in feasible {
         let node = &snapshot.nodes[*at];
-        let found = i64::from(owned.get(&node.name).copied().unwrap_or(0));
-        if let Some(host) = node.label(HOSTNAME) {
-            hosts.insert(Box::from(host), found);
-        }
-        if let Some(zone) = node.label(ZONE) {
-            *zones.entry(zone.into()).or_default() += found;
+        hosts += usize::from(node.label(HOSTNAME).is_some());
+        let Some(zone) = node.label(ZONE) else { continue };
+        let found = i64::from(on_node.get(&node.name).copied().unwrap_or(0));
+        match in_zone.get_mut(zone) {
+            Some(count) => *count += found,
+            None => {
+                in_zone.insert(zone.into(), found);
+            }
         }
     }
-    let of = |key: &str, max_skew, by_domain| Counts {
-        key: key.into(),
-        max_skew,
-        min_domains: 1,
-        matches_self: true,
-        by_domain,
-    };
-    Some(Soft(vec![of(HOSTNAME, 3, hosts), of(ZONE, 5, zones)]))
+    let zone_weight = weight(in_zone.len());
+    Some(Siblings { on_node: Arc::clone(on_node), in_zone, host_weight: weight(hosts), zone_weight })
+}
+
+impl Siblings {
+    fn score(&self, node: &NodeInfo) -> f64 {
+        let mut score = 0.0;
+        if node.label(HOSTNAME).is_some() {
+            let here = self.on_node.get(&node.name).copied().unwrap_or(0);
+            score += f64::from(here) * self.host_weight + (HOST_SKEW - 1.0);
+        }
+        if let Some(zone) = node.label(ZONE) {
+            let here = self.in_zone.get(zone).copied().unwrap_or(0);
+            score += here as f64 * self.zone_weight + (ZONE_SKEW - 1.0);
+        }
+        score
+    }
 }
 
 impl Plugin for PodTopologySpread {
@@ -116,7 +144,7 @@ impl Plugin for PodTopologySpread {
 
     fn pre_score(&self, pod: &PodInfo, snapshot: &Snapshot, feasible: &[usize]) -> Option<State> {
         if pod.spread.is_empty() {
-            return defaults(pod, snapshot, feasible).map(|s| Box::new(s) as State);
+            return siblings(pod, snapshot, feasible).map(|s| Box::new(s) as State);
         }
         let soft: Vec<Counts> = pod
             .spread
@@ -127,26 +155,28 @@ impl Plugin for PodTopologySpread {
         (!soft.is_empty()).then(|| Box::new(Soft(soft)) as State)
     }
 
-    /// The more matching pods in the node's domains, the higher; `normalize` turns it round. Domains weigh by the
-    /// logarithm of their number, as upstream, in thousandths.
+    /// The more matching pods in the node's domains, the higher, in thousandths; `normalize` turns it round.
     fn score(&self, _pod: &PodInfo, node: &NodeInfo, state: &State) -> i64 {
+        if let Some(siblings) = state.downcast_ref::<Siblings>() {
+            return (siblings.score(node) * 1000.0) as i64;
+        }
         let Some(Soft(constraints)) = state.downcast_ref::<Soft>() else { return 0 };
         let mut score = 0.0_f64;
         for c in constraints {
             if let Some(domain) = node.label(&c.key) {
                 let here = c.by_domain.get(domain).copied().unwrap_or(0);
-                let weight = (c.by_domain.len() as f64 + 2.0).ln();
-                score += here as f64 * weight + (c.max_skew - 1) as f64;
+                score += here as f64 * weight(c.by_domain.len()) + (c.max_skew - 1) as f64;
             }
         }
         (score * 1000.0) as i64
     }
 
     fn normalize(&self, scores: &mut [i64]) {
-        let distinct: HashSet<i64> = scores.iter().copied().collect();
-        let (Some(min), Some(max)) = (distinct.iter().min(), distinct.iter().max()) else { return };
+        let (Some(min), Some(max)) = (scores.iter().copied().min(), scores.iter().copied().max()) else {
+            return;
+        };
         for s in scores {
-            *s = if *max == 0 { MAX_SCORE } else { MAX_SCORE * (max + min - *s) / max };
+            *s = if max == 0 { MAX_SCORE } else { MAX_SCORE * (max + min - *s) / max };
         }
     }
 
