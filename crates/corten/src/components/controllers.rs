@@ -48,7 +48,7 @@ pub fn local_identity(handler: &Arc<dyn Handler>, base: &Context, controller: &s
 /// Runs until the context is stopped. `identity` gives the context that a service account writes with.
 pub async fn run(ctx: &Context, settings: &Settings, identity: &(dyn Fn(&str) -> Context + Sync)) {
     let mut config = Config::new(ctx.now(), &settings.root_ca);
-    config.cluster_cidrs.extend(settings.cluster_cidr.clone());
+    config.cluster_cidrs.extend(settings.cluster_cidr);
     config.authority.clone_from(&settings.authority);
     let mut running = Controllers::default();
     for c in all(&config) {
