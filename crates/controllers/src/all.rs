@@ -10,6 +10,7 @@ use crate::apps::deployment::Deployments;
 use crate::apps::replicaset::ReplicaSets;
 use crate::certificates::Authority;
 use crate::certificates::approver::Approver;
+use crate::certificates::cleaner::Cleaner;
 use crate::certificates::signer::Signer;
 use crate::core::endpoints::EndpointsController;
 use crate::core::namespace::Namespaces;
@@ -36,7 +37,7 @@ pub struct Config {
     pub root_ca: Arc<str>,
     /// Finished pods that may stay; 0: all.
     pub terminated_pod_threshold: usize,
-    /// Signs certificate requests; without, nobody does.
+    /// Signs certificate requests; without, they are left to another process.
     pub authority: Option<Arc<dyn Authority>>,
     /// The longest life of a certificate that is signed.
     pub signing_duration: Duration,
@@ -113,6 +114,7 @@ pub fn all(config: &Config) -> Vec<Registration> {
         let account = "certificate-controller";
         list.push(one("certificatesigningrequest-approving-controller", account, 5, approver));
         list.push(one("certificatesigningrequest-signing-controller", account, 5, signer));
+        list.push(one("certificatesigningrequest-cleaner-controller", account, 1, Cleaner));
     }
     list
 }

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use crate::{Error, host};
 
 /// The number by which the kernel tells our routes from others'.
-pub const PROTOCOL: &str = "99";
+pub const PROTOCOL: &str = "167";
 
 /// What is needed to know of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +103,7 @@ mod tests {
         let lines: Vec<String> = changes(&have, &want).iter().map(|w| w.join(" ")).collect();
         assert_eq!(
             lines,
-            ["route del 10.244.3.0/24 proto 99", "route replace 10.244.2.0/24 via 192.0.2.4 proto 99"]
+            ["route del 10.244.3.0/24 proto 167", "route replace 10.244.2.0/24 via 192.0.2.4 proto 167"]
         );
         assert!(changes(&want, &want).is_empty());
     }

@@ -2,6 +2,7 @@
 //! authority's key is behind [`Authority`]; nothing here knows certificates' bytes.
 
 pub mod approver;
+pub mod cleaner;
 pub mod signer;
 
 use std::collections::BTreeMap;
@@ -101,10 +102,11 @@ pub struct Status {
 
 /// A condition.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Condition {
     #[serde(rename = "type")]
     pub kind: String,
+    pub last_update_time: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]

@@ -1,0 +1,87 @@
+//! Cleaner: requests that are settled go after an hour, those that nobody has settled after a day.
+// k8s: pkg/controller/certificates/cleaner/cleaner.go
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reconcile::time::after;
+use reconcile::{Action, Answers, Caches, Controller, Interests, Key, Plan};
+
+use super::{REQUESTS, SigningRequest};
+
+/// How long a certificate that was issued, and a refusal, can be fetched.
+const SETTLED: Duration = Duration::from_secs(3600);
+/// How long a request waits for a decision or a signature.
+const PENDING: Duration = Duration::from_secs(24 * 3600);
+
+/// The controller. Its keys are requests.
+pub struct Cleaner;
+
+/// When a request is to go.
+fn end(r: &SigningRequest) -> Option<Timestamp> {
+    let since = |kind: &str| {
+        let condition = r.status.conditions.iter().find(|c| c.kind == kind)?;
+        condition.last_update_time.or(r.metadata.creation_timestamp)
+    };
+    let approved = since("Approved").filter(|_| !r.status.certificate.is_empty());
+    let settled = since("Denied").or_else(|| since("Failed")).or(approved);
+    match settled {
+        Some(t) => Some(after(t, SETTLED)),
+        None => r.metadata.creation_timestamp.map(|t| after(t, PENDING)),
+    }
+}
+
+impl Controller for Cleaner {
+    type State = Arc<SigningRequest>;
+
+    fn name(&self) -> &'static str {
+        "certificatesigningrequest-cleaner-controller"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        i.own::<SigningRequest>();
+    }
+
+    fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<Self::State> {
+        caches.kind::<SigningRequest>().by_key(key).cloned()
+    }
+
+    fn reconcile(&self, r: &Self::State, now: Timestamp) -> Plan {
+        match end(r) {
+            Some(end) if end <= now => Plan::of(vec![Action::delete(REQUESTS, &r.metadata)]),
+            Some(end) => Plan::at(end),
+            None => Plan::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn settled_requests_go_sooner() {
+        let cases: [(&[&str], &str, &str); 5] = [
+            (&[], "", "2026-01-02T00:00:00Z"),
+            (&["Approved"], "", "2026-01-02T00:00:00Z"),
+            (&["Approved"], "eA==", "2026-01-01T01:30:00Z"),
+            (&["Denied"], "", "2026-01-01T01:30:00Z"),
+            (&["Approved", "Failed"], "", "2026-01-01T01:30:00Z"),
+        ];
+        for (conditions, certificate, want) in cases {
+            let conditions: Vec<_> = conditions
+                .iter()
+                .map(|c| json!({"type": c, "lastUpdateTime": "2026-01-01T00:30:00Z"}))
+                .collect();
+            let request = json!({"metadata": {"name": "r", "creationTimestamp": "2026-01-01T00:00:00Z"},
+                "status": {"certificate": certificate, "conditions": conditions}});
+            let r: Arc<SigningRequest> = Arc::new(serde_json::from_value(request).unwrap());
+            let want: Timestamp = want.parse().unwrap();
+            assert_eq!(Cleaner.reconcile(&r, Timestamp::UNIX_EPOCH), Plan::at(want));
+            assert_eq!(Cleaner.reconcile(&r, want).actions().count(), 1);
+        }
+    }
+}
