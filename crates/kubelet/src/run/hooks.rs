@@ -59,13 +59,8 @@ pub(super) async fn run(
         let https = h.scheme.as_deref().is_some_and(|s| s.eq_ignore_ascii_case("https"));
         let headers: Vec<(String, String)> =
             h.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect();
-        let ask = get::Get {
-            https,
-            host: &host,
-            port,
-            path: h.path.as_deref().unwrap_or("/"),
-            headers: &headers,
-        };
+        let ask =
+            get::Get { https, host: &host, port, path: h.path.as_deref().unwrap_or("/"), headers: &headers };
         let (code, _) = get::get(&ask, limit.min(HTTP_LIMIT)).await.map_err(fail)?;
         return if code < 400 { Ok(()) } else { Err(fail(format!("HTTP hook answered with {code}"))) };
     }

@@ -186,11 +186,26 @@ async fn speaks(w: &World) {
     assert!(log.contains("env=v1") && !log.contains("from-init"), "{log}");
     let log = server::get(d, Some("apiserver"), "/containerLogs/default/plain/none").await;
     assert!(log.starts_with("HTTP/1.1 404"), "{log}");
-    let (out, status) = server::exec(d, "/exec/default/plain/c?command=sh&command=-c&command=cat;echo%20hi;exit%203&input=1&output=1&error=1", "typed\n").await;
+    let (out, status) = server::exec(
+        d,
+        "/exec/default/plain/c?command=sh&command=-c&command=cat;echo%20hi;exit%203&input=1&output=1&error=1",
+        "typed\n",
+    )
+    .await;
     assert_eq!(out, "typed\nhi\n");
     assert!(status.contains("ExitCode") && status.contains("\"3\""), "{status}");
-    let (out, _) = server::exec(d, "/exec/default/plain/c?command=cat&command=/etc/hosts&command=/etc/resolv.conf&output=1", "").await;
-    assert!(out.contains("Kubernetes-managed") && out.contains("\tplain\n") && out.contains("default.svc.cluster.local"), "{out}");
+    let (out, _) = server::exec(
+        d,
+        "/exec/default/plain/c?command=cat&command=/etc/hosts&command=/etc/resolv.conf&output=1",
+        "",
+    )
+    .await;
+    assert!(
+        out.contains("Kubernetes-managed")
+            && out.contains("\tplain\n")
+            && out.contains("default.svc.cluster.local"),
+        "{out}"
+    );
     let page = server::forward(d, "/portForward/default/plain?port=8080", "GET /k HTTP/1.0\r\n\r\n").await;
     assert!(page.contains("200 OK"), "{page}");
     let summary = server::get(d, Some("apiserver"), "/stats/summary").await;
@@ -198,8 +213,11 @@ async fn speaks(w: &World) {
     let metrics = server::get(d, Some("apiserver"), "/metrics").await;
     assert!(metrics.contains("kubelet_running_pods"), "{metrics}");
     // A followed log ends with its container.
-    w.pod("talk", json!({"restartPolicy": "Never", "containers": [{"name": "c", "image": "box:1",
-        "command": ["sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.3; done"]}]}));
+    w.pod(
+        "talk",
+        json!({"restartPolicy": "Never", "containers": [{"name": "c", "image": "box:1",
+        "command": ["sh", "-c", "for i in 1 2 3; do echo line $i; sleep 0.3; done"]}]}),
+    );
     until("talking", 10, || (w.status("talk")["phase"] == "Running").then_some(())).await;
     let log = server::get(d, Some("apiserver"), "/containerLogs/default/talk/c?follow=true").await;
     assert!(log.contains("line 1") && log.contains("line 3"), "{log}");

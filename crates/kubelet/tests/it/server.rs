@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,7 +14,8 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 /// Certificates of a small cluster in `dir`: CA, serving pair, a client that may and one that may not.
 pub fn certificates(dir: &Path) {
     let pki = wire::pki::Pki::open(dir, sys::Clock::now(&sys::SystemClock)).expect("a CA");
-    let server = wire::pki::Leaf::server("kubelet", "node-1", vec!["127.0.0.1".to_owned(), "node-1".to_owned()]);
+    let server =
+        wire::pki::Leaf::server("kubelet", "node-1", vec!["127.0.0.1".to_owned(), "node-1".to_owned()]);
     pki.leaf(&server).expect("a serving certificate");
     let leaf = wire::pki::Leaf::client("apiserver", "kube-apiserver-kubelet-client", "");
     pki.leaf(&leaf).expect("a client certificate");
@@ -41,6 +43,15 @@ pub async fn get(dir: &Path, client: Option<&str>, path: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+type Socket = tokio_tungstenite::WebSocketStream<TlsStream<TcpStream>>;
+
+/// The next message, which must not take long.
+async fn next(ws: &mut Socket) -> Option<tokio_tungstenite::tungstenite::Result<Message>> {
+    let m = tokio::time::timeout(Duration::from_secs(15), ws.next()).await.expect("a message in time");
+    eprintln!("{m:?}");
+    m
+}
+
 /// Runs a command over WebSocket v5; gives everything of stdout, and the status.
 pub async fn exec(dir: &Path, path: &str, stdin: &str) -> (String, String) {
     let mut request = format!("wss://node-1:10250{path}").into_client_request().expect("a request");
@@ -55,7 +66,7 @@ pub async fn exec(dir: &Path, path: &str, stdin: &str) -> (String, String) {
         ws.send(Message::Binary(vec![255u8, 0].into())).await.expect("stdin closed");
     }
     let (mut out, mut status) = (String::new(), String::new());
-    while let Some(Ok(m)) = ws.next().await {
+    while let Some(Ok(m)) = next(&mut ws).await {
         let Message::Binary(b) = m else { continue };
         match b.first() {
             Some(1 | 2) => out.push_str(&String::from_utf8_lossy(&b[1..])),
@@ -77,7 +88,7 @@ pub async fn forward(dir: &Path, path: &str, send: &str) -> String {
     data.extend_from_slice(send.as_bytes());
     ws.send(Message::Binary(data.into())).await.expect("sent");
     let mut out = String::new();
-    while let Some(Ok(m)) = ws.next().await {
+    while let Some(Ok(m)) = next(&mut ws).await {
         let Message::Binary(b) = m else { continue };
         if b.first() == Some(&0) && b.len() > 3 {
             out.push_str(&String::from_utf8_lossy(&b[1..]));
