@@ -119,7 +119,13 @@ fn start(works: &mut JoinSet<Done>, executor: &Arc<Executor>, informers: &Inform
     let executor = executor.clone();
     let informers = informers.clone();
     works.spawn(async move {
-        let sent = AssertUnwindSafe(executor.execute(&work.op)).catch_unwind();
+        let sent = async {
+            match &*work.op {
+                op @ Op::Revision { .. } => informers.revision(op).await,
+                op => executor.execute(op).await,
+            }
+        };
+        let sent = AssertUnwindSafe(sent).catch_unwind();
         let result = match tokio::time::timeout(OPERATION_TIMEOUT, sent).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Status::internal("the client broke off")),

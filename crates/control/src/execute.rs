@@ -14,18 +14,23 @@ use reconcile::{Answer, Op, PatchKind};
 use serde_json::Value;
 
 /// A client that remembers what its identity may not patch.
-pub(crate) struct Executor {
+pub struct Executor {
     client: Arc<dyn Client>,
     unpatchable: Mutex<BTreeSet<(Gvr, String)>>,
 }
 
 impl Executor {
-    pub(crate) fn new(client: Arc<dyn Client>) -> Self {
+    /// An executor that knows nothing yet.
+    #[must_use]
+    pub fn new(client: Arc<dyn Client>) -> Self {
         Executor { client, unpatchable: Mutex::new(BTreeSet::new()) }
     }
 
     /// Does the operation.
-    pub(crate) async fn execute(&self, op: &Op) -> Result<Answer, Status> {
+    ///
+    /// # Errors
+    /// The server's Status.
+    pub async fn execute(&self, op: &Op) -> Result<Answer, Status> {
         let Op::Patch { gvr, sub, kind: PatchKind::Merge, .. } = op else {
             return execute(&*self.client, op).await;
         };

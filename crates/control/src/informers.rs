@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meta::Gvr;
+use meta::{Gvr, Status};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use reconcile::graph::followed;
-use reconcile::{Caches, Change, Discovery, Engine, KindDecl, Partial};
+use reconcile::{Answer, Caches, Change, Discovery, Engine, KindDecl, Op, Partial};
 use tokio::sync::{Notify, watch};
 
 use crate::discover::discover;
@@ -63,6 +63,12 @@ impl Informers {
     /// The caches. Hold the guard only for synchronous work.
     pub fn caches(&self) -> RwLockReadGuard<'_, Caches> {
         self.0.caches.read()
+    }
+
+    /// Asks for the newest revision with the identity that the caches are read with: a controller's own may
+    /// lack the right to list what it writes.
+    pub(crate) async fn revision(&self, op: &Op) -> Result<Answer, Status> {
+        crate::execute(&*self.0.ctx.client, op).await
     }
 
     /// Follows a projection, once.

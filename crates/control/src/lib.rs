@@ -23,7 +23,7 @@ mod reflector;
 pub use context::Context;
 pub use discover::discover;
 pub use driver::{Controllers, run};
-pub use execute::execute;
+pub use execute::{Executor, execute};
 pub use informers::Informers;
 pub use leader::{Election, elect};
 pub use recorder::Recorder;

@@ -165,7 +165,10 @@ impl Feed {
         let bookmark = event.kind == WatchType::Bookmark;
         if revision < self.revision || (revision == self.revision && !bookmark) {
             let gvr = &self.spec.gvr;
-            return Taken::Broken(format!("a watch of {gvr} went from revision {} to {revision}", self.revision));
+            return Taken::Broken(format!(
+                "a watch of {gvr} went from revision {} to {revision}",
+                self.revision
+            ));
         }
         self.revision = revision;
         Taken::Event(match event.kind {

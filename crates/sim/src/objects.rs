@@ -35,7 +35,13 @@ pub fn patch(gvr: Gvr, namespace: &str, name: &str, body: &Value) -> Op {
 
 /// Deletes an object.
 #[must_use]
-pub fn delete(gvr: Gvr, namespace: &str, name: &str, propagation: Option<&'static str>, grace: Option<i64>) -> Op {
+pub fn delete(
+    gvr: Gvr,
+    namespace: &str,
+    name: &str,
+    propagation: Option<&'static str>,
+    grace: Option<i64>,
+) -> Op {
     Op::Delete {
         gvr,
         namespace: namespace.to_owned(),
@@ -101,14 +107,14 @@ pub fn deployment(rng: &mut Rng, namespace: &str, app: &str) -> Value {
     let replicas = if port { rng.range(0, 2) } else { rng.range(0, 6) };
     let min_ready = rng.pick(&[0, 0, 0, 2, 10]).copied().unwrap_or(0);
     json!({"kind": "Deployment", "apiVersion": "apps/v1",
-        "metadata": {"name": app, "namespace": namespace},
-        "spec": {
-            "replicas": replicas,
-            "selector": {"matchLabels": {"app": app}},
-            "strategy": strategy(rng),
-            "minReadySeconds": min_ready,
-            "progressDeadlineSeconds": rng.range(20, 120),
-            "revisionHistoryLimit": rng.range(0, 3),
-            "template": template(rng, app, false, port),
-        }})
+    "metadata": {"name": app, "namespace": namespace},
+    "spec": {
+        "replicas": replicas,
+        "selector": {"matchLabels": {"app": app}},
+        "strategy": strategy(rng),
+        "minReadySeconds": min_ready,
+        "progressDeadlineSeconds": rng.range(20, 120),
+        "revisionHistoryLimit": rng.range(0, 3),
+        "template": template(rng, app, false, port),
+    }})
 }

@@ -219,7 +219,11 @@ impl Outside {
         }
         let key = d.metadata.key();
         if self.stale.is_none() && self.rng.permille(300) {
-            let op = Op::Get { gvr: DEPLOYMENTS, namespace: key.namespace.to_string(), name: key.name.to_string() };
+            let op = Op::Get {
+                gvr: DEPLOYMENTS,
+                namespace: key.namespace.to_string(),
+                name: key.name.to_string(),
+            };
             self.stale = self.user(w, op).map(|v| (key, v));
         }
     }
@@ -245,7 +249,8 @@ impl Outside {
 
     fn delete_deployment(&mut self, w: &mut World) {
         let Some(d) = self.some_deployment(w) else { return };
-        let how = *self.rng.pick(&["Background", "Background", "Foreground", "Orphan"]).unwrap_or(&"Background");
+        let how =
+            *self.rng.pick(&["Background", "Background", "Foreground", "Orphan"]).unwrap_or(&"Background");
         let m = &d.metadata;
         self.user(w, delete(DEPLOYMENTS, &m.namespace, &m.name, Some(how), None));
         if self.rng.permille(500) {
@@ -285,7 +290,8 @@ impl Outside {
         let Some((key, body)) = self.stale.take() else { return };
         let Some(d) = w.truth.deployments.get(&key) else { return };
         let read = body["metadata"]["uid"] == *d.deployment.metadata.uid;
-        let old = body["metadata"]["resourceVersion"].as_str().and_then(|r| r.parse::<u64>().ok()).unwrap_or(0);
+        let old =
+            body["metadata"]["resourceVersion"].as_str().and_then(|r| r.parse::<u64>().ok()).unwrap_or(0);
         let newest = w.truth.written(&format!("/registry/deployments/{}/{}", key.namespace, key.name));
         let op = Op::Update {
             gvr: DEPLOYMENTS,
@@ -352,11 +358,15 @@ impl Outside {
         for k in pods {
             self.user(w, delete(PODS, &k.namespace, &k.name, None, None));
         }
-        let gone: Vec<String> =
-            w.truth.nodes.iter().filter(|(n, _)| !self.nodes.iter().any(|s| s.machine.name == **n)).map(|(n, _)| n.clone()).collect();
+        let gone: Vec<String> = w
+            .truth
+            .nodes
+            .iter()
+            .filter(|(n, _)| !self.nodes.iter().any(|s| s.machine.name == **n))
+            .map(|(n, _)| n.clone())
+            .collect();
         for name in gone {
             self.user(w, delete(NODES, "", &name, None, None));
         }
     }
 }
-

@@ -64,8 +64,19 @@ pub struct Outcome {
 
 /// The resources that occur here: what the garbage collector follows and the namespace controller empties.
 const RESOURCES: [&str; 13] = [
-    "pods",  "services", "endpoints", "configmaps", "secrets", "serviceaccounts", "nodes", "namespaces",
-    "deployments", "replicasets", "endpointslices", "leases", "controllerrevisions",
+    "pods",
+    "services",
+    "endpoints",
+    "configmaps",
+    "secrets",
+    "serviceaccounts",
+    "nodes",
+    "namespaces",
+    "deployments",
+    "replicasets",
+    "endpointslices",
+    "leases",
+    "controllerrevisions",
 ];
 
 fn engines(gate: bool, now: Timestamp) -> Vec<(Engine, &'static str)> {

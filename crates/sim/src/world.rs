@@ -8,7 +8,7 @@ use std::time::Duration;
 use apiserver::{Config, Server};
 use bytes::Bytes;
 use client::Local;
-use control::RawEvent;
+use control::{Executor, RawEvent};
 use jiff::Timestamp;
 use meta::{Handler, Status, User};
 use reconcile::time::after;
@@ -190,12 +190,7 @@ impl World {
                 ring_changes: self.ring_changes,
                 ..watchcache::Limits::default()
             },
-            ..Config::new(
-                self.store.clone(),
-                self.clock.clone(),
-                self.entropy.clone(),
-                self.timer.clone(),
-            )
+            ..Config::new(self.store.clone(), self.clock.clone(), self.entropy.clone(), self.timer.clone())
         };
         let server = Server::new(config).expect("the configuration is good");
         if let Err(e) = now(server.bootstrap()) {
@@ -267,7 +262,16 @@ impl World {
     pub fn start(&mut self, name: &str, user: User, process: Box<dyn Process>) -> usize {
         let (name, slot) = (name.to_owned(), self.slots.len());
         let feeds = Vec::new();
-        self.slots.push(Slot { name, user, process: None, next: None, epoch: 0, feeds, wake: None, cut: false });
+        self.slots.push(Slot {
+            name,
+            user,
+            process: None,
+            next: None,
+            epoch: 0,
+            feeds,
+            wake: None,
+            cut: false,
+        });
         self.begin(slot, process);
         slot
     }
@@ -390,9 +394,10 @@ impl World {
     fn arrive(&mut self, id: u64) {
         let Some(call) = self.calls.get(&id) else { return };
         let (op, back, slot) = (call.op.clone(), call.back, call.slot);
+        let late = back.is_none() && call.left == 1;
         let result = match self.local(&call.user) {
             None => Err(Status::unavailable("connection refused")),
-            Some(local) => now(control::execute(&local, &op)),
+            Some(local) => now(Executor::new(Arc::new(local)).execute(&op)),
         };
         let heartbeat = op.gvr().resource == "leases" || op.gvr().resource == "nodes";
         self.writes += u64::from(!op.is_read() && !heartbeat);
@@ -401,6 +406,9 @@ impl World {
             let fate = if back.is_none() { " (unheard)" } else { "" };
             format!("{name}: {}{fate}", line(&op, &result))
         });
+        self.truth.late = late;
+        self.settle();
+        self.truth.late = false;
         self.settle_call(id);
         if let Some(back) = back {
             self.after(back, Event::Answer(id, result));

@@ -8,7 +8,7 @@ use control::RawEvent;
 use jiff::Timestamp;
 use meta::{Gvr, Status};
 use reconcile::graph::followed;
-use reconcile::{Answer, Caches, Change, Discovery, Engine, Partial, WorkId};
+use reconcile::{Answer, Caches, Change, Discovery, Engine, Op, Partial, WorkId};
 
 use super::{FeedSpec, Note, Outgoing, Process};
 
@@ -168,7 +168,8 @@ impl Process for Manager {
             while let Some(work) = engine.next(now, &self.caches) {
                 self.next_token += 1;
                 self.sent.insert(self.next_token, (i, work.id));
-                let user = Some(user.clone());
+                // The gate's question is the driver's own, asked with the identity that it reads with.
+                let user = (!matches!(*work.op, Op::Revision { .. })).then(|| user.clone());
                 out.push(Outgoing { token: self.next_token, op: work.op, user });
             }
             for e in engine.take_events() {

@@ -90,6 +90,8 @@ pub struct Hollow {
     lease_at: Timestamp,
     node_at: Timestamp,
     notes: Vec<Note>,
+    /// The time of the last turn.
+    turned: Timestamp,
 }
 
 impl Hollow {
@@ -113,6 +115,7 @@ impl Hollow {
             lease_at: Timestamp::MIN,
             node_at: Timestamp::MIN,
             notes: Vec::new(),
+            turned: Timestamp::MIN,
         }
     }
 
@@ -357,7 +360,8 @@ impl Process for Hollow {
                 l.in_flight = false;
                 match result {
                     Ok(Answer::Object(b)) if l.stage != Stage::Stopped => {
-                        let written = reconcile::Partial::parse(&b).map_or(0, |p| p.metadata.resource_version);
+                        let written =
+                            reconcile::Partial::parse(&b).map_or(0, |p| p.metadata.resource_version);
                         l.wrote = written;
                     }
                     Ok(_) => l.not_before = retry,
@@ -387,6 +391,7 @@ impl Process for Hollow {
     }
 
     fn turn(&mut self, now: Timestamp, out: &mut Vec<Outgoing>) {
+        self.turned = now;
         self.progress(now);
         if self.pods.synced() && self.nodes.synced() {
             self.keep_node(now, out);
@@ -399,7 +404,7 @@ impl Process for Hollow {
         let retries = self.local.values().filter(|l| !l.in_flight).map(|l| l.not_before);
         let node = (!self.busy_status && !self.busy_register).then_some(self.node_at);
         let lease = (self.registered && !self.busy_lease).then_some(self.lease_at);
-        ends.chain(retries).chain(node).chain(lease).filter(|t| *t > Timestamp::MIN).min()
+        ends.chain(retries).chain(node).chain(lease).filter(|t| *t > self.turned).min()
     }
 
     fn notes(&mut self) -> Vec<Note> {

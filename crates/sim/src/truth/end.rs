@@ -89,7 +89,10 @@ impl Truth {
             let wants = usize::try_from(set.replicas.now).unwrap_or(0);
             let has = self.pods_of(&set.set.metadata.uid).count();
             if wants != has {
-                return Err(format!("replica set {} wants {wants} pods and has {has}", set.set.metadata.name));
+                return Err(format!(
+                    "replica set {} wants {wants} pods and has {has}",
+                    set.set.metadata.name
+                ));
             }
             let st = &set.set.status;
             if usize::try_from(st.replicas).ok() != Some(has) || st.available_replicas != st.replicas {
@@ -123,7 +126,8 @@ impl Truth {
         let mut found: BTreeMap<Key, BTreeSet<String>> = BTreeMap::new();
         for (key, slice) in &self.slices {
             let text = |p: &str| slice.pointer(p).and_then(Value::as_str).unwrap_or_default();
-            let service = Key::new(text("/metadata/namespace"), text("/metadata/labels/kubernetes.io~1service-name"));
+            let service =
+                Key::new(text("/metadata/namespace"), text("/metadata/labels/kubernetes.io~1service-name"));
             if !self.services.contains_key(&service) {
                 return Err(format!("{key} is left although its service is gone"));
             }

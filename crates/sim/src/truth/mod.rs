@@ -125,6 +125,8 @@ pub struct Truth {
     pub revision: u64,
     /// Whether nothing but rolling updates takes pods away, so that availability must hold.
     pub calm: bool,
+    /// Whether the change comes of a request that its sender had given up before it arrived.
+    pub late: bool,
     /// Counters for the report: pods created, pods bound.
     pub created: u64,
     pub bound: u64,
@@ -154,11 +156,13 @@ impl Truth {
         if e.kind == EventKind::Delete {
             return self.deleted(&e.key, at);
         }
-        let partial = Partial::parse(&e.value).map_err(|err| format!("{}: {err}: {}", e.key, text(&e.value)))?;
+        let partial =
+            Partial::parse(&e.value).map_err(|err| format!("{}: {err}: {}", e.key, text(&e.value)))?;
         if e.prev.is_none() {
             self.created(e, &partial)?;
         }
-        let any = AnyTruth { meta: partial.metadata.clone(), kind: partial.kind.clone(), revision: e.revision };
+        let any =
+            AnyTruth { meta: partial.metadata.clone(), kind: partial.kind.clone(), revision: e.revision };
         self.all.insert(e.key.to_string(), any);
         let (resource, _) = split(&e.key);
         let key = partial.metadata.key();
@@ -170,7 +174,9 @@ impl Truth {
                 self.pod_changed(key, PodTruth { pod, info: scheduler::PodInfo::new(&full) }, at)
             }
             "replicasets" => self.set_changed(key, serde_json::from_slice(&e.value).map_err(read)?, at),
-            "deployments" => self.deployment_changed(key, serde_json::from_slice(&e.value).map_err(read)?, at),
+            "deployments" => {
+                self.deployment_changed(key, serde_json::from_slice(&e.value).map_err(read)?, at)
+            }
             "minions" | "nodes" => {
                 let node: scheduler::Node = serde_json::from_slice(&e.value).map_err(read)?;
                 let state: controllers::core::node::Node = serde_json::from_slice(&e.value).map_err(read)?;

@@ -96,10 +96,15 @@ fn mistakes_on_purpose_are_found() {
         (Mutation::DeafInformers, "not at rest", 3),
     ] {
         let found = Mutex::new(0);
-        many(1, 60, |seed| Options { mutation, ..Options::of(seed) }, |_, o| {
-            let hit = o.broken.as_ref().is_some_and(|b| b.contains(word));
-            *found.lock().unwrap() += usize::from(hit);
-        });
+        many(
+            1,
+            60,
+            |seed| Options { mutation, ..Options::of(seed) },
+            |_, o| {
+                let hit = o.broken.as_ref().is_some_and(|b| b.contains(word));
+                *found.lock().unwrap() += usize::from(hit);
+            },
+        );
         let found = found.into_inner().unwrap();
         println!("{mutation:?}: {found} of 60 seeds");
         assert!(found >= at_least, "{mutation:?} was noticed in {found} of 60 seeds only");
