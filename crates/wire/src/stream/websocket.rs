@@ -147,10 +147,10 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
     mut packets: mpsc::Receiver<Packet>,
 ) -> Result<(), Error> {
     while let Some(packet) = packets.recv().await {
-        if packet.end {
-            continue;
+        if !packet.end {
+            sink.feed(encode(&packet, version)).await?;
         }
-        sink.feed(encode(&packet, version)).await?;
+        // The end of one stream may come right behind its last data, which must go out all the same.
         if packets.is_empty() {
             sink.flush().await?;
         }
