@@ -20,6 +20,12 @@ pub struct NodeInfo {
     /// CPU and memory with defaults for containers that ask for nothing.
     pub filled: (i64, i64),
     pub pods: BTreeMap<Arc<str>, Arc<PodInfo>>,
+    /// Its number, which no other node of this snapshot ever has: for counting without its name.
+    pub slot: u32,
+    /// Whether it has the host name label.
+    pub has_hostname: bool,
+    /// The number of its zone among [`Snapshot::zones`].
+    pub zone: Option<usize>,
 }
 
 impl NodeInfo {
@@ -49,8 +55,11 @@ impl NodeInfo {
     }
 }
 
-/// Numbers of pods by node name.
-pub type PerNode = HashMap<Box<str>, u32>;
+/// Numbers of pods by [`NodeInfo::slot`].
+pub type PerNode = HashMap<u32, u32>;
+
+const HOSTNAME: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// All nodes and the pods on them.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +67,9 @@ pub struct Snapshot {
     /// In the order in which they were first seen; a removed node leaves a gap that is filled from the end.
     pub nodes: Vec<NodeInfo>,
     index: HashMap<Box<str>, usize>,
+    next_slot: u32,
+    /// Zones in the order in which they were first seen.
+    pub zones: Vec<Box<str>>,
     /// Pod UID to node name.
     placed: HashMap<Arc<str>, Box<str>>,
     /// Pods with required anti-affinity, by UID, with their node's name.
@@ -87,20 +99,33 @@ impl Snapshot {
     }
 
     fn entry(&mut self, name: &str) -> &mut NodeInfo {
-        let at = *self.index.entry(name.into()).or_insert_with(|| {
-            self.nodes.push(NodeInfo { name: name.into(), ..NodeInfo::default() });
-            self.nodes.len() - 1
-        });
+        if let Some(&at) = self.index.get(name) {
+            return &mut self.nodes[at];
+        }
+        let at = self.nodes.len();
+        self.index.insert(name.into(), at);
+        self.nodes.push(NodeInfo { name: name.into(), slot: self.next_slot, ..NodeInfo::default() });
+        self.next_slot += 1;
         &mut self.nodes[at]
     }
 
     /// A node came or changed.
     pub fn set_node(&mut self, node: Arc<Node>) {
+        let zone = node.metadata.labels.get(ZONE).map(|zone| self.zone(zone));
         let info = self.entry(&node.metadata.name);
+        info.zone = zone;
+        info.has_hostname = node.metadata.labels.get(HOSTNAME).is_some();
         info.allocatable = Amounts::parse(&node.status.allocatable);
         let pods = node.status.allocatable.get("pods").and_then(|p| p.parse().ok());
         info.max_pods = pods.unwrap_or(0);
         info.node = Some(node);
+    }
+
+    fn zone(&mut self, name: &str) -> usize {
+        self.zones.iter().position(|z| **z == *name).unwrap_or_else(|| {
+            self.zones.push(name.into());
+            self.zones.len() - 1
+        })
     }
 
     /// A node went. Its pods are remembered until they go too.
@@ -129,11 +154,13 @@ impl Snapshot {
         if pod.repels() {
             self.repelling.insert(pod.uid.clone(), node.into());
         }
-        if !pod.owner.is_empty() {
-            let counts = Arc::make_mut(self.owners.entry(pod.owner.clone()).or_default());
-            *counts.entry(node.into()).or_default() += 1;
+        let (owner, info) = (pod.owner.clone(), self.entry(node));
+        info.add(pod);
+        let slot = info.slot;
+        if !owner.is_empty() {
+            let counts = Arc::make_mut(self.owners.entry(owner).or_default());
+            *counts.entry(slot).or_default() += 1;
         }
-        self.entry(node).add(pod);
     }
 
     /// A pod is gone from its node, if it was on one.
@@ -142,11 +169,12 @@ impl Snapshot {
         self.repelling.remove(uid);
         let at = *self.index.get(&node)?;
         let pod = self.nodes[at].remove(uid)?;
+        let slot = self.nodes[at].slot;
         if let Some(counts) = self.owners.get_mut(&pod.owner).map(Arc::make_mut) {
-            if let Some(n) = counts.get_mut(&node) {
+            if let Some(n) = counts.get_mut(&slot) {
                 *n -= 1;
                 if *n == 0 {
-                    counts.remove(&node);
+                    counts.remove(&slot);
                 }
             }
             if counts.is_empty() {

@@ -14,8 +14,6 @@ use crate::snapshot::{NodeInfo, PerNode, Snapshot};
 pub struct PodTopologySpread;
 
 const NAME: &str = "PodTopologySpread";
-const HOSTNAME: &str = "kubernetes.io/hostname";
-const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// Matching pods per domain for one constraint.
 struct Counts {
@@ -56,7 +54,8 @@ fn count(c: &SpreadConstraint, pod: &PodInfo, snapshot: &Snapshot) -> Counts {
 /// and zones (skew 5).
 struct Siblings {
     on_node: Arc<PerNode>,
-    in_zone: HashMap<Box<str>, i64>,
+    /// By the number of the zone; `None` when no node in question is in it.
+    in_zone: Vec<Option<u32>>,
     host_weight: f64,
     zone_weight: f64,
 }
@@ -72,33 +71,27 @@ fn weight(domains: usize) -> f64 {
 fn siblings(pod: &PodInfo, snapshot: &Snapshot, feasible: &[usize]) -> Option<Siblings> {
     let on_node = snapshot.of_owner(&pod.owner)?;
     let mut hosts = 0;
-    let mut in_zone: HashMap<Box<str>, i64> = HashMap::new();
+    let mut in_zone = vec![None; snapshot.zones.len()];
     for at in feasible {
         let node = &snapshot.nodes[*at];
-        hosts += usize::from(node.label(HOSTNAME).is_some());
-        let Some(zone) = node.label(ZONE) else { continue };
-        let found = i64::from(on_node.get(&node.name).copied().unwrap_or(0));
-        match in_zone.get_mut(zone) {
-            Some(count) => *count += found,
-            None => {
-                in_zone.insert(zone.into(), found);
-            }
-        }
+        hosts += usize::from(node.has_hostname);
+        let Some(zone) = node.zone else { continue };
+        let found = on_node.get(&node.slot).copied().unwrap_or(0);
+        in_zone[zone] = Some(in_zone[zone].unwrap_or(0) + found);
     }
-    let zone_weight = weight(in_zone.len());
+    let zone_weight = weight(in_zone.iter().flatten().count());
     Some(Siblings { on_node: Arc::clone(on_node), in_zone, host_weight: weight(hosts), zone_weight })
 }
 
 impl Siblings {
     fn score(&self, node: &NodeInfo) -> f64 {
         let mut score = 0.0;
-        if node.label(HOSTNAME).is_some() {
-            let here = self.on_node.get(&node.name).copied().unwrap_or(0);
+        if node.has_hostname {
+            let here = self.on_node.get(&node.slot).copied().unwrap_or(0);
             score += f64::from(here) * self.host_weight + (HOST_SKEW - 1.0);
         }
-        if let Some(zone) = node.label(ZONE) {
-            let here = self.in_zone.get(zone).copied().unwrap_or(0);
-            score += here as f64 * self.zone_weight + (ZONE_SKEW - 1.0);
+        if let Some(here) = node.zone.and_then(|zone| self.in_zone[zone]) {
+            score += f64::from(here) * self.zone_weight + (ZONE_SKEW - 1.0);
         }
         score
     }
