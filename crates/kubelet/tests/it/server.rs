@@ -47,9 +47,7 @@ type Socket = tokio_tungstenite::WebSocketStream<TlsStream<TcpStream>>;
 
 /// The next message, which must not take long.
 async fn next(ws: &mut Socket) -> Option<tokio_tungstenite::tungstenite::Result<Message>> {
-    let m = tokio::time::timeout(Duration::from_secs(15), ws.next()).await.expect("a message in time");
-    eprintln!("{m:?}");
-    m
+    tokio::time::timeout(Duration::from_secs(15), ws.next()).await.expect("a message in time")
 }
 
 /// Runs a command over WebSocket v5; gives everything of stdout, and the status.
