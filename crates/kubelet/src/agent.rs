@@ -24,6 +24,12 @@ use crate::worker::NodeFacts;
 /// When the machine cannot be used: directories that cannot be made, a port that is taken, a certificate that
 /// cannot be read. What is only away (API server, runtime) is waited for.
 pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Result<()> {
+    if let Some(dir) = &config.static_pod_dir {
+        return Err(Error::Config(format!(
+            "static pods ({}) are not supported by this kubelet yet",
+            dir.display()
+        )));
+    }
     let config = Arc::new(config);
     make_dir(&config.root_dir, 0o750)?;
     make_dir(&config.root_dir.join("pods"), 0o750)?;
