@@ -145,7 +145,7 @@ fn come_to_rest(w: &mut World, outside: &mut Outside) {
         pass(w, 10_000);
         match w.truth.converged().and_then(|()| w.busy().map_or(Ok(()), Err)) {
             Ok(()) => return stay_at_rest(w),
-            Err(why) => left = why,
+            Err(why) => left = format!("{why}; {}", w.busy().unwrap_or_default()),
         }
     }
     w.fail(format!("not at rest after {} s: {left}", REST_MS / 1000));
