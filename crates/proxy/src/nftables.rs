@@ -75,7 +75,12 @@ fn base(options: &Options) -> Ruleset {
             "type nat hook postrouting priority srcnat;",
             vec![mark.as_str(), unmark.as_str(), "masquerade fully-random"],
         ),
-        ("filter-input", "type filter hook input priority -110;", vec!["ct state new jump dead-services"]),
+        (
+            "filter-input",
+            "type filter hook input priority -110;",
+            // Node ports on loopback need route_localnet; this keeps others away from loopback (CVE-2020-8558).
+            vec!["iifname != lo ip daddr 127.0.0.0/8 ct state new drop", "ct state new jump dead-services"],
+        ),
         (
             "filter-forward",
             "type filter hook forward priority -110;",
