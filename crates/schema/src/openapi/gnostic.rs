@@ -6,8 +6,10 @@ use crate::json::{decode_plain, encode_plain};
 use crate::protobuf::Writer;
 use crate::{Map, Value};
 
-/// The media type of [`v2_protobuf`].
-pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+/// The media type of [`v2_protobuf`] in answers. Clients ask for it with an `@` in place of the first dot before
+/// the version, which Go's own parser of media types refuses to read.
+// k8s: kube-openapi pkg/handler handler.go
+pub const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// What a member of a message is; a table of them describes the message.
 #[derive(Clone, Copy)]
