@@ -200,15 +200,17 @@ impl Cluster {
             }
             return Ok(());
         }
+        let kubectl = crate::kubectl::newest()?;
         let mut server = Running::start(command);
-        let ready = try_for("a server that listens", Duration::from_secs(30), || {
+        let ready = try_for("a server that is ready", Duration::from_secs(30), || {
             if server.has_ended() {
                 return Ok(false);
             }
-            let connect = || std::net::TcpStream::connect("127.0.0.1:6443").map(drop);
-            let listens = self.netns.inside(connect).map_err(|e| e.to_string())?;
-            listens.map_err(|e| e.to_string())?;
-            if self.kubeconfig().exists() { Ok(true) } else { Err("no kubeconfig".to_owned()) }
+            if !self.kubeconfig().exists() {
+                return Err("no kubeconfig".to_owned());
+            }
+            let answer = self.kubectl(&kubectl, &["get", "--raw", "/readyz", "--request-timeout=5s"]);
+            if answer.code == Some(0) { Ok(true) } else { Err(answer.to_string()) }
         });
         match ready {
             Ok(true) => {

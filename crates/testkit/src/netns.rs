@@ -46,17 +46,7 @@ impl Netns {
     /// A panic of `work` goes on in the caller.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let file = std::fs::File::open(&self.path).with_context(|| self.path.display().to_string())?;
-        std::thread::scope(|scope| {
-            let thread = scope.spawn(|| {
-                let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-                rustix::thread::move_into_link_name_space(file.as_fd(), kind).context("setns")?;
-                Ok(work())
-            });
-            match thread.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+        inside_of(&file, work)
     }
 
     fn ip(&self, words: &[&str]) -> Result<()> {
@@ -64,6 +54,21 @@ impl Netns {
         all.extend(words);
         ip(&all)
     }
+}
+
+/// [`Netns::inside`] of a namespace that is open as a file.
+pub fn inside_of<T: Send>(namespace: &std::fs::File, work: impl FnOnce() -> T + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).context("setns")?;
+            Ok(work())
+        });
+        match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 impl Drop for Netns {

@@ -1,0 +1,241 @@
+//! Bad starts: each ends at once with one clear line and a code that is not 0, and spoils nothing.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, Client};
+use testkit::cluster::{Cluster, Mode};
+use testkit::wait::{Output, run};
+
+use crate::raw::{As, with_client};
+use crate::session::{CORTEN, start_api};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs the binary in the cluster's namespace.
+fn corten(cluster: &Cluster, words: &[&str]) -> Output {
+    let mut command = cluster.command(CORTEN.as_ref());
+    command.args(words);
+    run(command, b"", LIMIT)
+}
+
+/// One line for the user, which has all the texts.
+#[track_caller]
+fn refused(output: Output, texts: &[&str]) {
+    let shown = output.to_string();
+    let said = output.fails();
+    for text in texts {
+        assert!(said.contains(text), "no {text:?} in\n{shown}");
+    }
+    assert!(!said.contains("panicked"), "{shown}");
+}
+
+fn path(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn bad_starts_are_refused() {
+    let cluster = start_api();
+    let (state, other) = (path(&cluster.state()), path(&cluster.scratch().join("other")));
+    let port = ["kube-apiserver", "--bind-address", "127.0.0.1", "--secure-port"];
+    let start = |port_number: &str, dir: &str| {
+        let mut words = port.to_vec();
+        words.extend([port_number, "--state-dir", dir]);
+        corten(&cluster, &words)
+    };
+    refused(start("6443", &other), &["6443", "taken"]);
+    refused(start("6444", &state), &[&state, "in use by process"]);
+    refused(corten(&cluster, &["up", "--detach", "--state-dir", &state]), &[&state, "in use by process"]);
+    refused(corten(&cluster, &["kube-apiserver", "--no-such-flag"]), &["--no-such-flag"]);
+    refused(corten(&cluster, &["kube-apiserver", "--secure-port", "many"]), &["many"]);
+    refused(corten(&cluster, &["no-such-command"]), &["no-such-command"]);
+    let mut bad_range = vec!["kube-apiserver", "--secure-port", "6446", "--state-dir", &other];
+    bad_range.extend(["--service-cluster-ip-range", "nonsense"]);
+    refused(corten(&cluster, &bad_range), &["nonsense"]);
+    let file = cluster.scratch().join("a-file");
+    std::fs::write(&file, "x").unwrap();
+    refused(start("6445", &path(&file)), &["a-file"]);
+    refused(corten(&cluster, &["kube-scheduler", "--kubeconfig", "/no/such/file"]), &["/no/such/file"]);
+    not_root(&cluster);
+    missing_package(&cluster);
+    assert_eq!(corten(&cluster, &["down", "--state-dir", "/no/such/dir"]).code, Some(0));
+    // The one that ran all along was not disturbed.
+    let count =
+        with_client(
+            &cluster,
+            As::Admin,
+            |client| async move { maps(&client).list(&ListParams::default()).await },
+        );
+    count.unwrap();
+    cluster.down().unwrap();
+}
+
+fn not_root(cluster: &Cluster) {
+    // Where the binary lies, others may not look; so it gets a copy that they can run.
+    let dir = cluster.scratch().join("nobody");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let program = dir.join("corten");
+    std::fs::copy(CORTEN, &program).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
+    command.args(["up", "--state-dir", &path(&dir.join("state"))]).current_dir("/");
+    refused(run(command, b"", LIMIT), &["root"]);
+    assert!(!dir.join("state").exists(), "nothing is made before the check");
+}
+
+/// A machine on which the program of the package is hidden.
+fn missing_package(cluster: &Cluster) {
+    for (program, package) in [("containerd", "containerd"), ("nft", "nftables")] {
+        let state = path(&cluster.scratch().join("missing"));
+        let hide = format!(
+            "for d in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do \
+             [ -e $d/{program} ] && mount --bind /dev/null $d/{program}; done; exec \"$@\""
+        );
+        let mut command = cluster.command("unshare".as_ref());
+        command.args(["--mount", "sh", "-c", &hide, "sh", CORTEN, "up", "--state-dir", &state]);
+        refused(
+            run(command, b"", LIMIT),
+            &[&format!("{program} is not installed"), "apt-get install", package],
+        );
+    }
+}
+
+fn maps(client: &Client) -> Api<ConfigMap> {
+    Api::namespaced(client.clone(), "default")
+}
+
+fn big_map(name: &str, bytes: usize) -> ConfigMap {
+    let value = serde_json::json!({"metadata": {"name": name}, "data": {"k": "v".repeat(bytes)}});
+    serde_json::from_value(value).unwrap()
+}
+
+#[test]
+fn a_store_that_is_not_ours_is_refused_and_kept() {
+    let mut cluster = start_api();
+    with_client(&cluster, As::Admin, |client| async move {
+        maps(&client).create(&PostParams::default(), &big_map("kept", 10)).await.unwrap();
+    });
+    let stopped = cluster.stop_server().unwrap();
+    assert_eq!(stopped.code, Some(0), "SIGTERM stops cleanly: {stopped}");
+    let store = cluster.state().join("store.redb");
+    let good = std::fs::read(&store).unwrap();
+    let random: Vec<u8> = (0..good.len()).map(|n| (n * 7919 % 251) as u8).collect();
+    let contents: [(&str, Vec<u8>); 4] = [
+        ("a text", b"this is not a store\n".repeat(1000)),
+        ("another database", b"SQLite format 3\0".repeat(4096)),
+        ("damaged from the first byte on", random),
+        ("cut off", good[..good.len() / 3].to_vec()),
+    ];
+    for (what, bytes) in contents {
+        std::fs::write(&store, &bytes).unwrap();
+        let output = run(cluster.server_command(), b"", LIMIT);
+        eprintln!("{what}: {}", output.stderr.trim());
+        refused(output, &["store.redb"]);
+        assert!(std::fs::read(&store).unwrap() == bytes, "{what}: the file was changed");
+    }
+    damaged_in_the_middle(&cluster, &store, &good);
+    std::fs::write(&store, &good).unwrap();
+    cluster.start_server().unwrap();
+    let kept = with_client(&cluster, As::Admin, |client| async move { maps(&client).get("kept").await });
+    kept.unwrap();
+    cluster.down().unwrap();
+}
+
+/// Damage that an open may not see must not be served as if it were right, and must not crash the server.
+fn damaged_in_the_middle(cluster: &Cluster, store: &Path, good: &[u8]) {
+    let mut bytes = good.to_vec();
+    let (from, to) = (4096.min(bytes.len()), bytes.len());
+    bytes[from..to].fill(0xa5);
+    std::fs::write(store, &bytes).unwrap();
+    let output = run(cluster.server_command(), b"", LIMIT);
+    assert!(output.code.is_some_and(|code| code != 0), "{output}");
+    // The database's own check may have spoken before; the last line is for the user.
+    let last = output.stderr.lines().last().unwrap_or_default();
+    assert!(last.contains("store.redb") && last.contains("damaged"), "{output}");
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_loses_nothing() {
+    let mut cluster = Cluster::prepare(CORTEN, Mode::ApiServer).unwrap();
+    let state = cluster.state();
+    std::fs::create_dir(&state).unwrap();
+    let disk = Disk::mount(&state, "24m");
+    cluster.start_server().unwrap();
+    let acknowledged = with_client(&cluster, As::Admin, |client| async move {
+        let api = maps(&client);
+        let mut acknowledged = Vec::new();
+        for n in 0..200 {
+            let name = format!("big-{n:03}");
+            match api.create(&PostParams::default(), &big_map(&name, 500_000)).await {
+                Ok(_) => acknowledged.push(name),
+                Err(kube::Error::Api(status)) => {
+                    eprintln!("after {n}: {} {} {}", status.code, status.reason, status.message);
+                    assert!(status.code >= 500, "{status:?}");
+                    let message = status.message.to_lowercase();
+                    assert!(message.contains("space") || message.contains("full"), "{status:?}");
+                    assert!(n > 0, "at least one fits");
+                    // Reads go on, and a second write is refused too, not hung.
+                    let list = api.list(&ListParams::default()).await.unwrap();
+                    assert!(list.items.len() >= n);
+                    let again = api.create(&PostParams::default(), &big_map("again", 900_000)).await;
+                    assert!(matches!(&again, Err(kube::Error::Api(s)) if s.code >= 500), "{again:?}");
+                    return acknowledged;
+                }
+                Err(other) => panic!("after {n}: {other}"),
+            }
+        }
+        panic!("200 objects of 500 kB fit on 24 MB");
+    });
+    let ready = cluster.kubectl(&testkit::kubectl::newest().unwrap(), &["get", "--raw", "/livez"]);
+    ready.ok();
+    cluster.kill_server().unwrap();
+    disk.grow("200m");
+    cluster.start_server().unwrap();
+    let names = with_client(&cluster, As::Admin, |client| async move {
+        let list = maps(&client).list(&ListParams::default()).await.unwrap();
+        let names: Vec<String> = list.items.into_iter().filter_map(|m| m.metadata.name).collect();
+        maps(&client).create(&PostParams::default(), &big_map("after", 500_000)).await.unwrap();
+        names
+    });
+    for name in &acknowledged {
+        assert!(names.contains(name), "{name} was acknowledged and is lost");
+    }
+    cluster.kill_server().unwrap();
+    drop(disk);
+    cluster.down().unwrap();
+}
+
+/// A small file system, unmounted on drop.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn mount(dir: &Path, size: &str) -> Self {
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(dir);
+        run(command, b"", LIMIT).ok();
+        Disk(dir.to_owned())
+    }
+
+    fn grow(&self, size: &str) {
+        let mut command = Command::new("mount");
+        command.args(["-o", &format!("remount,size={size}")]).arg(&self.0);
+        run(command, b"", LIMIT).ok();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let mut command = Command::new("umount");
+        command.arg("--lazy").arg(&self.0);
+        let output = run(command, b"", LIMIT);
+        if output.code != Some(0) {
+            eprintln!("{output}");
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! End-to-end tests: the real binary, a real container runtime, stock kubectl and kube-rs.
+//!
+//! Each test has a cluster of its own in a network namespace; at its end it is checked that `corten down --purge`
+//! leaves nothing behind.
+
+mod bad_api;
+mod bad_command;
+mod bad_node;
+mod clients;
+mod join;
+mod kill;
+mod raw;
+mod serving;
+mod session;
+mod transcript;
