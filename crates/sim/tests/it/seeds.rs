@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sim::{Mutation, Options, Outcome, run};
 
 /// Seeds of every test run. `SIM_SEEDS=n` runs another number of them, `SIM_FROM=n` begins elsewhere.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 1000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -49,6 +49,18 @@ fn one_seed() {
     println!("{}", o.trace);
     println!("{} s, {} steps, {} pods, {} revisions", o.seconds, o.steps, o.pods_created, o.revisions);
     assert_eq!(o.broken, None, "seed {seed}");
+}
+
+/// Seeds that once found a mistake.
+#[test]
+fn mistakes_found_before_stay_away() {
+    let found = [
+        (34, "after a lost answer a controller asked for a revision that it may not read, for ever"),
+        (143, "a Recreate deployment that adopted several replica sets neither scaled nor ended them"),
+    ];
+    for (seed, what) in found {
+        assert_eq!(one(Options::of(seed)).broken, None, "seed {seed}: {what}");
+    }
 }
 
 #[test]
@@ -96,9 +108,10 @@ fn mistakes_on_purpose_are_found() {
         (Mutation::DeafInformers, "not at rest", 3),
     ] {
         let found = Mutex::new(0);
+        let seeds = if mutation == Mutation::DeafInformers { 20 } else { 60 };
         many(
             1,
-            60,
+            seeds,
             |seed| Options { mutation, ..Options::of(seed) },
             |_, o| {
                 let hit = o.broken.as_ref().is_some_and(|b| b.contains(word));
@@ -106,7 +119,7 @@ fn mistakes_on_purpose_are_found() {
             },
         );
         let found = found.into_inner().unwrap();
-        println!("{mutation:?}: {found} of 60 seeds");
-        assert!(found >= at_least, "{mutation:?} was noticed in {found} of 60 seeds only");
+        println!("{mutation:?}: {found} of {seeds} seeds");
+        assert!(found >= at_least, "{mutation:?} was noticed in {found} of {seeds} seeds only");
     }
 }

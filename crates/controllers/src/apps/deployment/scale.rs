@@ -12,8 +12,11 @@ use crate::apps::types::{Deployment, REPLICASETS, ReplicaSet};
 /// Whether the deployment's wanted number has changed since its replica sets were scaled.
 // k8s: sync.go isScalingEvent
 pub(crate) fn is_scaling(d: &Deployment, sets: &Sets<'_>) -> bool {
-    let active = sets.all().filter(|rs| rs.replicas() > 0);
-    active.filter_map(|rs| rs.annotated(DESIRED_REPLICAS)).any(|n| n != d.replicas())
+    let active: Vec<_> = sets.all().filter(|rs| rs.replicas() > 0).collect();
+    // Several are scaled in proportion only by a rolling update. A recreation ends the old ones by itself;
+    // upstream scales nothing here and stays so for ever (adopted sets carry another deployment's number).
+    (d.rolling() || active.len() <= 1)
+        && active.iter().filter_map(|rs| rs.annotated(DESIRED_REPLICAS)).any(|n| n != d.replicas())
 }
 
 /// Plans `rs` to have `to` pods. False: it has, and its annotations are right.
