@@ -99,8 +99,8 @@ async fn agent(o: cli::Agent) -> Result<()> {
     let stop = until_signal()?;
     let Some(joined) = join::agent::join(&o, &state, &stop).await? else { return Ok(()) };
     let ctx = Context::new(joined.client).with_stop(stop.clone());
-    if let Some(serving) = joined.serving {
-        tokio::spawn(serving.run(ctx.clone()));
+    if let Some(keeper) = joined.keeper {
+        tokio::spawn(keeper.run(ctx.clone()));
     }
     let roads = node::Roads { kubelet: ctx.clone(), proxy: ctx };
     node::run(&state, joined.settings, roads, &stop).await
@@ -180,15 +180,18 @@ async fn kubelet(o: cli::Kubelet) -> Result<()> {
 async fn kube_proxy(o: cli::KubeProxy) -> Result<()> {
     need_root("corten kube-proxy")?;
     if o.cleanup {
-        return proxy::cleanup().await;
+        return proxy::cleanup(::proxy::nftables::TABLE).await;
     }
     if o.proxy_mode != "nftables" {
         bail!("--proxy-mode {:?} is not there: only nftables is", o.proxy_mode);
     }
     let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kube-proxy")?;
     let ctx = Context::new(remote.client).with_stop(until_signal()?);
-    let options =
-        ::proxy::Options { cluster_cidr: o.cluster_cidr, node_port_addresses: o.nodeport_addresses };
+    let options = ::proxy::Options {
+        table: ::proxy::nftables::TABLE.to_owned(),
+        cluster_cidr: o.cluster_cidr,
+        node_port_addresses: o.nodeport_addresses,
+    };
     let node_name = o.hostname_override.unwrap_or_else(host::name);
     proxy::run(&ctx, proxy::Settings { node_name, options }).await;
     Ok(())

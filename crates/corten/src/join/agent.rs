@@ -1,9 +1,8 @@
 //! What a joining machine does: finds the control plane and makes sure it is the right one, asks for a client
-//! certificate with the token, keeps it, and later asks for a serving certificate as the node that it has become.
-//! Once it has credentials it needs no token any more.
+//! certificate with the token, and keeps it. Once it has credentials it needs no token any more.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::publish::INFO;
-use super::request::{Wish, certificate};
+use super::request::{Wish, certificate, own_key};
+use super::rotation::{self, Swap};
+use super::serving::Serving;
 use super::token::{JoinToken, write_private};
 use crate::node::{Settings, TlsFiles};
 use crate::state::StateDir;
@@ -25,11 +26,8 @@ use crate::{cli, host, node, remote};
 const CONFIG_MAPS: Gvr = Gvr::new("", "v1", "configmaps");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
 const RETRY: Duration = Duration::from_secs(1);
-const NODE_POLL: Duration = Duration::from_millis(300);
 /// How often a server may say that it does not publish anything: it may just be starting.
 const UNPUBLISHED_LIMIT: u32 = 30;
-/// A serving certificate with less than this left is asked for again at the next start.
-const RENEW_BEFORE_S: i64 = 120 * 24 * 3600;
 
 /// What the control plane has said about the cluster; kept for starts without it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,8 +46,58 @@ struct Kept {
 pub struct Joined {
     pub settings: Settings,
     pub client: Arc<dyn Client>,
-    /// Asks for the certificate of the HTTPS server; `None`: there is no server.
-    pub serving: Option<Serving>,
+    /// Keeps the certificates; `None`: they are the user's.
+    pub keeper: Option<Keeper>,
+}
+
+/// Looks after the certificates of a machine that has joined.
+pub struct Keeper {
+    serving: Serving,
+    credentials: Credentials,
+    swap: Arc<Swap>,
+}
+
+impl Keeper {
+    /// Runs until the context is stopped.
+    pub async fn run(self, ctx: Context) {
+        tokio::join!(self.serving.run(&ctx), rotation::run(&ctx, &self.credentials, &self.swap));
+    }
+}
+
+/// The node's client certificate in the state directory.
+pub struct Credentials {
+    files: Files,
+    kept: Kept,
+}
+
+impl Credentials {
+    /// The certificate in PEM.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub fn certificate(&self) -> Result<String> {
+        let path = self.files.client_cert();
+        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+
+    /// A client that shows it.
+    ///
+    /// # Errors
+    /// When a file is damaged.
+    pub fn client(&self) -> Result<Arc<dyn Client>> {
+        Ok(remote::connect(Some(&self.files.kubeconfig), "kubelet")?.client)
+    }
+
+    /// Asks for a new one as the node, and keeps it; false when it is time to stop.
+    ///
+    /// # Errors
+    /// When it is refused or cannot be written.
+    pub async fn renew(&self, ctx: &Context) -> Result<bool> {
+        let cert = self.files.ask(ctx, &self.kept.node_name).await?;
+        let Some(cert) = cert else { return Ok(false) };
+        keep(&self.files, &self.kept, &cert)?;
+        Ok(true)
+    }
 }
 
 /// Paths in an agent's state directory.
@@ -72,6 +120,18 @@ impl Files {
     fn client_cert(&self) -> PathBuf {
         self.pki.join("kubelet-client.crt")
     }
+
+    fn client_key(&self) -> PathBuf {
+        self.pki.join("kubelet-client.key")
+    }
+
+    /// Asks for a client certificate; `None` when it is time to stop.
+    async fn ask(&self, ctx: &Context, node: &str) -> Result<Option<String>> {
+        let key = own_key(&self.client_key())?;
+        let signer = "kubernetes.io/kube-apiserver-client-kubelet";
+        let wish = Wish { key_pem: &key, node, names: &[], signer, usage: "client auth" };
+        certificate(ctx, &wish).await
+    }
 }
 
 /// Gets the machine's credentials: those given with --kubeconfig, those of an earlier start, or new ones from
@@ -83,7 +143,7 @@ pub async fn join(o: &cli::Agent, state: &StateDir, stop: &CancellationToken) ->
     if let Some(path) = &o.kubeconfig {
         let client = remote::connect(Some(path), "kubelet")?.client;
         let settings = settings(o, None, None);
-        return Ok(Some(Joined { settings, client, serving: None }));
+        return Ok(Some(Joined { settings, client, keeper: None }));
     }
     let files = Files::of(state);
     let kept = match earlier(o, &files)? {
@@ -93,7 +153,6 @@ pub async fn join(o: &cli::Agent, state: &StateDir, stop: &CancellationToken) ->
             None => return Ok(None),
         },
     };
-    let client = remote::connect(Some(&files.kubeconfig), "kubelet")?.client;
     let tls = TlsFiles {
         cert: files.pki.join("kubelet.crt"),
         key: files.pki.join("kubelet.key"),
@@ -103,8 +162,11 @@ pub async fn join(o: &cli::Agent, state: &StateDir, stop: &CancellationToken) ->
     let settings = settings(o, Some(&kept), Some(tls.clone()));
     let names = vec![settings.name.clone(), settings.ip.to_string()];
     let serving = Serving { tls, node: settings.name.clone(), ip: settings.ip, names };
-    serving.drop_unfit();
-    Ok(Some(Joined { settings, client, serving: Some(serving) }))
+    serving.drop_unfit(now());
+    let credentials = Credentials { files, kept };
+    let swap = Arc::new(Swap::new(credentials.client()?));
+    let client = swap.clone();
+    Ok(Some(Joined { settings, client, keeper: Some(Keeper { serving, credentials, swap }) }))
 }
 
 fn settings(o: &cli::Agent, kept: Option<&Kept>, tls: Option<TlsFiles>) -> Settings {
@@ -162,7 +224,7 @@ fn now() -> Timestamp {
 /// Writes what the next start needs.
 fn keep(files: &Files, kept: &Kept, cert_pem: &str) -> Result<()> {
     let read = |path: PathBuf| std::fs::read_to_string(&path).with_context(|| path.display().to_string());
-    let (ca, key) = (read(files.ca())?, read(files.pki.join("kubelet-client.key"))?);
+    let (ca, key) = (read(files.ca())?, read(files.client_key())?);
     write_private(&files.client_cert(), cert_pem)?;
     Kubeconfig::with_certificate("corten", &kept.server, &ca, cert_pem, &key).write(&files.kubeconfig)?;
     write_private(&files.kept, &serde_json::to_string_pretty(kept)?)
@@ -193,10 +255,7 @@ async fn first(o: &cli::Agent, files: &Files, stop: &CancellationToken) -> Resul
     let info: Value = serde_json::from_slice(&info)?;
     std::fs::create_dir_all(&files.pki).with_context(|| files.pki.display().to_string())?;
     write_private(&files.ca(), &ca_pem)?;
-    let key = own_key(&files.pki.join("kubelet-client.key"))?;
-    let signer = "kubernetes.io/kube-apiserver-client-kubelet";
-    let wish = Wish { key_pem: &key, node: &name, names: &[], signer, usage: "client auth" };
-    let Some(cert) = certificate(&ctx, &wish).await? else { return Ok(None) };
+    let Some(cert) = files.ask(&ctx, &name).await? else { return Ok(None) };
     let data = |key: &str| info["data"][key].as_str().unwrap_or_default().to_owned();
     let kept = Kept {
         node_name: name,
@@ -208,18 +267,6 @@ async fn first(o: &cli::Agent, files: &Files, stop: &CancellationToken) -> Resul
     keep(files, &kept, &cert)?;
     tracing::info!("joined {server} as node {}", kept.node_name);
     Ok(Some(kept))
-}
-
-/// The private key in a file, made when it is missing.
-fn own_key(path: &Path) -> Result<String> {
-    match std::fs::read_to_string(path) {
-        Ok(key) if !key.is_empty() => Ok(key),
-        _ => {
-            let key = wire::pki::new_key()?;
-            write_private(path, &key)?;
-            Ok(key)
-        }
-    }
 }
 
 /// The authority's certificate as the server publishes it, when its hash is the token's. The connection is not
@@ -278,7 +325,7 @@ fn trusted(server: &str, info: &[u8], token: &JoinToken) -> Result<String> {
 }
 
 /// Two machines must not be one node.
-// k8s: cmd/kubeadm/app/phases/kubelet, "a Node with name %q and status %q already exists"
+// k8s: cmd/kubeadm/app/cmd/phases/join/kubelet.go runKubeletStartJoinPhase
 async fn name_is_free(ctx: &Context, name: &str) -> Result<()> {
     let bytes = loop {
         match Api::new(ctx.client.as_ref(), NODES, "").get(name).await {
@@ -303,68 +350,4 @@ async fn name_is_free(ctx: &Context, name: &str) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The certificate of the node agent's HTTPS server, signed by the cluster.
-pub struct Serving {
-    tls: TlsFiles,
-    node: String,
-    ip: IpAddr,
-    names: Vec<String>,
-}
-
-impl Serving {
-    /// Removes a certificate that has (nearly) ended or is for other names.
-    fn drop_unfit(&self) {
-        let mut names = self.names.clone();
-        names.sort();
-        names.dedup();
-        let fits = std::fs::read_to_string(&self.tls.cert)
-            .ok()
-            .and_then(|pem| wire::pki::facts(&pem).ok())
-            .is_some_and(|f| {
-                f.names == names && f.not_after.as_second() - now().as_second() > RENEW_BEFORE_S
-            });
-        if !fits {
-            let _ = std::fs::remove_file(&self.tls.cert);
-        }
-    }
-
-    /// Asks until there is a certificate; the HTTPS server waits for its file.
-    pub async fn run(self, ctx: Context) {
-        while !self.tls.cert.exists() {
-            match self.ask(&ctx).await {
-                Ok(()) => return,
-                Err(e) => tracing::warn!(
-                    "the serving certificate, without which there are no logs and no exec: {e:#}"
-                ),
-            }
-            if !ctx.sleep(RETRY * 5).await {
-                return;
-            }
-        }
-    }
-
-    async fn ask(&self, ctx: &Context) -> Result<()> {
-        // It is granted when its names are in the Node's status, which the node agent writes first.
-        while !self.is_registered(ctx).await {
-            if !ctx.sleep(NODE_POLL).await {
-                return Ok(());
-            }
-        }
-        let key = own_key(&self.tls.key)?;
-        let signer = "kubernetes.io/kubelet-serving";
-        let wish = Wish { key_pem: &key, node: &self.node, names: &self.names, signer, usage: "server auth" };
-        if let Some(cert) = certificate(ctx, &wish).await? {
-            write_private(&self.tls.cert, &cert)?;
-        }
-        Ok(())
-    }
-
-    async fn is_registered(&self, ctx: &Context) -> bool {
-        let Ok(bytes) = Api::new(ctx.client.as_ref(), NODES, "").get(&self.node).await else { return false };
-        let node: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let addresses = node["status"]["addresses"].as_array().cloned().unwrap_or_default();
-        addresses.iter().any(|a| a["address"].as_str() == Some(self.ip.to_string().as_str()))
-    }
 }

@@ -5,4 +5,6 @@
 pub mod agent;
 pub mod publish;
 pub mod request;
+pub mod rotation;
+pub mod serving;
 pub mod token;

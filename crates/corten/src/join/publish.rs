@@ -2,7 +2,7 @@
 //! may ask for certificates, and `kube-public/cluster-info`, which anybody may read.
 //!
 //! `cluster-info` is not signed with the token as kubeadm's is: joining nodes check the authority's hash.
-// k8s: cmd/kubeadm/app/phases/bootstraptoken, cmd/kubeadm/app/util/config/...
+// k8s: cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go, clusterinfo/clusterinfo.go
 
 use std::net::IpAddr;
 use std::time::Duration;

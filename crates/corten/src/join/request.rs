@@ -1,5 +1,6 @@
 //! Asks the API for a certificate and waits for it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -10,6 +11,8 @@ use control::Context;
 use meta::Gvr;
 use serde::Deserialize;
 use serde_json::json;
+
+use super::token::write_private;
 
 const REQUESTS: Gvr = Gvr::new("certificates.k8s.io", "v1", "certificatesigningrequests");
 const POLL: Duration = Duration::from_millis(100);
@@ -97,6 +100,21 @@ pub async fn certificate(ctx: &Context, wish: &Wish<'_>) -> Result<Option<String
         }
         if !ctx.sleep(POLL).await {
             return Ok(None);
+        }
+    }
+}
+
+/// The private key in a file, made when it is missing.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn own_key(path: &Path) -> Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(key) if !key.is_empty() => Ok(key),
+        _ => {
+            let key = wire::pki::new_key()?;
+            write_private(path, &key)?;
+            Ok(key)
         }
     }
 }
