@@ -31,6 +31,9 @@ pub const KUBECTL_LIMIT: Duration = Duration::from_secs(120);
 /// Lines of a log that are shown after a failure.
 const TAIL_LINES: usize = 120;
 
+/// Longest answer read by [`http`].
+const ANSWER_LIMIT_BYTES: usize = 1024 * 1024;
+
 /// What is started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -415,6 +418,16 @@ fn processes() -> Vec<(i32, Vec<String>)> {
     entries.flatten().filter_map(read).collect()
 }
 
+/// Whether the bytes are an answer with as long a body as its head says.
+fn is_whole(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let lengths = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = lengths.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length = lengths.next().and_then(|(_, value)| value.trim().parse::<usize>().ok());
+    length.is_some_and(|length| body.len() >= length)
+}
+
 /// One HTTP request from the namespace's host on a connection of its own: status and body.
 ///
 /// # Errors
@@ -429,8 +442,14 @@ pub fn http(method: &str, address: &str, path: &str, limit: Duration) -> Result<
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     )?;
-    let mut bytes = Vec::new();
-    stream.take(1024 * 1024).read_to_end(&mut bytes).context("read")?;
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 8192]);
+    // The answer ends where its head says; not every road passes on the end of the connection at once.
+    while !is_whole(&bytes) && bytes.len() < ANSWER_LIMIT_BYTES {
+        match stream.read(&mut chunk).context("read")? {
+            0 => break,
+            n => bytes.extend_from_slice(&chunk[..n]),
+        }
+    }
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").with_context(|| format!("no whole answer: {text:?}"))?;
     let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).context("no status")?;

@@ -79,6 +79,8 @@ fn bad_requests_get_clear_answers() {
     let kubectl = testkit::kubectl::newest().unwrap();
     cluster.kubectl(&kubectl, &["create", "namespace", "bad"]).ok();
     let s = Session { cluster: &cluster, kubectl, namespace: "bad".to_owned() };
+    // No controller makes it here, and no pod may be made without it.
+    s.ok("create serviceaccount default");
     s.ok("create configmap kept --from-literal=a=b");
     let before = s.ok("get configmap kept -o json");
     with_client(&cluster, As::Admin, |client| async move {

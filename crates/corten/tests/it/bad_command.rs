@@ -208,6 +208,8 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     }
     cluster.kill_server().unwrap();
     drop(disk);
+    // What is left is an empty directory, which `corten down` would rightly not take for a cluster's.
+    std::fs::remove_dir(&state).unwrap();
     cluster.down().unwrap();
 }
 

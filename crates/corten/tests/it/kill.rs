@@ -77,7 +77,6 @@ fn serves_while(cluster: &mut Cluster, work: impl FnOnce(&mut Cluster)) {
                 other => lost.lock().unwrap().push(format!("{other:?}")),
             }
             asked.fetch_add(1, Ordering::SeqCst);
-            testkit::wait::pause();
         }
     };
     std::thread::scope(|scope| {
@@ -89,7 +88,8 @@ fn serves_while(cluster: &mut Cluster, work: impl FnOnce(&mut Cluster)) {
         }
     });
     let (asked, lost) = (asked.load(Ordering::SeqCst), lost.into_inner().unwrap());
-    assert!(asked > 5 && lost.is_empty(), "{} of {asked} requests lost: {:?}", lost.len(), lost.first());
+    eprintln!("{asked} requests meanwhile, {} lost", lost.len());
+    assert!(asked > 20 && lost.is_empty(), "{} of {asked} requests lost: {:?}", lost.len(), lost.first());
 }
 
 /// The server is really away, and the pods answer.
