@@ -26,6 +26,8 @@ struct Site {
 pub struct Outside {
     rng: Rng,
     calm: bool,
+    /// When mischance ends.
+    end: jiff::Timestamp,
     nodes: Vec<Site>,
     made: u64,
     manager: usize,
@@ -37,8 +39,8 @@ pub struct Outside {
 impl Outside {
     /// Knows where the manager and the scheduler run.
     #[must_use]
-    pub fn new(rng: Rng, calm: bool, manager: usize, scheduler: usize) -> Self {
-        Outside { rng, calm, nodes: Vec::new(), made: 0, manager, scheduler, stale: None }
+    pub fn new(rng: Rng, calm: bool, end: jiff::Timestamp, manager: usize, scheduler: usize) -> Self {
+        Outside { rng, calm, end, nodes: Vec::new(), made: 0, manager, scheduler, stale: None }
     }
 
     /// The first nodes and namespaces.
@@ -69,6 +71,7 @@ impl Outside {
             milli_cpu,
             pods,
             crashes_permille: if self.calm || big { 0 } else { *self.rng.pick(&[0, 20, 200]).unwrap_or(&0) },
+            crashes_until: self.end,
             start_ms: *self.rng.pick(&[500, 3000, 12_000]).unwrap_or(&500),
         };
         let user = User::new(&format!("system:node:{}", machine.name), &["system:nodes"]);

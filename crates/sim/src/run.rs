@@ -101,12 +101,13 @@ pub fn run(o: Options) -> Outcome {
     let manager = w.start("manager", User::new("system:kube-controller-manager", &[]), Box::new(manager));
     let scheduler = Schedule::new(rng.next(), o.mutation == Mutation::ForgetfulScheduler);
     let scheduler = w.start("scheduler", User::new("system:kube-scheduler", &[]), Box::new(scheduler));
-    let mut outside = Outside::new(rng.fork(), calm, manager, scheduler);
+    let end = began + rng.range(CHAOS_MS.0, CHAOS_MS.1);
+    let ends = Timestamp::from_millisecond(end).unwrap_or(Timestamp::MAX);
+    let mut outside = Outside::new(rng.fork(), calm, ends, manager, scheduler);
     outside.set_up(&mut w);
     w.faults = if calm { faults.without_node_failures() } else { faults };
     w.say(|| format!("calm {calm}, {faults:?}"));
     w.call_outside(1000);
-    let end = began + rng.range(CHAOS_MS.0, CHAOS_MS.1);
     while w.run(end) {
         let next = outside.act(&mut w);
         w.call_outside(next);

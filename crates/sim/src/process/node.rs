@@ -33,6 +33,8 @@ pub struct Machine {
     pub pods: i64,
     /// Containers that crash, of a thousand started.
     pub crashes_permille: u64,
+    /// No container crashes after this.
+    pub crashes_until: Timestamp,
     /// The longest that a pod takes to start, in milliseconds.
     pub start_ms: i64,
 }
@@ -180,13 +182,16 @@ impl Hollow {
             .collect();
         for uid in due {
             let crash = self.rng.permille(self.machine.crashes_permille);
+            let crashes = now < self.machine.crashes_until;
             let soon = self.later(now, 50, 4000);
             let long = self.later(now, 5000, 60_000);
             let Some(l) = self.local.get_mut(&uid) else { continue };
+            let was = l.stage;
             (l.stage, l.until) = match l.stage {
                 Stage::Starting if l.broken => (Stage::Running, None),
                 Stage::Starting => (Stage::Running, Some(soon)),
                 Stage::Running => (Stage::Ready, crash.then_some(long)),
+                Stage::Ready if !crashes => (Stage::Ready, None),
                 Stage::Ready => {
                     l.restarts += 1;
                     (Stage::Crashed, Some(soon))
@@ -194,7 +199,9 @@ impl Hollow {
                 Stage::Crashed => (Stage::Running, Some(soon)),
                 Stage::Stopping | Stage::Stopped => (Stage::Stopped, None),
             };
-            l.since = now;
+            if l.stage != was {
+                l.since = now;
+            }
         }
     }
 
