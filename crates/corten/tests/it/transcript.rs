@@ -289,7 +289,7 @@ fn change(s: &Session) {
     s.ok("label configmap webapp colour=green --overwrite");
     assert_eq!(s.ok("get configmap -l colour=green -o name"), "configmap/webapp\n");
     s.ok("label configmap webapp colour-");
-    s.says("annotate configmap webapp note=one", &["annotated"]);
+    s.says("annotate configmap webapp note=one", &["configmap/webapp annotate"]);
     s.words_run(&["patch", "configmap", "webapp", "-p", r#"{"data":{"more":"strategic"}}"#]).ok();
     s.words_run(&["patch", "configmap", "webapp", "--type=merge", "-p", r#"{"data":{"more":"merge"}}"#]).ok();
     let operations = r#"[{"op":"test","path":"/data/more","value":"merge"},{"op":"replace","path":"/data/more","value":"json"}]"#;
@@ -452,7 +452,7 @@ fn watch(s: &Session) {
 fn delete(s: &Session) {
     let deleted = s.ok(&format!("delete -f {EXAMPLE}"));
     assert!(deleted.contains("deployment.apps \"webapp\" deleted"), "{deleted}");
-    s.ok("wait --for=delete pod -l app=webapp --timeout=60s");
+    s.wait_for_ready("app=webapp", 0);
     assert!(s.run("get pods,deployments,replicasets").stderr.contains("No resources found"));
     s.ok("create configmap one");
     s.says("delete configmap --all", &["\"one\" deleted"]);
