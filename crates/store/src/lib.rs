@@ -14,6 +14,7 @@
 //!
 //! Values are opaque bytes: this crate must never look into them.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -38,6 +39,9 @@ pub use types::{
 
 /// Batches of events, each once and in order. The stream ends after its first error.
 pub type WatchStream = Pin<Box<dyn Stream<Item = Result<Batch, Error>> + Send>>;
+
+/// Something to be kept until a transaction is decided: the store drops it then.
+pub type Hold = Box<dyn Any + Send>;
 
 /// Gets every change of the store, called by its writer in commit order. Must be quick, must not block
 /// and must not write to the store.
@@ -66,6 +70,22 @@ pub trait Store: Send + Sync + 'static {
     /// Compares and changes, all or nothing. An error (not a conflict) means that nothing was written,
     /// except for [`Error::Indeterminate`] and [`Error::Closed`].
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, Error>>;
+
+    /// As [`Store::txn`], and `hold` is dropped once the fate of the transaction is known and, if it is
+    /// committed, all sinks have seen it, before the caller gets the answer. A dropped future does not drop
+    /// `hold` earlier. A store whose transactions outlive their futures must not use this default.
+    fn txn_holding(&self, txn: Txn, hold: Hold) -> BoxFuture<'_, Result<Outcome, Error>> {
+        Box::pin(async move {
+            let outcome = self.txn(txn).await;
+            drop(hold);
+            outcome
+        })
+    }
+
+    /// Whether the last attempt to write did not fail; conflicts are no failures. Cheap.
+    fn is_writable(&self) -> bool {
+        true
+    }
 
     /// The last revision that all sinks have seen. Cheap.
     fn revision(&self) -> u64;

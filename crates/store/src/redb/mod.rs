@@ -21,7 +21,7 @@ use redb::{ReadOnlyTable, ReadableDatabase};
 
 use crate::hub::{HistoryLimits, Hub};
 use crate::overlay::{self, Overlay, lower_bound};
-use crate::{Entry, Error, EventSink, ListOptions, Outcome, Page, Store, Txn, WatchStream};
+use crate::{Entry, Error, EventSink, Hold, ListOptions, Outcome, Page, Store, Txn, WatchStream};
 
 mod backend;
 mod open;
@@ -160,8 +160,16 @@ impl Store for RedbStore {
     }
 
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, Error>> {
-        let waiting = txn.validate().and_then(|()| self.shared.enqueue(txn));
+        self.txn_holding(txn, Box::new(()))
+    }
+
+    fn txn_holding(&self, txn: Txn, hold: Hold) -> BoxFuture<'_, Result<Outcome, Error>> {
+        let waiting = txn.validate().and_then(|()| self.shared.enqueue(txn, hold));
         Box::pin(async move { waiting?.await.unwrap_or(Err(Error::Closed)) })
+    }
+
+    fn is_writable(&self) -> bool {
+        !self.shared.failing.load(Ordering::Relaxed)
     }
 
     fn revision(&self) -> u64 {

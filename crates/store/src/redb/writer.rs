@@ -2,6 +2,7 @@
 //! sinks, answers. After a failed commit it reopens the file and finds out whether the commit is there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::open::Place;
 use super::table::{Fault, META, META_REVISION, OBJECTS, Objects};
 use crate::apply;
 use crate::hub::Hub;
-use crate::{Error, Event, Events, Outcome, Txn};
+use crate::{Error, Event, Events, Hold, Outcome, Txn};
 
 /// Most requests that may wait.
 const LIMIT_WAITING: usize = 8192;
@@ -29,6 +30,7 @@ type Answer = Result<Outcome, Error>;
 
 struct Request {
     txn: Txn,
+    hold: Hold,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -46,6 +48,8 @@ pub(super) struct Shared {
     /// `None` while a failed file could not be reopened.
     pub(super) database: RwLock<Option<Database>>,
     pub(super) hub: Hub,
+    /// The last commit failed, or the writer has ended.
+    pub(super) failing: AtomicBool,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
@@ -53,11 +57,12 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(place: Place, database: Database, hub: Hub) -> Shared {
         let database = RwLock::new(Some(database));
-        Shared { place, database, hub, queue: Mutex::new(Queue::default()), wake: Condvar::new() }
+        let (queue, failing) = (Mutex::new(Queue::default()), AtomicBool::new(false));
+        Shared { place, database, hub, failing, queue, wake: Condvar::new() }
     }
 
     /// Hands a validated transaction to the writer.
-    pub(super) fn enqueue(&self, txn: Txn) -> Result<oneshot::Receiver<Answer>, Error> {
+    pub(super) fn enqueue(&self, txn: Txn, hold: Hold) -> Result<oneshot::Receiver<Answer>, Error> {
         let (answer, receiver) = oneshot::channel();
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -66,7 +71,7 @@ impl Shared {
         if queue.waiting.len() >= LIMIT_WAITING {
             return Err(Error::Overloaded { waiting: queue.waiting.len() });
         }
-        queue.waiting.push_back(Request { txn, answer });
+        queue.waiting.push_back(Request { txn, hold, answer });
         if queue.waiting.len() == queue.wake_at.max(1) {
             self.wake.notify_one();
         }
@@ -120,7 +125,7 @@ pub(super) fn start(shared: Arc<Shared>, revision: u64) -> Result<JoinHandle<()>
     let path = shared.place.path.clone();
     std::thread::Builder::new()
         .name("store-writer".into())
-        .spawn(move || Writer { shared, revision, in_doubt: Vec::new() }.run())
+        .spawn(move || Writer { shared, revision, in_doubt: Vec::new(), held: Vec::new() }.run())
         .map_err(|error| Error::Io { path, reason: format!("cannot start a thread: {error}") })
 }
 
@@ -130,6 +135,8 @@ struct Writer {
     revision: u64,
     /// The events of a commit whose fate is not known, until the file can be opened again.
     in_doubt: Vec<Event>,
+    /// What is held for it.
+    held: Vec<Hold>,
 }
 
 /// However the writer ends, nobody waits for it any more.
@@ -137,6 +144,7 @@ struct CloseAtEnd(Arc<Shared>);
 
 impl Drop for CloseAtEnd {
     fn drop(&mut self) {
+        self.0.failing.store(true, Ordering::Relaxed);
         let mut queue = self.0.queue.lock();
         queue.closed = true;
         queue.waiting.clear();
@@ -150,11 +158,15 @@ impl Writer {
         while let Some(group) = self.shared.next_group(expected) {
             expected = group.len();
             let (txns, answers): (Vec<_>, Vec<_>) =
-                group.into_iter().map(|request| (request.txn, request.answer)).unzip();
+                group.into_iter().map(|request| (request.txn, (request.answer, request.hold))).unzip();
             match self.commit(txns) {
                 Ok((outcomes, events)) => {
+                    if !events.is_empty() {
+                        self.shared.failing.store(false, Ordering::Relaxed);
+                    }
                     self.shared.hub.publish(&events);
-                    for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    for ((answer, hold), outcome) in answers.into_iter().zip(outcomes) {
+                        drop(hold);
                         // Whoever asked may have gone.
                         let _ = answer.send(Ok(outcome));
                     }
@@ -162,7 +174,13 @@ impl Writer {
                 }
                 Err(error) => {
                     tracing::error!(%error, requests = answers.len(), "store writes failed");
-                    for answer in answers {
+                    self.shared.failing.store(true, Ordering::Relaxed);
+                    for (answer, hold) in answers {
+                        if matches!(error, Error::Indeterminate { .. }) {
+                            self.held.push(hold);
+                        } else {
+                            drop(hold);
+                        }
                         let _ = answer.send(Err(error.clone()));
                     }
                 }
@@ -250,6 +268,7 @@ impl Writer {
             self.shared.hub.flush();
             self.revision = found;
         }
+        self.held.clear();
         self.check_revision(found)
     }
 

@@ -125,10 +125,12 @@ fn a_full_disk_refuses_writes_only() {
     };
     assert_eq!(keys(), written);
     assert!(create(&store, "/more").is_err(), "it is still full");
+    assert!(!store.is_writable());
     assert_eq!((store.revision(), keys()), (revision, written));
     store.set_limit_bytes(u64::MAX);
     let outcome = create(&store, "/more").expect("there is room again");
     assert_eq!(outcome, Outcome::Committed { revision: revision + 1 });
+    assert!(store.is_writable());
     assert_eq!(keys(), written + 1);
     drop(store);
     let store = open(&path).expect("it opens");

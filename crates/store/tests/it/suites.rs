@@ -75,3 +75,32 @@ fn a_broken_sink_closes_the_store_and_loses_nothing() {
     let store = RedbStore::open(&path, &RedbOptions::default()).expect("it opens");
     assert_eq!(store.revision(), 2, "it was durable before the sink was told");
 }
+
+/// Tells at its end which revision the sinks had seen by then.
+struct Held {
+    store: std::sync::Weak<dyn Store>,
+    ended: std::sync::mpsc::Sender<u64>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.ended.send(self.store.upgrade().map_or(0, |store| store.revision()));
+    }
+}
+
+#[test]
+fn what_is_held_outlives_a_dropped_future() {
+    for store in [redb(), Arc::new(MemStore::default())] {
+        let (ended, ends) = std::sync::mpsc::channel();
+        for (number, want) in [(0, 2), (1, 3), (2, 3)] {
+            // The last one conflicts.
+            let key = if number == 0 { "/a" } else { "/b" };
+            let hold = Held { store: Arc::downgrade(&store), ended: ended.clone() };
+            let mut future = store.txn_holding(Txn::create(key, "x"), Box::new(hold));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            let _ = future.as_mut().poll(&mut context);
+            drop(future);
+            assert_eq!(ends.recv(), Ok(want), "number {number}");
+        }
+    }
+}
