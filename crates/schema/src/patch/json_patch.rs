@@ -7,8 +7,9 @@ use crate::Value;
 
 /// Upstream's limit.
 pub const MAX_OPERATIONS: usize = 10_000;
-/// What copies may add, in values. It keeps a short patch from growing without bound.
-const MAX_COPIED_VALUES: usize = 500_000;
+/// What the copies of one patch may add, in bytes of JSON. It keeps a short patch from growing without bound.
+// k8s: staging/src/k8s.io/apiserver/pkg/server/config.go JSONPatchMaxCopyBytes
+pub const MAX_COPIED_BYTES: usize = 3 << 20;
 
 fn unprocessable(message: String) -> PatchError {
     PatchError::Unprocessable(message)
@@ -62,11 +63,14 @@ fn apply_one(target: &mut Value, operation: &Value, copied: &mut usize) -> Resul
             add(target, &path, value)
         }
         "copy" => {
-            let value = get_mut(target, &pointer(operation, "from")?)?.clone();
-            *copied += count(&value);
-            if *copied > MAX_COPIED_VALUES {
-                return Err(unprocessable("copy operations exceed the size limit".to_owned()));
+            let value = get_mut(target, &pointer(operation, "from")?)?;
+            *copied += size(value);
+            if *copied > MAX_COPIED_BYTES {
+                return Err(unprocessable(format!(
+                    "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED_BYTES}"
+                )));
             }
+            let value = value.clone();
             add(target, &path, value)
         }
         "test" => {
@@ -81,12 +85,13 @@ fn apply_one(target: &mut Value, operation: &Value, copied: &mut usize) -> Resul
     }
 }
 
-/// Values in a tree.
-fn count(value: &Value) -> usize {
+/// About the bytes of a tree in JSON; a number counts as much as a long one, so that many short ones are bounded.
+fn size(value: &Value) -> usize {
     match value {
-        Value::List(l) => 1 + l.iter().map(count).sum::<usize>(),
-        Value::Map(m) => 1 + m.iter().map(|(_, v)| count(v)).sum::<usize>(),
-        _ => 1,
+        Value::List(l) => 2 + l.iter().map(|v| 1 + size(v)).sum::<usize>(),
+        Value::Map(m) => 2 + m.iter().map(|(k, v)| 4 + k.len() + size(v)).sum::<usize>(),
+        Value::Str(s) => 2 + s.len(),
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 8,
     }
 }
 
@@ -232,5 +237,26 @@ mod tests {
         assert!(matches!(run("{}", &many), Err(PatchError::TooLarge(_))));
         let doubling = vec![r#"{"op":"copy","from":"","path":"/l/-"}"#; 40].join(",");
         assert!(matches!(run(r#"{"l":[1]}"#, &format!("[{doubling}]")), Err(PatchError::Unprocessable(_))));
+    }
+
+    #[test]
+    fn copies_are_bounded_in_bytes() {
+        let long = "x".repeat(MAX_COPIED_BYTES / 4);
+        let cases = [
+            // The text is copied three times, then once too often.
+            (format!(r#"{{"a":"{long}","l":[]}}"#), 3, true),
+            (format!(r#"{{"a":"{long}","l":[]}}"#), 4, false),
+            (format!(r#"{{"a":{{"{long}":1}},"l":[]}}"#), 4, false),
+        ];
+        for (target, times, fits) in cases {
+            let patch = vec![r#"{"op":"copy","from":"/a","path":"/l/-"}"#; times].join(",");
+            match run(&target, &format!("[{patch}]")) {
+                Ok(_) => assert!(fits, "{times}"),
+                Err(PatchError::Unprocessable(e)) => {
+                    assert!(!fits && e.starts_with("Unable to complete the copy"), "{times}: {e}");
+                }
+                Err(e) => panic!("{e:?}"),
+            }
+        }
     }
 }
