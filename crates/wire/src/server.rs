@@ -10,7 +10,7 @@ mod respond;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use meta::Handler;
@@ -25,12 +25,16 @@ use crate::tls::Tls;
 use crate::tunnel::Dialer;
 
 pub(crate) use body::WireBody;
+pub(crate) use request::TOKEN_PROTOCOL;
 
 /// What a server grants. All of it can be set; the defaults are upstream's where upstream has one.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Longest request body.
     pub body_bytes: usize,
+    /// Bodies of all requests together that are in memory, not counting the first 16 KiB of each; requests
+    /// beyond it are answered 429.
+    pub buffered_body_bytes: usize,
     /// A body must have arrived whole within this time.
     pub body_time: Duration,
     /// A connection is closed when the head of its next request has not arrived within this time.
@@ -55,6 +59,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             body_bytes: 3 << 20,
+            buffered_body_bytes: 256 << 20,
             body_time: Duration::from_secs(30),
             header_time: Duration::from_secs(90),
             handshake_time: Duration::from_secs(10),
@@ -96,6 +101,8 @@ pub(crate) struct Shared {
     pub(crate) dialer: Option<Arc<Dialer>>,
     pub(crate) upgrader: Option<Arc<dyn Upgrader>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Bytes of [`Limits::buffered_body_bytes`] in use.
+    pub(crate) buffered: Arc<AtomicUsize>,
     /// Cancelled when the server stops, just after `stopped` is set.
     pub(crate) stopping: CancellationToken,
     pub(crate) stopped: AtomicBool,
@@ -120,6 +127,7 @@ pub async fn serve(
         dialer: config.dialer,
         upgrader: config.upgrader,
         clock: config.clock,
+        buffered: Arc::default(),
         stopping: CancellationToken::new(),
         stopped: AtomicBool::new(false),
         tasks: TaskTracker::new(),

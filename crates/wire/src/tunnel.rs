@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::server::{Shared, WireBody};
+use crate::server::{Shared, TOKEN_PROTOCOL, WireBody};
 use crate::tls::{self, TlsError};
 
 /// How long a server may take to accept a connection and agree on TLS.
@@ -172,8 +172,7 @@ fn far_request(order: &mut Order, address: &str) -> Result<http::Request<WireBod
         .map_err(|_| Status::internal("the path of the far server cannot be sent"))?;
     let mut headers = order.parts.headers.clone();
     remove_hop_by_hop(&mut headers, true);
-    // The far server must not see who asked by any but this server's word.
-    headers.remove(http::header::AUTHORIZATION);
+    remove_identity(&mut headers);
     headers.insert(
         HOST,
         HeaderValue::from_str(address).map_err(|_| Status::internal("the far host cannot be sent"))?,
@@ -185,6 +184,42 @@ fn far_request(order: &mut Order, address: &str) -> Result<http::Request<WireBod
     }
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// The far server must not learn who asked, nor get what proves it, by any but this server's word.
+// k8s: staging/src/k8s.io/apiserver/pkg/authentication/request/websocket/protocol.go AuthenticateRequest
+fn remove_identity(headers: &mut HeaderMap) {
+    headers.remove(AUTHORIZATION);
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|n| n.as_str().starts_with("impersonate-") || n.as_str().starts_with("x-remote-"))
+        .cloned()
+        .collect();
+    for name in claims {
+        headers.remove(name);
+    }
+    let lists: Vec<HeaderValue> = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
+    if !lists.iter().any(|l| holds_token(l.as_bytes())) {
+        return;
+    }
+    headers.remove(SEC_WEBSOCKET_PROTOCOL);
+    for list in lists {
+        let kept: Vec<&[u8]> = list
+            .as_bytes()
+            .split(|b| *b == b',')
+            .map(<[u8]>::trim_ascii)
+            .filter(|p| !p.is_empty() && !holds_token(p))
+            .collect();
+        if let Ok(kept) = HeaderValue::from_bytes(&kept.join(&b", "[..]))
+            && !kept.is_empty()
+        {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, kept);
+        }
+    }
+}
+
+fn holds_token(protocols: &[u8]) -> bool {
+    protocols.windows(TOKEN_PROTOCOL.len()).any(|w| w.eq_ignore_ascii_case(TOKEN_PROTOCOL.as_bytes()))
 }
 
 /// Headers that are between two ends of one connection; an upgrade is carried on where asked.
@@ -271,6 +306,34 @@ mod tests {
             dial_error("10.0.0.1:10250", &refused),
             "dial tcp 10.0.0.1:10250: connect: connection refused"
         );
+    }
+
+    #[test]
+    fn who_asked_stays_behind() {
+        let token = "base64url.bearer.authorization.k8s.io.dG9r";
+        let (both, first, only) = (
+            format!("{token}, v5.channel.k8s.io"),
+            format!("v4.channel.k8s.io,{token} , x"),
+            token.to_owned(),
+        );
+        let cases: [(&str, &str, &[&str]); 9] = [
+            ("sec-websocket-protocol", &both, &["v5.channel.k8s.io"]),
+            ("sec-websocket-protocol", &first, &["v4.channel.k8s.io, x"]),
+            ("sec-websocket-protocol", &only, &[]),
+            ("sec-websocket-protocol", "v4.channel.k8s.io,x", &["v4.channel.k8s.io,x"]),
+            ("authorization", "Bearer tok", &[]),
+            ("impersonate-user", "root", &[]),
+            ("impersonate-extra-a", "b", &[]),
+            ("x-remote-group", "system:masters", &[]),
+            ("x-request-id", "7", &["7"]),
+        ];
+        for (name, value, want) in cases {
+            let mut h = HeaderMap::new();
+            h.insert(name, HeaderValue::from_str(value).expect("a value"));
+            remove_identity(&mut h);
+            let got: Vec<&str> = h.get_all(name).iter().map(|v| v.to_str().expect("ASCII")).collect();
+            assert_eq!(got, want, "{name}: {value}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! From an HTTP request to `meta::Request`. It must never read more of a body than the limit.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
@@ -18,9 +20,11 @@ use crate::{escape, path};
 /// What is thrown away of a body that is too long, so that the client gets to read the answer.
 const DRAIN_LIMIT_BYTES: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// So much of every body is not counted.
+const FREE_BYTES: usize = 16 << 10;
 /// A bearer token inside a WebSocket subprotocol list, for clients that cannot set headers.
 // k8s: staging/src/k8s.io/apiserver/pkg/authentication/request/websocket/protocol.go
-const TOKEN_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
+pub(crate) const TOKEN_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// What the response must know of the request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,43 +122,87 @@ fn identify(connection: &Connection, request: &mut Request) -> Result<(), Status
     Ok(())
 }
 
-/// The whole body.
+/// A share of the memory for bodies, given back on drop.
+pub(crate) struct Share {
+    used: Arc<AtomicUsize>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl Share {
+    fn new(used: &Arc<AtomicUsize>, limit: usize) -> Share {
+        Share { used: Arc::clone(used), limit, bytes: 0 }
+    }
+
+    /// Takes what a body of `length` bytes needs so far.
+    fn grow_to(&mut self, length: usize) -> Result<(), Status> {
+        let more = length.saturating_sub(FREE_BYTES).saturating_sub(self.bytes);
+        if more == 0 {
+            return Ok(());
+        }
+        let before = self.used.fetch_add(more, Ordering::Relaxed);
+        self.bytes += more;
+        if before.saturating_add(more) > self.limit {
+            let why = "Too many requests with large bodies, please try again later.";
+            return Err(Status::too_many_requests(why, 1));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The whole body, and its share of the memory, to be kept as long as the body.
 pub(crate) async fn read_body(
     connection: &Connection,
     parts: &Parts,
     mut body: Incoming,
-) -> Result<Bytes, Status> {
+) -> Result<(Bytes, Share), Status> {
+    let shared = &connection.shared;
+    let mut share = Share::new(&shared.buffered, shared.limits.buffered_body_bytes);
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), share));
     }
-    let limits = &connection.shared.limits;
+    let limits = &shared.limits;
     let waits = parts.headers.contains_key(http::header::EXPECT);
     let read = async {
         if body.size_hint().lower() > limits.body_bytes as u64 {
             return Err(Status::too_large(limits.body_bytes));
         }
-        collect(&mut body, limits.body_bytes).await
+        collect(&mut body, limits.body_bytes, &mut share).await
     };
     match tokio::time::timeout(limits.body_time, read).await {
-        Ok(Err(status)) if status.code == 413 && !waits => {
+        Ok(Err(status)) if matches!(status.code, 413 | 429) && !waits => {
+            drop(share);
             let _ = tokio::time::timeout(DRAIN_TIME, drain(&mut body)).await;
             Err(status)
         }
-        Ok(result) => result,
+        Ok(result) => result.map(|bytes| (bytes, share)),
         Err(_) => Err(Status::failure(408, "Timeout", "the body of the request took too long")),
     }
 }
 
-async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Status> {
+async fn collect(body: &mut Incoming, limit: usize, share: &mut Share) -> Result<Bytes, Status> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame =
             frame.map_err(|e| Status::bad_request(format!("the body of the request broke off: {e}")))?;
         let Ok(data) = frame.into_data() else { continue };
+        let length = first.len().max(all.len()) + data.len();
+        if length > limit {
+            return Err(Status::too_large(limit));
+        }
+        share.grow_to(length)?;
         if first.is_empty() && all.is_empty() {
             if body.is_end_stream() {
-                return if data.len() > limit { Err(Status::too_large(limit)) } else { Ok(data) };
+                return Ok(data);
             }
             first = data;
             continue;
@@ -163,9 +211,6 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, Status> {
             let more = usize::try_from(body.size_hint().lower()).unwrap_or(0).min(limit);
             all.reserve(first.len() + data.len() + more);
             all.extend_from_slice(&first);
-        }
-        if all.len() + data.len() > limit {
-            return Err(Status::too_large(limit));
         }
         all.extend_from_slice(&data);
     }
@@ -186,6 +231,25 @@ async fn drain(body: &mut Incoming) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bodies_share_memory() {
+        let used = Arc::new(AtomicUsize::new(0));
+        let share = || Share::new(&used, 100);
+        let (mut a, mut b) = (share(), share());
+        for (length, fits, want) in
+            [(FREE_BYTES, true, 0), (FREE_BYTES + 60, true, 60), (FREE_BYTES + 60, true, 60)]
+        {
+            assert_eq!(a.grow_to(length).is_ok(), fits, "{length}");
+            assert_eq!(used.load(Ordering::Relaxed), want, "{length}");
+        }
+        let refused = b.grow_to(FREE_BYTES + 41).expect_err("it is full");
+        assert_eq!((refused.code, refused.details.and_then(|d| d.retry_after_seconds)), (429, Some(1)));
+        drop(b);
+        assert!(share().grow_to(FREE_BYTES + 40).is_ok());
+        drop(a);
+        assert_eq!(used.load(Ordering::Relaxed), 0);
+    }
 
     #[test]
     fn bearer_tokens() {

@@ -64,11 +64,15 @@ async fn answer(
     }
     // What is connected keeps its body: it goes on to the other server as it comes.
     let mut raw = None;
+    let mut _share = None;
     if request.verb == Verb::Connect {
         raw = Some(body);
     } else {
         match request::read_body(connection, &parts, body).await {
-            Ok(bytes) => request.body = bytes,
+            Ok((bytes, share)) => {
+                request.body = bytes;
+                _share = Some(share);
+            }
             Err(status) => return encode(connection, status.into(), wishes),
         }
     }

@@ -121,6 +121,41 @@ async fn bodies_over_the_limit_are_refused() {
 }
 
 #[tokio::test]
+async fn bodies_of_all_requests_together_are_bounded() {
+    let mut config = config();
+    config.limits.buffered_body_bytes = 150_000;
+    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (enter, go) = (Arc::clone(&entered), Arc::clone(&release));
+    let server = start(config, move |r: meta::Request| {
+        let (enter, go) = (Arc::clone(&enter), Arc::clone(&go));
+        async move {
+            if r.target == Target::Path("/wait".into()) {
+                enter.notify_one();
+                go.notified().await;
+            }
+            Response::text(200, "fine")
+        }
+    })
+    .await;
+    let address = server.address;
+    let waiting =
+        tokio::spawn(
+            async move { whole(send(address, request("POST", "/wait", vec![0; 120_000])).await).await },
+        );
+    entered.notified().await;
+    for (length, want) in [(16_000, 200), (120_000, 429), (40_000, 200)] {
+        let answer = send(address, request("POST", "/x", vec![0; length])).await;
+        assert_eq!(answer.headers().contains_key("retry-after"), want == 429, "{length}");
+        assert_eq!(whole(answer).await.0, want, "{length}");
+    }
+    release.notify_one();
+    assert_eq!(waiting.await.expect("no panic").0, 200);
+    let (code, _) = whole(send(address, request("POST", "/x", vec![0; 120_000])).await).await;
+    assert_eq!(code, 200, "there is room again");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn slow_bodies_and_slow_handlers_end() {
     let mut config = config();
     config.limits.body_time = Duration::from_millis(50);
