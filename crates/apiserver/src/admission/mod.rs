@@ -22,7 +22,17 @@ use crate::verbs::write::Rules;
 /// What a write holds until it is committed or given up.
 #[derive(Default)]
 pub(crate) struct Lease {
-    _addresses: Option<Reservation>,
+    addresses: Option<Reservation>,
+}
+
+impl Lease {
+    /// For the store, which keeps it until the write is decided.
+    pub fn into_hold(self) -> store::Hold {
+        match self.addresses {
+            Some(addresses) => Box::new(addresses),
+            None => Box::new(()),
+        }
+    }
 }
 
 /// Runs the plugins on an object to be created.
@@ -42,7 +52,7 @@ pub(crate) fn create(
             tolerations::create(object);
         }
         ("", "nodes") => tolerations::taint_new_node(object),
-        ("", "services") => lease._addresses = Some(service::create(call, object, dry_run)?),
+        ("", "services") => lease.addresses = Some(service::create(call, object, dry_run)?),
         ("rbac.authorization.k8s.io", _) => escalation::check(call, object, None)?,
         ("certificates.k8s.io", "certificatesigningrequests") => certificates::create(call, object)?,
         _ => {}
@@ -67,11 +77,16 @@ pub(crate) fn update(
         return Ok(lease);
     }
     match (&*call.resource.gvr.group, &*call.resource.gvr.resource) {
-        ("", "services") => lease._addresses = Some(service::update(call, new, old)?),
+        ("", "services") => lease.addresses = Some(service::update(call, new, old)?),
         ("rbac.authorization.k8s.io", _) => escalation::check(call, new, Some(old))?,
         _ => {}
     }
     Ok(lease)
+}
+
+/// Runs the plugins on a TokenRequest.
+pub(crate) fn token(call: &Call<'_>, request: &Value) -> Result<(), Status> {
+    node::token(call, request)
 }
 
 /// Runs the plugins on a delete.

@@ -6,6 +6,7 @@ use schema::Value;
 use serde::Deserialize;
 
 use super::map;
+use crate::authorize::node;
 use crate::object;
 use crate::peek;
 use crate::server::Call;
@@ -55,14 +56,20 @@ pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
-/// The kubelet's picture of a static pod may refer to nothing in the API.
+/// The kubelet's picture of a static pod may refer to no account and no secret, in no way.
 fn mirror(call: &Call<'_>, pod: &Value) -> Result<(), Status> {
     let refuse = |why: &str| Err(Status::forbidden(&call.resource.gvr, object::text(pod, "name"), why));
     if !pod.str_at(&["spec", "serviceAccountName"]).is_empty() {
         return refuse("a mirror pod may not reference service accounts");
     }
-    let secret = pod.list_at(&["spec", "volumes"]).iter().any(|v| v.get("secret").is_some());
-    if secret { refuse("a mirror pod may not reference secrets") } else { Ok(()) }
+    let found = node::references(pod)?;
+    if found.contains(&"secrets") {
+        return refuse("a mirror pod may not reference secrets");
+    }
+    if found.contains(&node::TOKEN) {
+        return refuse("a mirror pod may not use ServiceAccountToken volume projections");
+    }
+    Ok(())
 }
 
 fn find(call: &Call<'_>, pod: &Value, name: &str) -> Result<Account, Status> {

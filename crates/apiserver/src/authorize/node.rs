@@ -5,11 +5,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use meta::User;
+use meta::{Status, User};
+use schema::Value;
 use serde::Deserialize;
 
 use super::rbac::Rule;
 use super::{Attributes, Decision, What};
+
+/// What [`references`] calls a projected token.
+pub(crate) const TOKEN: &str = "serviceaccounts/token";
 
 /// What a pod may refer to, as plural, namespace and name.
 type Target = (&'static str, String, String);
@@ -116,6 +120,8 @@ struct Projected {
 struct Source {
     secret: Option<Named>,
     config_map: Option<Named>,
+    service_account_token: Option<serde::de::IgnoredAny>,
+    cluster_trust_bundle: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize, Default)]
@@ -169,6 +175,25 @@ fn targets(namespace: &str, name: &str, spec: &PodSpec) -> Vec<Target> {
     out.sort();
     out.dedup();
     out
+}
+
+/// The plurals of what a pod refers to, itself apart, in order; a projected token is `serviceaccounts/token`.
+///
+/// # Errors
+/// 400 when the pod does not have the form of one.
+pub(crate) fn references(pod: &Value) -> Result<Vec<&'static str>, Status> {
+    let spec = serde_json::from_slice::<PodObject>(&schema::encode_plain(pod))
+        .map_err(|e| Status::bad_request(format!("the pod cannot be read: {e}")))?
+        .spec;
+    let mut found: Vec<&'static str> =
+        targets("", "", &spec).into_iter().map(|(plural, ..)| plural).filter(|p| *p != "pods").collect();
+    for source in all(&spec.volumes).filter_map(|v| v.projected.as_ref()).flat_map(|p| all(&p.sources)) {
+        found.extend(source.service_account_token.iter().map(|_| TOKEN));
+        found.extend(source.cluster_trust_bundle.iter().map(|_| "clustertrustbundles"));
+    }
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 impl Graph {

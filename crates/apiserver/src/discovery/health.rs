@@ -14,7 +14,7 @@ fn checks(server: &Server, root: &str) -> Vec<Check> {
     let mut all = vec![
         Check { name: "ping", ok: true },
         Check { name: "log", ok: true },
-        Check { name: "etcd", ok: true },
+        Check { name: "etcd", ok: server.config.store.is_writable() },
     ];
     if root != "livez" {
         all.push(Check { name: "informer-sync", ok: server.is_loaded() });

@@ -35,6 +35,8 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     }
     let pod = write::from_entry(&call.resource, &*write::current(call, call.name)?)?;
     let dry_run = delete_options.is_dry_run()?;
+    // Nothing is taken off a budget for a delete that is refused.
+    delete::check(call, call.name, &pod, &delete_options)?;
     if !ignores_budgets(&pod)
         && let Some(budget) = budget_of(call, &pod)?
     {

@@ -5,7 +5,7 @@ use meta::{FieldError, Gvk, Gvr, Path, Response, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use crate::admission::map;
+use crate::admission::{self, map};
 use crate::authenticate::token::{Claims, Private, Ref};
 use crate::content::{self, body};
 use crate::object;
@@ -44,6 +44,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
         .ok_or_else(|| Status::internal("no type for TokenRequest"))?;
     let decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;
     let mut request = decoded.value;
+    admission::token(call, &request)?;
     let issuer = call
         .server
         .config

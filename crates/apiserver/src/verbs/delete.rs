@@ -68,8 +68,7 @@ pub(crate) async fn remove(call: &Call<'_>, name: &str, options: &DeleteOptions)
     for _ in 0..TRIES {
         let entry = write::current(call, name)?;
         let old = write::from_entry(&r, &entry)?;
-        check_preconditions(call, name, &old, options)?;
-        admission::delete(call, &old)?;
+        check(call, name, &old, options)?;
         let (new, gone) = match plan(call, &old, options) {
             Plan::Keep => return Ok(Deleted { object: entry.object(), value: old, gone: false }),
             Plan::Mark(new) => (*new, false),
@@ -106,6 +105,12 @@ async fn commit(
         Outcome::Committed { revision } => Some(revision),
         Outcome::Conflict { .. } => None,
     })
+}
+
+/// Whether the caller may delete the object as it is.
+pub(crate) fn check(call: &Call<'_>, name: &str, old: &Value, options: &DeleteOptions) -> Result<(), Status> {
+    check_preconditions(call, name, old, options)?;
+    admission::delete(call, old)
 }
 
 fn check_preconditions(

@@ -105,9 +105,7 @@ pub(crate) async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> 
         warnings.clear();
         let lease = admission::create(call, &mut candidate, dry_run, &mut warnings)?;
         prepare_create(call, &mut candidate, &mut warnings)?;
-        let done = insert(call, &candidate, dry_run).await;
-        drop(lease);
-        match done {
+        match insert(call, &candidate, dry_run, lease).await {
             Ok(object) => return Ok(Written { object, created: true, warnings }),
             Err(e) if e.is("AlreadyExists") && template.is_some() && attempt + 1 < NAME_TRIES => {}
             Err(e) => return Err(e),
@@ -141,7 +139,12 @@ fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>
     Ok(())
 }
 
-async fn insert(call: &Call<'_>, value: &Value, dry_run: bool) -> Result<Bytes, Status> {
+async fn insert(
+    call: &Call<'_>,
+    value: &Value,
+    dry_run: bool,
+    lease: admission::Lease,
+) -> Result<Bytes, Status> {
     let r = &call.resource;
     let name = object::text(value, "name");
     let key = r.key(call.namespace, name);
@@ -152,7 +155,7 @@ async fn insert(call: &Call<'_>, value: &Value, dry_run: bool) -> Result<Bytes, 
         }
         return Ok(bytes.into());
     }
-    match commit(call, Txn::create(key, bytes.clone())).await? {
+    match commit_holding(call, Txn::create(key, bytes.clone()), lease).await? {
         Outcome::Committed { revision } => Ok(watchcache::splice_revision(&bytes, revision)),
         Outcome::Conflict { current } if is_terminating(&current) => {
             let mut s = Status::already_exists(&r.gvr, name);
@@ -170,7 +173,12 @@ fn is_terminating(current: &[Option<store::Entry>]) -> bool {
 
 /// Runs a transaction.
 pub(crate) async fn commit(call: &Call<'_>, txn: Txn) -> Result<Outcome, Status> {
-    call.server.config.store.txn(txn).await.map_err(|e| match e {
+    commit_holding(call, txn, admission::Lease::default()).await
+}
+
+/// Runs a transaction; the lease lasts until it is decided, even when the caller does not wait for that.
+async fn commit_holding(call: &Call<'_>, txn: Txn, lease: admission::Lease) -> Result<Outcome, Status> {
+    call.server.config.store.txn_holding(txn, lease.into_hold()).await.map_err(|e| match e {
         store::Error::OverLimit { limit, .. } => Status::too_large(limit),
         store::Error::Overloaded { .. } => Status::too_many_requests(e.to_string(), 1),
         store::Error::NoSpace { .. } | store::Error::Closed => Status::unavailable(e.to_string()),
@@ -213,9 +221,7 @@ pub(crate) async fn update(
         } else {
             Txn::update(key.as_str(), entry.mod_revision(), bytes.clone())
         };
-        let outcome = commit(call, txn).await?;
-        drop(lease);
-        if let Outcome::Committed { revision } = outcome {
+        if let Outcome::Committed { revision } = commit_holding(call, txn, lease).await? {
             let object = watchcache::splice_revision(&bytes, revision);
             return Ok(Written { object, created: false, warnings });
         }

@@ -11,6 +11,7 @@ mod every_kind;
 mod harness;
 mod pods;
 mod services;
+mod slow_store;
 mod table;
 mod timed;
 mod tokens;

@@ -155,8 +155,20 @@ fn eviction_respects_budgets() {
     assert_eq!(refused.message(), "Cannot evict pod as it would violate the pod's disruption budget.");
     let status = json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2}});
     w.patch("policy/poddisruptionbudgets", "default", "b/status", "merge", &status).expect(200);
+    let allowed = || w.get("policy/poddisruptionbudgets", "default", "b").at("/status/disruptionsAllowed");
+    for (preconditions, user, code) in [
+        (json!({"uid": "other"}), "admin", 409),
+        (json!({"resourceVersion": "1"}), "admin", 409),
+        (json!({}), "system:node:n2", 403),
+    ] {
+        let mut refused = eviction.clone();
+        refused["deleteOptions"] = json!({"preconditions": preconditions});
+        let who = w.by(user, &[if code == 403 { "system:nodes" } else { "system:masters" }]);
+        who.post("pods", "default", "p/eviction", &refused).expect(code);
+        assert_eq!(allowed(), "1", "{refused}");
+    }
     w.post("pods", "default", "p/eviction", &eviction).expect(201);
-    assert_eq!(w.get("policy/poddisruptionbudgets", "default", "b").at("/status/disruptionsAllowed"), "0");
+    assert_eq!(allowed(), "0");
     assert!(!w.get("pods", "default", "p").at("/metadata/deletionTimestamp").is_empty());
 }
 

@@ -86,3 +86,34 @@ fn audiences_bounds_and_reviews() {
     assert_eq!(keys["keys"].as_array().unwrap().len(), 1);
     assert_eq!(w.path("/.well-known/openid-configuration").expect(200).at("/issuer"), ISSUER);
 }
+
+#[test]
+fn a_node_asks_only_for_tokens_of_its_pods() {
+    let w = world();
+    for (pod, node) in [("p", "n1"), ("q", "n2")] {
+        w.create("pods", "default", &pods::pod(pod)).expect(201);
+        pods::bind(&w, pod, node).expect(201);
+    }
+    let uid = |pod: &str| w.get("pods", "default", pod).at("/metadata/uid");
+    let bound = |kind: &str, name: &str, uid: &str| json!({"boundObjectRef": {"kind": kind, "apiVersion": "v1", "name": name, "uid": uid}});
+    let node = w.by("system:node:n1", &["system:nodes"]);
+    let cases = [
+        (json!({}), 403, "node requested token not bound to a pod"),
+        (bound("Secret", "p", &uid("p")), 403, "node requested token not bound to a pod"),
+        (bound("Node", "n1", "u"), 403, "node requested token not bound to a pod"),
+        (bound("Pod", "p", ""), 403, "node requested token with a pod binding without a uid"),
+        (bound("Pod", "none", "u"), 404, "pods \"none\" not found"),
+        (bound("Pod", "p", "u"), 403, "does not match the UID in record"),
+        (
+            bound("Pod", "q", &uid("q")),
+            403,
+            "node requested token bound to a pod scheduled on a different node",
+        ),
+        (bound("Pod", "p", &uid("p")), 201, ""),
+    ];
+    for (spec, code, message) in cases {
+        let got = node.post("serviceaccounts", "default", "default/token", &request(spec.clone()));
+        assert_eq!(got.code, code, "{spec}: {}", got.text());
+        assert!(got.message().contains(message), "{spec}: {}", got.message());
+    }
+}
