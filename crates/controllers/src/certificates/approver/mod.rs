@@ -3,7 +3,8 @@
 //! the asking node's own. It never denies: what it does not grant waits for a person.
 //!
 //! The second part is ours: upstream leaves serving certificates to a person. The names are compared with the
-//! Node's `status.addresses`, which the node writes itself, so it proves no more than that a node asks for itself.
+//! Node's `status.addresses`, which the node writes itself. So that no node can take on another's part, names of the
+//! API server and of loopback are never granted, nor what another node says is its own.
 // k8s: pkg/controller/certificates/approver/sarapprove.go
 
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use meta::Gvr;
-use reconcile::{Action, Answer, Answers, Caches, Controller, Interests, Key, Plan};
+use reconcile::{Action, Answer, Answers, Caches, Controller, Interests, Key, KeySink, Plan};
 use serde_json::{Value, json};
 
 use super::{
@@ -19,8 +20,12 @@ use super::{
     check_kubelet_client, check_kubelet_serving,
 };
 use crate::core::node::Node;
+use crate::core::service::Service;
+use crate::discovery::endpointslice::types::{EndpointSlice, SERVICE_NAME};
 
 const REVIEWS: Gvr = Gvr::new("authorization.k8s.io", "v1", "subjectaccessreviews");
+/// The Service of the API server: namespace and name.
+const API_SERVICE: (&str, &str) = ("default", "kubernetes");
 const SELF_MESSAGE: &str = "Auto approving self kubelet client certificate after SubjectAccessReview.";
 const NODE_MESSAGE: &str = "Auto approving kubelet client certificate after SubjectAccessReview.";
 const SERVING_MESSAGE: &str =
@@ -48,6 +53,8 @@ pub struct State {
     pub reviews: Vec<Review>,
     /// The node that asks for itself.
     pub node: Option<Arc<Node>>,
+    /// A name asked for that is the API server's, loopback's or another node's.
+    pub foreign_name: Option<String>,
 }
 
 /// The reviews that could grant a request for a client certificate.
@@ -95,6 +102,57 @@ fn are_own(w: &Wanted, node: &Node) -> bool {
     w.ip_addresses.iter().all(ip) && w.dns_names.iter().all(name)
 }
 
+/// Whether the API server or loopback is meant by a DNS name.
+fn is_reserved(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    ["kubernetes", "localhost"].contains(&name.as_str())
+        || name.starts_with("kubernetes.")
+        || name.ends_with(".localhost")
+}
+
+fn same_ip(text: &str, ip: IpAddr) -> bool {
+    text.parse::<IpAddr>().is_ok_and(|t| t.to_canonical() == ip.to_canonical())
+}
+
+/// Whether the address is one that the API server is reached by: that of the `kubernetes` Service, which is the
+/// first of the service range, or one behind it, where API servers advertise themselves.
+fn is_api_server(ip: IpAddr, caches: &Caches) -> bool {
+    let service = caches.kind::<Service>().get(API_SERVICE.0, API_SERVICE.1);
+    let mut slices = caches.kind::<EndpointSlice>().iter().filter(|s| {
+        *s.metadata.namespace == *API_SERVICE.0 && s.metadata.labels.get(SERVICE_NAME) == Some(API_SERVICE.1)
+    });
+    service.is_some_and(|s| same_ip(&s.spec.cluster_ip, ip))
+        || slices.any(|s| s.endpoints.iter().flat_map(|e| &e.addresses).any(|a| same_ip(a, ip)))
+}
+
+/// A name of the request that cannot be `node`'s, whatever that says of itself.
+fn foreign_name(w: &Wanted, node: &str, caches: &Caches) -> Option<String> {
+    let others: Vec<&Arc<Node>> =
+        caches.kind::<Node>().iter().filter(|n| *n.metadata.name != *node).collect();
+    let claimed = |is: &dyn Fn(&str) -> bool| {
+        others.iter().any(|n| is(&n.metadata.name) || n.status.addresses.iter().any(|a| is(&a.address)))
+    };
+    let dns = w.dns_names.iter().find(|n| {
+        let plain = n.trim_end_matches('.');
+        is_reserved(n) || claimed(&|of: &str| of.trim_end_matches('.').eq_ignore_ascii_case(plain))
+    });
+    let ip = w.ip_addresses.iter().find(|ip| {
+        let plain = ip.to_canonical();
+        plain.is_loopback()
+            || plain.is_unspecified()
+            || is_api_server(plain, caches)
+            || claimed(&|of: &str| same_ip(of, plain))
+    });
+    dns.cloned().or_else(|| ip.map(ToString::to_string))
+}
+
+fn ask_again(caches: &Caches, sink: &mut KeySink) {
+    let waiting = caches.kind::<SigningRequest>().iter();
+    for r in waiting.filter(|r| r.spec.signer_name == KUBELET_SERVING && r.status.conditions.is_empty()) {
+        sink.add(r.metadata.key());
+    }
+}
+
 impl Controller for Approver {
     type State = State;
 
@@ -109,13 +167,11 @@ impl Controller for Approver {
             if addresses(&delta.old) == addresses(&delta.new) {
                 return;
             }
-            let waiting = caches.kind::<SigningRequest>().iter();
-            for r in
-                waiting.filter(|r| r.spec.signer_name == KUBELET_SERVING && r.status.conditions.is_empty())
-            {
-                sink.add(r.metadata.key());
-            }
+            ask_again(caches, sink);
         });
+        // Only looked up: what they take from a node is decided once.
+        i.on::<Service>(|_, _, _| {});
+        i.on::<EndpointSlice>(|_, _, _| {});
     }
 
     fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<State> {
@@ -129,7 +185,11 @@ impl Controller for Approver {
         let reviews = wanted.as_ref().map(|w| reviews(&request, w, answers)).unwrap_or_default();
         let node = request.spec.username.strip_prefix(NODE_USER_PREFIX);
         let node = node.and_then(|name| caches.kind::<Node>().get("", name).cloned());
-        Some(State { request, wanted, reviews, node })
+        let foreign_name = match (&wanted, &node) {
+            (Some(w), Some(n)) => foreign_name(w, &n.metadata.name, caches),
+            _ => None,
+        };
+        Some(State { request, wanted, reviews, node, foreign_name })
     }
 
     fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
@@ -141,7 +201,8 @@ impl Controller for Approver {
             let itself = r.spec.username == w.common_name && r.spec.groups.iter().any(|g| g == NODES_GROUP);
             let granted = itself
                 && check_kubelet_serving(w, &r.spec.usages).is_ok()
-                && state.node.as_ref().is_some_and(|n| are_own(w, n));
+                && state.node.as_ref().is_some_and(|n| are_own(w, n))
+                && state.foreign_name.is_none();
             return if granted { approve(SERVING_MESSAGE) } else { Plan::default() };
         }
         if let Some(review) = state.reviews.iter().find(|v| v.allowed == Some(true)) {
@@ -192,6 +253,8 @@ mod tests {
         let node = json!({"metadata": {"name": "n1"}, "status": {"addresses": [
             {"type": "InternalIP", "address": "192.0.2.1"}, {"type": "Hostname", "address": "host1"}]}});
         let mut caches = Caches::default();
+        caches.kind_mut::<Service>();
+        caches.kind_mut::<EndpointSlice>();
         caches.kind_mut::<SigningRequest>().upsert(serde_json::from_value(request).unwrap());
         caches.kind_mut::<Node>().upsert(serde_json::from_value(node).unwrap());
         caches
@@ -221,6 +284,53 @@ mod tests {
             let caches = caches(KUBELET_SERVING, "server auth", user, group);
             let plan = decide(&c, &caches, &Answers::default());
             assert_eq!(is_approval(&plan), granted, "{names:?} {ips:?} {user} {group}");
+        }
+    }
+
+    #[test]
+    fn names_of_others_are_not_granted_even_if_the_node_claims_them() {
+        let addresses = [
+            ("Hostname", "kubernetes.default.svc"),
+            ("Hostname", "Kubernetes"),
+            ("Hostname", "localhost"),
+            ("Hostname", "n2"),
+            ("Hostname", "HOST2"),
+            ("Hostname", "kubernetes-worker"),
+            ("InternalIP", "127.0.0.1"),
+            ("InternalIP", "::1"),
+            ("InternalIP", "::ffff:127.0.0.1"),
+            ("InternalIP", "10.96.0.1"),
+            ("InternalIP", "192.0.2.100"),
+            ("InternalIP", "192.0.2.2"),
+            ("InternalIP", "192.0.2.3"),
+        ];
+        for (kind, address) in addresses {
+            let granted = ["kubernetes-worker", "192.0.2.3"].contains(&address);
+            let (names, ips): (&[&str], &[&str]) =
+                if kind == "Hostname" { (&[address], &[]) } else { (&["n1"], &[address]) };
+            let mut caches = caches(KUBELET_SERVING, "server auth", "system:node:n1", "system:nodes");
+            let node =
+                |name: &str, list: Value| json!({"metadata": {"name": name}, "status": {"addresses": list}});
+            for n in [
+                node("n1", json!([{"type": kind, "address": address}])),
+                node(
+                    "n2",
+                    json!([{"type": "InternalIP", "address": "192.0.2.2"},
+                    {"type": "Hostname", "address": "host2"}]),
+                ),
+            ] {
+                caches.kind_mut::<Node>().upsert(serde_json::from_value(n).unwrap());
+            }
+            let meta = json!({"namespace": "default", "name": "kubernetes",
+                "labels": {"kubernetes.io/service-name": "kubernetes"}});
+            let service = json!({"metadata": meta, "spec": {"clusterIP": "10.96.0.1"}});
+            let slice = json!({"metadata": meta, "addressType": "IPv4",
+                "endpoints": [{"addresses": ["192.0.2.100"]}]});
+            caches.kind_mut::<Service>().upsert(serde_json::from_value(service).unwrap());
+            caches.kind_mut::<EndpointSlice>().upsert(serde_json::from_value(slice).unwrap());
+            let c = Approver { authority: Arc::new(Fixed(wanted(names, ips))) };
+            let plan = decide(&c, &caches, &Answers::default());
+            assert_eq!(is_approval(&plan), granted, "{address}");
         }
     }
 
