@@ -99,15 +99,23 @@ pub fn prepare_create(
 
 /// Carries over what no client may change on an update. The resource version is the old one.
 pub fn carry_system_metadata(new: &mut Value, old: &Value) {
-    for field in [
+    const FIELDS: &[&str] = &[
         "uid",
         "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
         "generation",
         "generateName",
-    ] {
-        let field: &'static str = field;
+    ];
+    carry_metadata(new, old, FIELDS);
+    for field in ["managedFields", "selfLink"] {
+        new.remove_at(&["metadata", field]);
+    }
+}
+
+/// Puts the old values of these fields of the metadata (or their absence) into `new`.
+pub fn carry_metadata(new: &mut Value, old: &Value, fields: &[&'static str]) {
+    for field in fields.iter().copied() {
         match old.at(&["metadata", field]) {
             Some(v) => {
                 let v = v.clone();
@@ -117,9 +125,6 @@ pub fn carry_system_metadata(new: &mut Value, old: &Value) {
                 new.remove_at(&["metadata", field]);
             }
         }
-    }
-    for field in ["managedFields", "selfLink"] {
-        new.remove_at(&["metadata", field]);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use meta::{Query, Status};
+use meta::{FieldError, Gvk, Path, Query, Request, Status, Verb};
 use schema::FieldValidation;
 use serde::{Deserialize, Serialize};
 
@@ -15,42 +15,69 @@ pub struct WriteOptions {
 }
 
 impl WriteOptions {
-    /// From the query.
+    /// From the query of a create, update or patch.
     ///
     /// # Errors
-    /// 400 for values that are not known.
-    pub fn parse(q: &Query) -> Result<Self, Status> {
-        Ok(WriteOptions { dry_run: dry_run(q.all("dryRun"))?, field_validation: field_validation(q)? })
+    /// 422 for values that are not known.
+    // k8s: staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go ValidateCreateOptions
+    pub fn of(request: &Request) -> Result<Self, Status> {
+        let q = &request.query;
+        let mut errors = Vec::new();
+        if request.verb == Verb::Patch && q.get("force").is_some_and(|v| !v.is_empty()) {
+            errors
+                .push(FieldError::forbidden(&Path::new("force"), "may not be specified for non-apply patch"));
+        }
+        check_field_manager(q.get("fieldManager").unwrap_or(""), &mut errors);
+        let dry_run = dry_run(q.all("dryRun"), &mut errors);
+        let field_validation = field_validation(q.get("fieldValidation").unwrap_or(""), &mut errors);
+        if errors.is_empty() {
+            return Ok(WriteOptions { dry_run, field_validation });
+        }
+        let kind = match request.verb {
+            Verb::Update => "UpdateOptions",
+            Verb::Patch => "PatchOptions",
+            _ => "CreateOptions",
+        };
+        Err(Status::invalid(&Gvk::new("meta.k8s.io", "v1", kind), "", &errors))
+    }
+}
+
+/// Longest name of a field manager, in bytes.
+const LIMIT_FIELD_MANAGER_BYTES: usize = 128;
+
+fn check_field_manager(name: &str, errors: &mut Vec<FieldError>) {
+    let path = Path::new("fieldManager");
+    if name.len() > LIMIT_FIELD_MANAGER_BYTES {
+        errors.push(FieldError::too_long(&path, LIMIT_FIELD_MANAGER_BYTES));
+    }
+    for (at, c) in name.char_indices().filter(|(_, c)| c.is_control()) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+        errors.push(FieldError::invalid(&path, meta::field::quoted(name), why));
     }
 }
 
 /// `dryRun` values: absent or `All`.
-///
-/// # Errors
-/// 400 for any other value.
-pub fn dry_run<'a>(values: impl Iterator<Item = &'a str>) -> Result<bool, Status> {
-    let mut on = false;
-    for v in values.filter(|v| !v.is_empty()) {
-        if v != "All" {
-            return Err(Status::bad_request(format!(
-                "dryRun: Unsupported value: {}: supported values: \"All\"",
-                meta::field::quoted(v)
-            )));
-        }
-        on = true;
+pub fn dry_run<'a>(values: impl Iterator<Item = &'a str>, errors: &mut Vec<FieldError>) -> bool {
+    let values: Vec<&str> = values.filter(|v| !v.is_empty()).collect();
+    if values.iter().any(|v| *v != "All") {
+        let quoted: Vec<String> = values.iter().map(|v| meta::field::quoted(v)).collect();
+        let mut error = FieldError::not_supported(&Path::new("dryRun"), "", &["All"]);
+        error.value = Some(format!("[{}]", quoted.join(",")));
+        errors.push(error);
     }
-    Ok(on)
+    !values.is_empty()
 }
 
-fn field_validation(q: &Query) -> Result<FieldValidation, Status> {
-    match q.get("fieldValidation").unwrap_or("") {
-        "" | "Warn" => Ok(FieldValidation::Warn),
-        "Ignore" => Ok(FieldValidation::Ignore),
-        "Strict" => Ok(FieldValidation::Strict),
-        other => Err(Status::bad_request(format!(
-            "fieldValidation: Unsupported value: {}: supported values: \"Ignore\", \"Strict\", \"Warn\"",
-            meta::field::quoted(other)
-        ))),
+fn field_validation(value: &str, errors: &mut Vec<FieldError>) -> FieldValidation {
+    match value {
+        "" | "Warn" => FieldValidation::Warn,
+        "Ignore" => FieldValidation::Ignore,
+        "Strict" => FieldValidation::Strict,
+        other => {
+            let known = ["", "Ignore", "Strict", "Warn"];
+            errors.push(FieldError::not_supported(&Path::new("fieldValidation"), other, &known));
+            FieldValidation::Strict
+        }
     }
 }
 
@@ -337,12 +364,45 @@ mod tests {
 
     #[test]
     fn write_options() {
-        assert!(WriteOptions::parse(&query("dryRun=All")).unwrap().dry_run);
-        assert_eq!(WriteOptions::parse(&query("dryRun=Some")).unwrap_err().code, 400);
-        assert_eq!(WriteOptions::parse(&query("fieldValidation=Loose")).unwrap_err().code, 400);
-        assert_eq!(
-            WriteOptions::parse(&query("fieldValidation=Strict")).unwrap().field_validation,
-            FieldValidation::Strict
-        );
+        let parse = |verb, text: &str| {
+            let mut request = Request::new(verb, meta::Target::Path("/".into()));
+            request.query = query(text);
+            WriteOptions::of(&request)
+        };
+        assert!(parse(Verb::Create, "dryRun=All&force=true").unwrap().dry_run);
+        let strict = parse(Verb::Update, "fieldValidation=Strict").unwrap();
+        assert_eq!(strict.field_validation, FieldValidation::Strict);
+        let long = format!("fieldManager={}", "x".repeat(129));
+        let bad = [
+            (
+                Verb::Create,
+                "dryRun=All&dryRun=Some",
+                "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"All\",\"Some\"]: supported values: \"All\"",
+            ),
+            (
+                Verb::Update,
+                "fieldValidation=Loose",
+                "UpdateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: \"Loose\": supported values: \"\", \"Ignore\", \"Strict\", \"Warn\"",
+            ),
+            (
+                Verb::Patch,
+                "force=false",
+                "PatchOptions.meta.k8s.io \"\" is invalid: force: Forbidden: may not be specified for non-apply patch",
+            ),
+            (
+                Verb::Patch,
+                &long,
+                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes",
+            ),
+            (
+                Verb::Create,
+                "fieldManager=a\u{7}",
+                "CreateOptions.meta.k8s.io \"\" is invalid: fieldManager: Invalid value: \"a\\a\": invalid character U+0007 (at position 1)",
+            ),
+        ];
+        for (verb, text, want) in bad {
+            let status = parse(verb, text).unwrap_err();
+            assert_eq!((status.code, status.message.as_str()), (422, want), "{text}");
+        }
     }
 }

@@ -150,26 +150,24 @@ pub fn clear_status(object: &mut Value) {
     }
 }
 
-/// A write to the object keeps the old status; a write to status keeps everything but the status
-/// (metadata but for managed fields included, as most upstream strategies do).
+/// A write to the object keeps the old status; a write to status keeps everything but status and metadata
+/// (see [`Kind::status_keeps`] for kinds whose status writes leave parts of the metadata alone).
 pub fn keep_other_half(new: &mut Value, old: &Value, op: Operation) {
     match op {
         Operation::Create | Operation::UpdateSubresource(_) => {}
         Operation::Update => carry(new, old, "status"),
         Operation::UpdateStatus => {
-            let status = new.get("status").cloned();
-            let resource_version = new.at(&["metadata", "resourceVersion"]).cloned();
+            let (status, metadata) = (new.get("status").cloned(), new.get("metadata").cloned());
             *new = old.clone();
-            if let Some(m) = new.as_map_mut() {
-                match status {
-                    Some(s) => m.set("status", s),
-                    None => {
-                        m.remove("status");
-                    }
-                }
+            let Some(m) = new.as_map_mut() else { return };
+            if let Some(metadata) = metadata {
+                m.set("metadata", metadata);
             }
-            if let Some(rv) = resource_version {
-                new.set_at(&["metadata", "resourceVersion"], rv);
+            match status {
+                Some(s) => m.set("status", s),
+                None => {
+                    m.remove("status");
+                }
             }
         }
     }
@@ -219,6 +217,9 @@ pub const SCALE: Subresource = Subresource {
     kind: Some(Gvk::new("autoscaling", "v1", "Scale")),
     verbs: &["get", "patch", "update"],
 };
+/// The metadata that users write, for kinds whose status writes change nothing else.
+// k8s: staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/helpers.go ResetObjectMetaForStatus
+pub const USER_METADATA: &[&str] = &["labels", "annotations", "finalizers", "ownerReferences"];
 /// Only `status`.
 pub const WITH_STATUS: &[Subresource] = &[STATUS];
 /// `status` and `scale`.
@@ -286,6 +287,10 @@ pub struct Kind {
     pub selectable_fields: &'static [(&'static str, FieldReader)],
     pub storage: Storage,
     pub name_rule: NameRule,
+    /// Fields of the metadata that a write to status does not change.
+    pub status_keeps: &'static [&'static str],
+    /// What single fields must be, besides what the strategy checks.
+    pub rules: &'static [crate::shape::Rule],
 }
 
 impl Kind {
@@ -314,6 +319,8 @@ impl Kind {
             selectable_fields: &[],
             storage: Storage::Stored,
             name_rule: NameRule::Subdomain,
+            status_keeps: &[],
+            rules: &[],
         }
     }
 
@@ -382,6 +389,18 @@ impl Kind {
     #[must_use]
     pub const fn with_names(mut self, rule: NameRule) -> Self {
         self.name_rule = rule;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_status_keeping(mut self, fields: &'static [&'static str]) -> Self {
+        self.status_keeps = fields;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_rules(mut self, rules: &'static [crate::shape::Rule]) -> Self {
+        self.rules = rules;
         self
     }
 

@@ -28,6 +28,7 @@ pub mod resource;
 pub mod rules;
 pub mod scale;
 pub mod scheduling;
+pub mod shape;
 pub mod storage;
 pub mod storagemigration;
 

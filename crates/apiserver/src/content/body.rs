@@ -68,6 +68,16 @@ pub(crate) struct DeleteOptions {
     pub dry_run: Option<Vec<String>>,
 }
 
+/// Options as a body, which may say what it is.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Typed {
+    kind: String,
+    api_version: String,
+    #[serde(flatten)]
+    options: DeleteOptions,
+}
+
 /// What must hold for a write to happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -110,11 +120,21 @@ impl DeleteOptions {
                 crate::codec::encode(&value, ty)
             }
         };
-        serde_json::from_slice(&json).map_err(|e| {
+        let refused = |why: String| {
             Status::bad_request(format!(
-                "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {e}"
+                "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: {why}"
             ))
-        })
+        };
+        let read: Typed = serde_json::from_slice(&json).map_err(|e| refused(e.to_string()))?;
+        // k8s: every group version knows the options of the verbs.
+        if !matches!(&*read.kind, "" | "DeleteOptions") {
+            return Err(Status::bad_request(format!(
+                "decoded object cannot be converted to DeleteOptions: it is a {} in version {}",
+                read.kind,
+                meta::field::quoted(&read.api_version)
+            )));
+        }
+        Ok(read.options)
     }
 
     fn of_query(request: &Request) -> Result<Self, Status> {
@@ -139,29 +159,28 @@ impl DeleteOptions {
 
     // k8s: staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go ValidateDeleteOptions
     fn check(&self) -> Result<(), Status> {
-        let kind = Gvk::new("meta.k8s.io", "v1", "DeleteOptions");
-        let invalid = |e: meta::FieldError| Err(Status::invalid(&kind, "", &[e]));
         let path = meta::Path::new("propagationPolicy");
-        if self.orphan_dependents.is_some() && self.propagation_policy.is_some() {
-            let shown = meta::field::quoted(self.propagation_policy.as_deref().unwrap_or(""));
-            return invalid(meta::FieldError::invalid(
-                &path,
-                shown,
-                "orphanDependents and deletionPropagation cannot be both set",
-            ));
+        let mut errors = Vec::new();
+        if let (Some(_), Some(policy)) = (self.orphan_dependents, &self.propagation_policy) {
+            let why = "orphanDependents and deletionPropagation cannot be both set";
+            errors.push(meta::FieldError::invalid(&path, meta::field::quoted(policy), why));
         }
-        match self.propagation_policy.as_deref() {
-            None | Some("Orphan" | "Background" | "Foreground") => Ok(()),
-            Some(other) => invalid(meta::FieldError::not_supported(
-                &path,
-                other,
-                &["Background", "Foreground", "Orphan"],
-            )),
+        if let Some(policy) = &self.propagation_policy {
+            let known = ["Foreground", "Background", "Orphan"];
+            if !known.contains(&policy.as_str()) {
+                let listed = [&known[..], &["nil"]].concat();
+                errors.push(meta::FieldError::not_supported(&path, policy, &listed));
+            }
         }
+        crate::options::dry_run(self.dry_run.iter().flatten().map(String::as_str), &mut errors);
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(Status::invalid(&Gvk::new("meta.k8s.io", "v1", "DeleteOptions"), "", &errors))
     }
 
     /// Whether nothing may be written.
-    pub fn is_dry_run(&self) -> Result<bool, Status> {
-        crate::options::dry_run(self.dry_run.iter().flatten().map(String::as_str))
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run.iter().flatten().any(|v| v == "All")
     }
 }

@@ -15,7 +15,7 @@ use crate::verbs::write::{self, Rules};
 /// Answers a create of `pods/binding`.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, false)?;
-    let options = WriteOptions::parse(&call.request.query)?;
+    let options = WriteOptions::of(call.request)?;
     let gvk = Gvk::new("", "v1", "Binding");
     let ty = schema::type_of("", "v1", "Binding").ok_or_else(|| Status::internal("no type for Binding"))?;
     let decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;

@@ -19,7 +19,7 @@ const BUDGETS: Gvr = Gvr::new("policy", "v1", "poddisruptionbudgets");
 /// Answers a create of `pods/eviction`.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, false)?;
-    let options = WriteOptions::parse(&call.request.query)?;
+    let options = WriteOptions::of(call.request)?;
     let gvk = Gvk::new("policy", "v1", "Eviction");
     let ty = schema::type_of("policy", "v1", "Eviction")
         .ok_or_else(|| Status::internal("no type for Eviction"))?;
@@ -34,7 +34,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
         delete_options.dry_run = Some(vec!["All".to_owned()]);
     }
     let pod = write::from_entry(&call.resource, &*write::current(call, call.name)?)?;
-    let dry_run = delete_options.is_dry_run()?;
+    let dry_run = delete_options.is_dry_run();
     // Nothing is taken off a budget for a delete that is refused.
     delete::check(call, call.name, &pod, &delete_options)?;
     if !ignores_budgets(&pod)

@@ -59,7 +59,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
 /// namespaces/finalize: replaces `spec.finalizers`, and the last one lets the namespace go.
 async fn finalize(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, true)?;
-    let options = WriteOptions::parse(&call.request.query)?;
+    let options = WriteOptions::of(call.request)?;
     let r = &call.resource;
     let decoded = body::decode(call.request, &r.gvk, r.ty, options.field_validation)?;
     let value = update::named(call, decoded.value)?;

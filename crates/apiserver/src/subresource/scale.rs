@@ -36,7 +36,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
 }
 
 async fn change(call: &Call<'_>, verb: Verb, ty: TypeRef<'static>) -> Result<(Value, Vec<String>), Status> {
-    let options = WriteOptions::parse(&call.request.query)?;
+    let options = WriteOptions::of(call.request)?;
     let mut warnings = Vec::new();
     let given = match verb {
         Verb::Update => {

@@ -38,7 +38,7 @@ struct PodSpec {
 /// Answers a create of `serviceaccounts/token`.
 pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, false)?;
-    let options = WriteOptions::parse(&call.request.query)?;
+    let options = WriteOptions::of(call.request)?;
     let gvk = Gvk::new("authentication.k8s.io", "v1", "TokenRequest");
     let ty = schema::type_of("authentication.k8s.io", "v1", "TokenRequest")
         .ok_or_else(|| Status::internal("no type for TokenRequest"))?;

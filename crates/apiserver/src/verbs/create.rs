@@ -10,7 +10,7 @@ use crate::server::Call;
 /// Answers a create.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, true)?;
-    let options = WriteOptions::parse(&call.request.query)?;
+    let options = WriteOptions::of(call.request)?;
     let r = &call.resource;
     let decoded = body::decode(call.request, &r.gvk, r.ty, options.field_validation)?;
     let written = write::create(call, decoded.value, options.dry_run).await?;

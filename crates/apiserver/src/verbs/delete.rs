@@ -64,7 +64,7 @@ fn returns_object(call: &Call<'_>) -> bool {
 /// Deletes one object, or marks it for deletion.
 pub(crate) async fn remove(call: &Call<'_>, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
     let r = call.resource.clone();
-    let dry_run = options.is_dry_run()?;
+    let dry_run = options.is_dry_run();
     for _ in 0..TRIES {
         let entry = write::current(call, name)?;
         let old = write::from_entry(&r, &entry)?;
@@ -174,6 +174,7 @@ fn plan(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Plan {
     }
     mark(&mut new, call.now, seconds);
     if is_namespace {
+        new.remove_at(&["metadata", "deletionGracePeriodSeconds"]);
         new.set_at(&["status", "phase"], "Terminating");
     }
     if crate::generation::is_counted(&call.resource.gvr) {

@@ -38,7 +38,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
 pub(crate) async fn modify(call: &Call<'_>, operation: Operation) -> Result<Response, Status> {
     let form = kind_of(&call.request.content_type)?;
     let accepted = content::negotiate(call.request, true)?;
-    let options = WriteOptions::parse(&call.request.query)?;
+    let options = WriteOptions::of(call.request)?;
     let rules = Rules::new(operation, options.dry_run);
     let mut field_warnings = Vec::new();
     let written = write::update(call, call.name, &rules, &mut |old| {

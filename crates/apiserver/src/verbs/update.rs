@@ -18,7 +18,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
 /// Replaces an object or the part of it that a subresource is about.
 pub(crate) async fn replace(call: &Call<'_>, operation: Operation) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, true)?;
-    let options = WriteOptions::parse(&call.request.query)?;
+    let options = WriteOptions::of(call.request)?;
     let r = &call.resource;
     let decoded = body::decode(call.request, &r.gvk, r.ty, options.field_validation)?;
     let value = named(call, decoded.value)?;

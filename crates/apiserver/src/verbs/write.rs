@@ -131,6 +131,7 @@ fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>
         value.set_at(&["metadata", "generation"], 1i64);
     }
     let mut errors = object::validate(value, call.resource.kind);
+    errors.extend(kinds::shape::check(call.resource.kind.rules, value));
     errors.extend(strategy.validate(value));
     if !errors.is_empty() {
         return Err(call.invalid(object::text(value, "name"), &errors));
@@ -287,13 +288,23 @@ fn prepare_update(
     };
     strategy.prepare_for_update(new, old, rules.operation, &call.context());
     object::carry_system_metadata(new, old);
-    if !rules.internal && crate::generation::is_counted(&r.gvr) && strategy.generation_changes(new, old) {
+    if rules.operation == Operation::UpdateStatus {
+        object::carry_metadata(new, old, r.kind.status_keeps);
+    }
+    if !rules.internal
+        && rules.operation != Operation::UpdateStatus
+        && crate::generation::is_counted(&r.gvr)
+        && strategy.generation_changes(new, old)
+    {
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
         new.set_at(&["metadata", "generation"], next);
     }
     let mut errors = object::validate_update(new, old);
     errors
         .extend(object::validate(new, r.kind).into_iter().filter(|e| !e.field.starts_with("metadata.name")));
+    if rules.operation == Operation::Update {
+        errors.extend(kinds::shape::check(r.kind.rules, new));
+    }
     errors.extend(strategy.validate_update(new, old, rules.operation));
     if !errors.is_empty() {
         return Err(call.invalid(object::text(old, "name"), &errors));

@@ -39,7 +39,7 @@ pub(crate) async fn answer(
         return Err(Status::unknown_resource());
     }
     let accepted = content::negotiate(request, false)?;
-    let options = WriteOptions::parse(&request.query)?;
+    let options = WriteOptions::of(request)?;
     let ty = type_of(kind)?;
     let decoded = body::decode(request, &kind.gvk(), ty, options.field_validation)?;
     let mut value = decoded.value;

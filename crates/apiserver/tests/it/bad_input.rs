@@ -86,7 +86,7 @@ fn unknown_and_duplicate_fields() {
     assert_eq!(warned.warnings.len(), 2, "{:?}", warned.warnings);
     let ignored = post(&w, "application/json", "fieldValidation=Ignore&dryRun=All", body).expect(201);
     assert!(ignored.warnings.is_empty());
-    post(&w, "application/json", "fieldValidation=Other", body).expect(400);
+    post(&w, "application/json", "fieldValidation=Other", body).expect(422);
     w.get("configmaps", "default", "a").expect(404);
 }
 

@@ -45,7 +45,7 @@ fn preconditions_and_dry_run() {
     assert!(wrong.message().contains("Precondition failed: UID in precondition: x, UID in object meta: "));
     w.delete("configmaps", "default", "a", &json!({"preconditions": {"resourceVersion": "1"}})).expect(409);
     w.delete("configmaps", "default", "a", &json!({"dryRun": ["All"]})).expect(200);
-    w.delete("configmaps", "default", "a", &json!({"dryRun": ["Some"]})).expect(400);
+    w.delete("configmaps", "default", "a", &json!({"dryRun": ["Some"]})).expect(422);
     let uid = made.at("/metadata/uid");
     w.delete("configmaps", "default", "a", &json!({"preconditions": {"uid": uid}})).expect(200);
     w.get("configmaps", "default", "a").expect(404);

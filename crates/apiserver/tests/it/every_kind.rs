@@ -30,6 +30,23 @@ fn minimal(kind: &kinds::Kind) -> Json {
         }
         ("discovery.k8s.io", _) => json!({"addressType": "IPv4", "endpoints": []}),
         ("scheduling.k8s.io", _) => json!({"value": 5}),
+        ("networking.k8s.io", "Ingress") => {
+            json!({"spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}})
+        }
+        ("networking.k8s.io", "IngressClass") => json!({"spec": {"controller": "example.com/c"}}),
+        ("networking.k8s.io", "ServiceCIDR") => json!({"spec": {"cidrs": ["10.0.0.0/24"]}}),
+        ("node.k8s.io", _) => json!({"handler": "h"}),
+        ("storage.k8s.io", "StorageClass") => json!({"provisioner": "p"}),
+        ("storage.k8s.io", "VolumeAttributesClass") => json!({"driverName": "d", "parameters": {"a": "b"}}),
+        ("storage.k8s.io", "CSIStorageCapacity") => json!({"storageClassName": "c"}),
+        ("storage.k8s.io", "VolumeAttachment") => {
+            json!({"spec": {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"}}})
+        }
+        ("apiregistration.k8s.io", _) => json!({"spec": {"groupPriorityMinimum": 1, "versionPriority": 1}}),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => {
+            json!({"spec": {"priorityLevelConfiguration": {"name": "global-default"}}})
+        }
+        ("flowcontrol.apiserver.k8s.io", _) => json!({"spec": {"type": "Limited", "limited": {}}}),
         _ => json!({}),
     };
     let mut object = json!({

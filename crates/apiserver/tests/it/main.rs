@@ -12,6 +12,7 @@ mod harness;
 mod pods;
 mod services;
 mod slow_store;
+mod status;
 mod table;
 mod timed;
 mod tokens;

@@ -15,7 +15,8 @@ pub static KIND: Kind = Kind::cluster_kind(
 )
 .with_categories(&["api-extensions"])
 .with_columns(COLUMNS)
-.with_strategy(&WebhooksStrategy);
+.with_strategy(&WebhooksStrategy)
+.with_rules(super::webhooks::RULES);
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -4,6 +4,29 @@
 use schema::Value;
 
 use crate::defaults::{at, each, empty_map, text, value};
+use crate::shape::{Check, Rule, rule};
+
+/// What every webhook must have.
+// k8s: pkg/apis/admissionregistration/validation/validation.go validateValidatingWebhook
+pub(super) const RULES: &[Rule] = &[
+    rule("webhooks[].name", Check::Required("")),
+    rule("webhooks[].admissionReviewVersions", Check::Required("must specify one of v1, v1beta1")),
+    rule("webhooks[].failurePolicy", Check::Word(&["Fail", "Ignore"])),
+    rule("webhooks[].matchPolicy", Check::Word(&["Equivalent", "Exact"])),
+    rule("webhooks[].reinvocationPolicy", Check::Word(&["IfNeeded", "Never"])),
+    rule(
+        "webhooks[].sideEffects",
+        Check::RequiredWord(&["None", "NoneOnDryRun"], "must specify one of None, NoneOnDryRun"),
+    ),
+    rule(
+        "webhooks[].timeoutSeconds",
+        Check::Range(1, 30, "the timeout value must be between 1 and 30 seconds"),
+    ),
+    rule("webhooks[].clientConfig", Check::Required("exactly one of url or service is required")),
+    rule("webhooks[].clientConfig.service?.name", Check::Required("")),
+    rule("webhooks[].clientConfig.service?.namespace", Check::Required("")),
+    rule("webhooks[].rules[].scope", Check::Word(&["*", "Cluster", "Namespaced"])),
+];
 
 /// Defaults of every webhook in `webhooks`.
 pub(super) fn defaults(o: &mut Value, mutating: bool) {

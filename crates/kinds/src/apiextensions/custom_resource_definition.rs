@@ -20,7 +20,8 @@ pub static KIND: Kind = Kind::cluster_kind(
 .with_short_names(&["crd", "crds"])
 .with_categories(&["api-extensions"])
 .with_subresources(WITH_STATUS)
-.with_strategy(&DefinitionStrategy);
+.with_strategy(&DefinitionStrategy)
+.with_status_keeping(crate::kind::USER_METADATA);
 
 struct DefinitionStrategy;
 

@@ -4,6 +4,7 @@ use schema::Value;
 
 use crate::columns::{AGE, NAME, text};
 use crate::kind::{Cell, Column, Kind, NameRule, NoGeneration, WITH_STATUS};
+use crate::shape::{Check, Rule, rule};
 
 /// `apiregistration.k8s.io/v1` APIService.
 pub static KIND: Kind =
@@ -12,7 +13,17 @@ pub static KIND: Kind =
         .with_names(NameRule::PathSegment)
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
-        .with_strategy(&NoGeneration);
+        .with_strategy(&NoGeneration)
+        .with_rules(RULES)
+        .with_status_keeping(crate::kind::USER_METADATA);
+
+// k8s: staging/src/k8s.io/kube-aggregator/pkg/apis/apiregistration/validation/validation.go ValidateAPIService
+const RULES: &[Rule] = &[
+    rule("spec.groupPriorityMinimum", Check::Range(1, 20_000, "must be positive and less than 20000")),
+    rule("spec.versionPriority", Check::Range(1, 1000, "must be positive and less than 1000")),
+    rule("spec.service?.namespace", Check::Required("")),
+    rule("spec.service?.name", Check::Required("")),
+];
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -17,7 +17,8 @@ pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "Deployment", "deplo
     .with_categories(&["all"])
     .with_subresources(WITH_SCALE)
     .with_columns(COLUMNS)
-    .with_strategy(&DeploymentStrategy);
+    .with_strategy(&DeploymentStrategy)
+    .with_status_keeping(&["labels"]);
 
 const COLUMNS: &[Column] = &[
     NAME,

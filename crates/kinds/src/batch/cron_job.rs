@@ -81,7 +81,11 @@ impl Strategy for CronJobStrategy {
             let why = "must be no more than 52 characters";
             errors.push(FieldError::invalid(&Path::new("metadata").child("name"), shown, why));
         }
-        required(&mut errors, spec, "schedule", &path);
+        if let Some(schedule) = required(&mut errors, spec, "schedule", &path)
+            && let Err(why) = super::schedule::check(schedule)
+        {
+            errors.push(FieldError::invalid(&path.child("schedule"), meta::field::quoted(schedule), why));
+        }
         for field in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
             non_negative(&mut errors, spec, field, &path);
         }

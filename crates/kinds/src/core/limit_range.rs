@@ -4,11 +4,16 @@ use schema::{Map, Value};
 
 use crate::defaults::{each, value};
 use crate::kind::{Context, Kind, Operation, Strategy};
+use crate::shape::{Check, Rule, rule};
 
 /// `v1` LimitRange.
 pub static KIND: Kind = Kind::namespaced_kind("", "v1", "LimitRange", "limitranges", "limitrange")
     .with_short_names(&["limits"])
-    .with_strategy(&LimitRangeStrategy);
+    .with_strategy(&LimitRangeStrategy)
+    .with_rules(RULES);
+
+// k8s: pkg/apis/core/validation/validation.go ValidateLimitRange
+const RULES: &[Rule] = &[rule("spec.limits[].type", Check::Required(""))];
 
 struct LimitRangeStrategy;
 

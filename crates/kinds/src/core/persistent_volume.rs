@@ -7,6 +7,7 @@ use crate::core::access_modes::{phase, quantity_text, short};
 use crate::core::pod_spec::defaults::volume_source;
 use crate::defaults::{self, with_map};
 use crate::kind::{Cell, Column, Context, Kind, Strategy, WITH_STATUS};
+use crate::shape::{Check, Rule, rule};
 
 /// `v1` PersistentVolume.
 pub static KIND: Kind =
@@ -14,7 +15,20 @@ pub static KIND: Kind =
         .with_short_names(&["pv"])
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
-        .with_strategy(&PersistentVolumeStrategy);
+        .with_strategy(&PersistentVolumeStrategy)
+        .with_rules(RULES);
+
+// k8s: pkg/apis/core/validation/validation.go ValidatePersistentVolumeSpec
+const RULES: &[Rule] = &[
+    rule("spec.accessModes", Check::Required("")),
+    rule(
+        "spec.accessModes",
+        Check::Words(&["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"]),
+    ),
+    rule("spec.capacity", Check::Required("")),
+    rule("spec.persistentVolumeReclaimPolicy", Check::Word(&["Delete", "Recycle", "Retain"])),
+    rule("spec.volumeMode", Check::Word(&["Block", "Filesystem"])),
+];
 
 const COLUMNS: &[Column] = &[
     NAME,

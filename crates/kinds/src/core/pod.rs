@@ -42,7 +42,8 @@ pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Pod", "pods", "pod")
     .with_subresources(SUBRESOURCES)
     .with_columns(COLUMNS)
     .with_selectable_fields(FIELDS)
-    .with_strategy(&PodStrategy);
+    .with_strategy(&PodStrategy)
+    .with_status_keeping(&["ownerReferences"]);
 
 // k8s: pkg/registry/core/pod/strategy.go ToSelectableFields
 const FIELDS: &[(&str, FieldReader)] = &[

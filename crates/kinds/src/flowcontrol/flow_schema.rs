@@ -4,12 +4,21 @@ use schema::Value;
 
 use crate::columns::{AGE, NAME, int, int_or_zero, text, text_at, text_or};
 use crate::kind::{Cell, Column, Kind, WITH_STATUS};
+use crate::shape::{Check, Rule, rule};
 
 /// `flowcontrol.apiserver.k8s.io/v1` FlowSchema.
 pub static KIND: Kind =
     Kind::cluster_kind("flowcontrol.apiserver.k8s.io", "v1", "FlowSchema", "flowschemas", "flowschema")
         .with_subresources(WITH_STATUS)
-        .with_columns(COLUMNS);
+        .with_columns(COLUMNS)
+        .with_rules(RULES)
+        .with_status_keeping(crate::kind::USER_METADATA);
+
+// k8s: pkg/apis/flowcontrol/validation/validation.go ValidateFlowSchemaSpec
+const RULES: &[Rule] = &[
+    rule("spec.distinguisherMethod?.type", Check::Word(&["ByNamespace", "ByUser"])),
+    rule("spec.priorityLevelConfiguration.name", Check::Required("must reference a priority level")),
+];
 
 const COLUMNS: &[Column] = &[
     NAME,

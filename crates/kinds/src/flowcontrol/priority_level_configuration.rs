@@ -5,6 +5,7 @@ use schema::Value;
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::defaults::{at, text as text_default, value, with_map};
 use crate::kind::{Cell, Column, Kind, Strategy, WITH_STATUS};
+use crate::shape::{Check, Rule, rule};
 
 /// `flowcontrol.apiserver.k8s.io/v1` PriorityLevelConfiguration.
 pub static KIND: Kind = Kind::cluster_kind(
@@ -16,7 +17,15 @@ pub static KIND: Kind = Kind::cluster_kind(
 )
 .with_subresources(WITH_STATUS)
 .with_columns(COLUMNS)
-.with_strategy(&PriorityLevelStrategy);
+.with_strategy(&PriorityLevelStrategy)
+.with_rules(RULES)
+.with_status_keeping(crate::kind::USER_METADATA);
+
+// k8s: pkg/apis/flowcontrol/validation/validation.go ValidatePriorityLevelConfigurationSpec
+const RULES: &[Rule] = &[
+    rule("spec.type", Check::Word(&["Exempt", "Limited"])),
+    rule("spec.limited?.limitResponse.type", Check::Word(&["Queue", "Reject"])),
+];
 
 const COLUMNS: &[Column] = &[
     NAME,

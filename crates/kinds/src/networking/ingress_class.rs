@@ -4,11 +4,16 @@ use schema::Value;
 
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::kind::{Cell, Column, Kind};
+use crate::shape::{Check, Rule, rule};
 
 /// `networking.k8s.io/v1` IngressClass.
 pub static KIND: Kind =
     Kind::cluster_kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", "ingressclass")
-        .with_columns(COLUMNS);
+        .with_columns(COLUMNS)
+        .with_rules(RULES);
+
+// k8s: pkg/apis/networking/validation/validation.go validateIngressClassSpec
+const RULES: &[Rule] = &[rule("spec.controller", Check::DomainPath)];
 
 const COLUMNS: &[Column] = &[
     NAME,

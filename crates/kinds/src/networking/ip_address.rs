@@ -4,6 +4,7 @@ use schema::Value;
 
 use crate::columns::{AGE, NAME, text};
 use crate::kind::{Cell, Column, Kind, NameRule, NoGeneration};
+use crate::shape::{Check, Rule, rule};
 
 /// `networking.k8s.io/v1` IPAddress.
 pub static KIND: Kind =
@@ -11,7 +12,15 @@ pub static KIND: Kind =
         .with_short_names(&["ip"])
         .with_names(NameRule::Ip)
         .with_columns(COLUMNS)
-        .with_strategy(&NoGeneration);
+        .with_strategy(&NoGeneration)
+        .with_rules(RULES);
+
+// k8s: pkg/apis/networking/validation/validation.go ValidateIPAddress
+const RULES: &[Rule] = &[
+    rule("spec.parentRef", Check::Required("")),
+    rule("spec.parentRef?.resource", Check::Required("")),
+    rule("spec.parentRef?.name", Check::Required("")),
+];
 
 const COLUMNS: &[Column] =
     &[NAME, text("ParentRef", "The object that has the address.", |o, _| Cell::Text(parent(o))), AGE];

@@ -5,13 +5,26 @@ use schema::Value;
 use crate::columns::{AGE, NAME, selector_text, text};
 use crate::defaults::{each, text as text_default};
 use crate::kind::{Cell, Column, Kind, Strategy};
+use crate::shape::{Check, Rule, rule};
 
 /// `networking.k8s.io/v1` NetworkPolicy.
 pub static KIND: Kind =
     Kind::namespaced_kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy")
         .with_short_names(&["netpol"])
         .with_columns(COLUMNS)
-        .with_strategy(&NetworkPolicyStrategy);
+        .with_strategy(&NetworkPolicyStrategy)
+        .with_rules(RULES);
+
+const PROTOCOLS: Check = Check::Word(&["SCTP", "TCP", "UDP"]);
+
+// k8s: pkg/apis/networking/validation/validation.go ValidateNetworkPolicySpec
+const RULES: &[Rule] = &[
+    rule("spec.ingress[].ports[].protocol", PROTOCOLS),
+    rule("spec.ingress[].from[]", Check::Required("must specify a peer")),
+    rule("spec.egress[].ports[].protocol", PROTOCOLS),
+    rule("spec.egress[].to[]", Check::Required("must specify a peer")),
+    rule("spec.policyTypes", Check::Words(&["Egress", "Ingress"])),
+];
 
 const COLUMNS: &[Column] = &[
     NAME,

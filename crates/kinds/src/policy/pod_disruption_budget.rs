@@ -6,6 +6,7 @@ use schema::Value;
 use crate::columns::{AGE, NAME, int, int_or_zero, text};
 use crate::kind::{Cell, Column, Kind, Strategy, WITH_STATUS};
 use crate::rules::label_selector;
+use crate::shape::{Check, Rule, rule};
 
 /// `policy/v1` PodDisruptionBudget.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -18,7 +19,12 @@ pub static KIND: Kind = Kind::namespaced_kind(
 .with_short_names(&["pdb"])
 .with_subresources(WITH_STATUS)
 .with_columns(COLUMNS)
-.with_strategy(&BudgetStrategy);
+.with_strategy(&BudgetStrategy)
+.with_rules(RULES);
+
+// k8s: pkg/apis/policy/validation/validation.go ValidatePodDisruptionBudgetSpec
+const RULES: &[Rule] =
+    &[rule("spec.unhealthyPodEvictionPolicy", Check::Word(&["AlwaysAllow", "IfHealthyBudget"]))];
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -10,7 +10,8 @@ pub static KIND: Kind =
     Kind::namespaced_kind("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims", "resourceclaim")
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
-        .with_strategy(&NoGeneration);
+        .with_strategy(&NoGeneration)
+        .with_status_keeping(crate::kind::USER_METADATA);
 
 const COLUMNS: &[Column] =
     &[NAME, text("State", "What has become of the claim.", |o, _| Cell::Text(state(o))), AGE];

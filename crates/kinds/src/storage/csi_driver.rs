@@ -5,11 +5,19 @@ use schema::Value;
 use crate::columns::{AGE, NAME, boolean, text};
 use crate::defaults::{self, with_map};
 use crate::kind::{Cell, Column, Kind, Strategy};
+use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` CSIDriver.
 pub static KIND: Kind = Kind::cluster_kind("storage.k8s.io", "v1", "CSIDriver", "csidrivers", "csidriver")
     .with_columns(COLUMNS)
-    .with_strategy(&CsiDriverStrategy);
+    .with_strategy(&CsiDriverStrategy)
+    .with_rules(RULES);
+
+// k8s: pkg/apis/storage/validation/validation.go validateCSIDriverSpec
+const RULES: &[Rule] = &[
+    rule("spec?.volumeLifecycleModes", Check::Words(&["Ephemeral", "Persistent"])),
+    rule("spec?.fsGroupPolicy", Check::Word(&["File", "None", "ReadWriteOnceWithFSType"])),
+];
 
 const COLUMNS: &[Column] = &[
     NAME,

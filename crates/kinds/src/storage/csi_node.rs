@@ -2,11 +2,17 @@
 
 use crate::columns::{AGE, NAME, int};
 use crate::kind::{Cell, Column, Kind, NoGeneration};
+use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` CSINode.
 pub static KIND: Kind = Kind::cluster_kind("storage.k8s.io", "v1", "CSINode", "csinodes", "csinode")
     .with_columns(COLUMNS)
-    .with_strategy(&NoGeneration);
+    .with_strategy(&NoGeneration)
+    .with_rules(RULES);
+
+// k8s: pkg/apis/storage/validation/validation.go validateCSINodeDriver
+const RULES: &[Rule] =
+    &[rule("spec.drivers[].name", Check::Required("")), rule("spec.drivers[].nodeID", Check::Required(""))];
 
 const COLUMNS: &[Column] = &[
     NAME,

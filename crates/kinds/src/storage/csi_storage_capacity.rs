@@ -2,6 +2,7 @@
 
 use crate::columns::{NAME, text, text_at};
 use crate::kind::{Column, Kind, NoGeneration};
+use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` CSIStorageCapacity.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -12,7 +13,11 @@ pub static KIND: Kind = Kind::namespaced_kind(
     "csistoragecapacity",
 )
 .with_columns(COLUMNS)
-.with_strategy(&NoGeneration);
+.with_strategy(&NoGeneration)
+.with_rules(RULES);
+
+// k8s: pkg/apis/storage/validation/validation.go ValidateCSIStorageCapacity
+const RULES: &[Rule] = &[rule("storageClassName", Check::Subdomain)];
 
 const COLUMNS: &[Column] = &[
     NAME,

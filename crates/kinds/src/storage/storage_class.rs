@@ -7,13 +7,21 @@ use crate::columns::{AGE, NAME, boolean, text, text_at, text_or};
 use crate::defaults;
 use crate::kind::{Cell, Column, Kind, Operation, Strategy};
 use crate::rules::{immutable, required};
+use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` StorageClass.
 pub static KIND: Kind =
     Kind::cluster_kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", "storageclass")
         .with_short_names(&["sc"])
         .with_columns(COLUMNS)
-        .with_strategy(&StorageClassStrategy);
+        .with_strategy(&StorageClassStrategy)
+        .with_rules(RULES);
+
+// k8s: pkg/apis/storage/validation/validation.go ValidateStorageClass
+const RULES: &[Rule] = &[
+    rule("reclaimPolicy", Check::Word(&["Delete", "Retain"])),
+    rule("volumeBindingMode", Check::Word(&["Immediate", "WaitForFirstConsumer"])),
+];
 
 const COLUMNS: &[Column] = &[
     Column { cell: |o, _| Cell::Text(name(o)), ..NAME },

@@ -2,13 +2,26 @@
 
 use crate::columns::{AGE, NAME, boolean, text, text_at};
 use crate::kind::{Cell, Column, Kind, NoGeneration, WITH_STATUS};
+use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` VolumeAttachment.
 pub static KIND: Kind =
     Kind::cluster_kind("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "volumeattachment")
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
-        .with_strategy(&NoGeneration);
+        .with_strategy(&NoGeneration)
+        .with_rules(RULES)
+        .with_status_keeping(crate::kind::USER_METADATA);
+
+// k8s: pkg/apis/storage/validation/validation.go validateVolumeAttachmentSpec
+const RULES: &[Rule] = &[
+    rule("spec.attacher", Check::Required("")),
+    rule(
+        "spec.source",
+        Check::Required("must specify exactly one of inlineVolumeSpec and persistentVolumeName"),
+    ),
+    rule("spec.nodeName", Check::Subdomain),
+];
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -2,6 +2,7 @@
 
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::kind::{Column, Kind, NoGeneration};
+use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` VolumeAttributesClass.
 pub static KIND: Kind = Kind::cluster_kind(
@@ -13,7 +14,11 @@ pub static KIND: Kind = Kind::cluster_kind(
 )
 .with_short_names(&["vac"])
 .with_columns(COLUMNS)
-.with_strategy(&NoGeneration);
+.with_strategy(&NoGeneration)
+.with_rules(RULES);
+
+// k8s: pkg/apis/storage/validation/validation.go ValidateVolumeAttributesClass
+const RULES: &[Rule] = &[rule("driverName", Check::Required(""))];
 
 const COLUMNS: &[Column] =
     &[NAME, text("DriverName", "The driver.", |o, _| text_at(o, &["driverName"])), AGE];

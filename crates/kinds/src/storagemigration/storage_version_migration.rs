@@ -10,4 +10,5 @@ pub static KIND: Kind = Kind::cluster_kind(
     "storageversionmigrations",
     "storageversionmigration",
 )
-.with_subresources(WITH_STATUS);
+.with_subresources(WITH_STATUS)
+.with_status_keeping(crate::kind::USER_METADATA);
