@@ -76,7 +76,8 @@ impl From<PatchError> for Status {
                 Status::failure(400, "BadRequest", DecodeError::Strict(errors).to_string())
             }
             PatchError::Decode { error, patched } => {
-                let cause = FieldError::invalid(&Path::new("patch"), patched, error.to_string());
+                let shown = meta::field::quoted(&patched);
+                let cause = FieldError::invalid(&Path::new("patch"), shown, error.to_string());
                 Status::invalid(&meta::Gvk::new("", "", ""), "", &[cause])
             }
         }
@@ -96,6 +97,13 @@ pub fn apply(
     validation: FieldValidation,
 ) -> Result<Decoded, PatchError> {
     let patch = read(patch)?;
+    if kind != PatchKind::Json && !matches!(patch, Value::Map(_)) {
+        let why = format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            go_kind(&patch)
+        );
+        return Err(PatchError::BadRequest(format!("error decoding patch: {why}")));
+    }
     let mut object =
         decode_plain(&encode_json(current, ty)).map_err(|e| PatchError::BadRequest(e.to_string()))?;
     match kind {
@@ -106,6 +114,18 @@ pub fn apply(
     let bytes = encode_plain(&object);
     decode_json(&bytes, ty, validation)
         .map_err(|error| PatchError::Decode { error, patched: String::from_utf8_lossy(&bytes).into_owned() })
+}
+
+/// What Go's decoder calls a value of this sort.
+fn go_kind(v: &Value) -> &'static str {
+    match v {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Int(_) | Value::Float(_) => "number",
+        Value::Str(_) => "string",
+        Value::List(_) => "array",
+        Value::Map(_) => "object",
+    }
 }
 
 /// Patches are JSON; upstream takes YAML too.
@@ -168,8 +188,19 @@ mod tests {
         let unknown = status(PatchKind::Merge, r#"{"spec":{"replicaz":3}}"#);
         assert_eq!(unknown.code, 400);
         assert_eq!(unknown.message, "strict decoding error: unknown field \"spec.replicaz\"");
-        assert_eq!(status(PatchKind::Merge, r#"{"spec":{"replicas":"x"}}"#).code, 422);
+        let mistyped = status(PatchKind::Merge, r#"{"spec":{"replicas":"x"}}"#);
+        assert_eq!(mistyped.code, 422);
+        assert!(
+            mistyped
+                .message
+                .starts_with(r#" "" is invalid: patch: Invalid value: "{\"kind\":\"Deployment\""#),
+            "{mistyped}"
+        );
         assert_eq!(status(PatchKind::Merge, "{").code, 400);
+        assert_eq!(
+            status(PatchKind::Merge, "[]").message,
+            "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"
+        );
         assert_eq!(status(PatchKind::Json, r#"[{"op":"remove","path":"/nope"}]"#).code, 422);
     }
 
