@@ -1,5 +1,6 @@
 //! Puts the parts together and runs them until the agent is told to stop.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -14,7 +15,7 @@ use crate::node;
 use crate::objects::Objects;
 use crate::run::{Shared, events::Events, exits::Exits, pleg, pods, rotation};
 use crate::spec::dns;
-use crate::volumes::{Volumes, make_dir, tokens::Tokens};
+use crate::volumes::{Volumes, make_dir, make_real_dir, tokens::Tokens};
 use crate::worker::NodeFacts;
 
 /// Runs the node agent with a client, clock, randomness and stop token (`ctx`) over a runtime. Pods go on
@@ -30,10 +31,11 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
             dir.display()
         )));
     }
-    let config = Arc::new(config);
-    make_dir(&config.root_dir, 0o750)?;
+    let mut config = config;
+    config.root_dir = make_real_dir(&config.root_dir, 0o750)?;
+    config.pod_log_dir = make_real_dir(&config.pod_log_dir, 0o755)?;
     make_dir(&config.root_dir.join("pods"), 0o750)?;
-    make_dir(&config.pod_log_dir, 0o755)?;
+    let config = Arc::new(config);
     let host_ips: Vec<String> = if config.node_ips.is_empty() {
         vec![node::machine::own_ip().to_string()]
     } else {
@@ -42,7 +44,6 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
     let name = runtime.version().await.map(|v| v.runtime_name).unwrap_or_default();
     let name = if name.is_empty() { "containerd".to_owned() } else { name };
     let objects = Arc::new(Objects::new(ctx.client.clone(), ctx.clock.clone()));
-    let resolv = std::fs::read_to_string(&config.resolv_conf).unwrap_or_default();
     let shared = Arc::new(Shared {
         volumes: Volumes {
             config: config.clone(),
@@ -55,7 +56,7 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
         events: Events::new(&ctx, &config.node_name),
         node: Arc::new(NodeFacts { host_ips, runtime: name }),
         machine: node::machine::machine(&config),
-        host_dns: dns::parse_resolv_conf(&resolv),
+        host_dns: host_dns(&config),
         pulls: Semaphore::new(config.max_parallel_pulls.max(1)),
         poke: tokio::sync::Notify::new(),
         exits: Exits::new().map_err(|e| Error::io("create epoll", e))?,
@@ -86,4 +87,18 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
         () = tasks => Ok(()),
         e = crate::server::run(shared.clone()) => e.map_err(|e| Error::io("kubelet server", e)),
     }
+}
+
+/// The host's resolver configuration, for pods.
+fn host_dns(config: &Config) -> cri::v1::DnsConfig {
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    let own = read(&config.resolv_conf).unwrap_or_default();
+    let found = dns::host(&own, || read(&config.upstream_resolv_conf));
+    if found.servers.iter().any(|s| dns::is_loopback(s)) {
+        tracing::warn!(
+            file = %config.resolv_conf.display(),
+            "pods with dnsPolicy Default are not given the host's nameservers on loopback: they cannot reach them"
+        );
+    }
+    found
 }

@@ -23,6 +23,8 @@ pub struct Config {
     pub cluster_domain: String,
     /// The host's resolver configuration; empty: pods inherit nothing from the host.
     pub resolv_conf: PathBuf,
+    /// Read in its place when all its nameservers are on loopback, where pods cannot reach them.
+    pub upstream_resolv_conf: PathBuf,
     /// Cgroup (as a path from each hierarchy's root) below which `kubepods` is made; `/` for the root itself.
     pub cgroup_root: String,
     /// Whether the runtime's cgroup driver is systemd; pod cgroups are then named as slices.
@@ -85,6 +87,7 @@ impl Config {
             cluster_dns: Vec::new(),
             cluster_domain: "cluster.local".to_owned(),
             resolv_conf: PathBuf::from("/etc/resolv.conf"),
+            upstream_resolv_conf: PathBuf::from("/run/systemd/resolve/resolv.conf"),
             cgroup_root: "/".to_owned(),
             cgroup_systemd: false,
             cgroup_mount: PathBuf::from("/sys/fs/cgroup"),

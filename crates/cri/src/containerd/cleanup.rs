@@ -103,7 +103,7 @@ fn unmount_below(dirs: &[&Path]) -> Result<(), DaemonError> {
 }
 
 /// The fifth field of every line, with its octal escapes undone.
-pub(super) fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
+pub fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     let point = |line: &str| {
         let field = line.split(' ').nth(4)?.as_bytes();

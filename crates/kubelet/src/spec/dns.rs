@@ -1,6 +1,8 @@
 //! A pod's resolver configuration by its DNS policy.
 // k8s: pkg/kubelet/network/dns/dns.go GetPodDNS
 
+use std::net::IpAddr;
+
 use cri::v1::DnsConfig;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -32,6 +34,24 @@ pub fn parse_resolv_conf(text: &str) -> DnsConfig {
     out
 }
 
+/// Whether a nameserver is on the host's loopback interface, where no pod but the host's own can reach it.
+#[must_use]
+pub fn is_loopback(server: &str) -> bool {
+    server.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// The host's resolver configuration; where all its nameservers are on loopback, the one that the resolver there
+/// asks in turn (`upstream`), if there is any.
+#[must_use]
+pub fn host(own: &str, upstream: impl FnOnce() -> Option<String>) -> DnsConfig {
+    let own = parse_resolv_conf(own);
+    if own.servers.is_empty() || !own.servers.iter().all(|s| is_loopback(s)) {
+        return own;
+    }
+    let other = upstream().map(|text| parse_resolv_conf(&text));
+    other.filter(|o| o.servers.iter().any(|s| !is_loopback(s))).unwrap_or(own)
+}
+
 /// The pod's resolver configuration. `host` is the node's own.
 #[must_use]
 pub fn config(pod: &Pod, node: &Config, host: &DnsConfig) -> DnsConfig {
@@ -57,7 +77,11 @@ pub fn config(pod: &Pod, node: &Config, host: &DnsConfig) -> DnsConfig {
             options: vec!["ndots:5".to_owned()],
         }
     } else {
-        host.clone()
+        let mut own = host.clone();
+        if !pod.host_network() {
+            own.servers.retain(|s| !is_loopback(s));
+        }
+        own
     };
     if let Some(own) = &spec.dns_config {
         out.servers.extend(own.nameservers.iter().flatten().cloned());
@@ -123,6 +147,28 @@ mod tests {
             assert_eq!(got.servers, [server], "{spec}");
             assert_eq!(got.searches.len(), searches, "{spec}");
             assert_eq!(got.options.join(" "), options, "{spec}");
+        }
+    }
+
+    #[test]
+    fn pods_get_no_nameserver_on_loopback() {
+        let stub = "nameserver 127.0.0.53\nsearch lan\n";
+        let cases: [(&str, Option<&str>, bool, &[&str]); 7] = [
+            (stub, Some("nameserver 9.9.9.9\n"), false, &["9.9.9.9"]),
+            (stub, Some("nameserver 9.9.9.9\n"), true, &["9.9.9.9"]),
+            (stub, None, false, &[]),
+            (stub, None, true, &["127.0.0.53"]),
+            (stub, Some("nameserver ::1\n"), false, &[]),
+            ("nameserver 1.1.1.1\nnameserver ::1\n", Some("nameserver 9.9.9.9\n"), false, &["1.1.1.1"]),
+            ("", Some("nameserver 9.9.9.9\n"), false, &[]),
+        ];
+        for (own, upstream, host_network, want) in cases {
+            let pod = serde_json::json!({"metadata": {"namespace": "ns"},
+                "spec": {"dnsPolicy": "Default", "hostNetwork": host_network, "containers": []}});
+            let pod: Pod = serde_json::from_value(pod).unwrap();
+            let host = host(own, || upstream.map(str::to_owned));
+            let got = config(&pod, &Config::new("n", "/x"), &host);
+            assert_eq!(got.servers, want, "{own:?} {upstream:?} {host_network}");
         }
     }
 

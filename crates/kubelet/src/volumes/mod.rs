@@ -12,7 +12,7 @@ pub mod testdir;
 pub mod tokens;
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,7 +123,7 @@ impl Volumes {
     /// Takes down all that a pod has mounted and written.
     ///
     /// # Errors
-    /// When a mount is still in use or a directory cannot be removed.
+    /// When a mount is still there or a directory cannot be removed; what is mounted is never removed.
     pub fn teardown(&self, uid: &str) -> Result<()> {
         self.tokens.forget(uid);
         let dir = self.config.pod_dir(uid);
@@ -134,12 +134,10 @@ impl Volumes {
             umount2(&m, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
                 .map_err(|e| Error::io(format!("unmount {}", m.display()), e))?;
         }
-        match fs::remove_dir_all(&dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(format!("remove {}", dir.display()), e))
-            }
-            _ => Ok(()),
-        }
+        let pods = self.config.root_dir.join("pods");
+        let device =
+            fs::metadata(&pods).map_err(|e| Error::io(format!("look at {}", pods.display()), e))?.dev();
+        remove_own(&dir, &mounts_below(&dir)?, device)
     }
 
     /// UIDs that have a directory here.
@@ -172,6 +170,12 @@ pub(crate) fn make_dir(dir: &Path, mode: u32) -> Result<()> {
     let fail = |e: std::io::Error| Error::io(format!("create {}", dir.display()), e);
     fs::DirBuilder::new().recursive(true).mode(0o750).create(dir).map_err(fail)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(mode)).map_err(fail)
+}
+
+/// Makes a directory and gives its real path, as the kernel's mount table has it.
+pub(crate) fn make_real_dir(dir: &Path, mode: u32) -> Result<PathBuf> {
+    make_dir(dir, mode)?;
+    dir.canonicalize().map_err(|e| Error::io(format!("resolve {}", dir.display()), e))
 }
 
 fn empty_dir(dir: &Path, e: &EmptyDirVolumeSource, gid: Option<u32>, pod_memory: Option<i64>) -> Result<()> {
@@ -222,35 +226,59 @@ fn tmpfs(dir: &Path, size: Option<i64>) -> Result<()> {
         .map_err(|e| Error::io(format!("mount tmpfs on {}", dir.display()), e))
 }
 
-/// Mount points at or below a directory.
+/// Mount points at or below a directory, whose path must be a real one: without links, as the kernel tells it.
 pub(crate) fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let text = fs::read_to_string("/proc/self/mountinfo").map_err(|e| Error::io("read mountinfo", e))?;
-    let below = |line: &str| {
-        let point = unescape(line.split(' ').nth(4)?);
-        Path::new(&point).starts_with(dir).then(|| PathBuf::from(point))
-    };
-    Ok(text.lines().filter_map(below).collect())
+    let table = fs::read_to_string("/proc/self/mountinfo").map_err(|e| Error::io("read mountinfo", e))?;
+    Ok(below(&table, dir))
 }
 
-/// `\040` and friends.
-fn unescape(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let bytes = text.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        let octal = text.get(i + 1..i + 4).and_then(|o| u8::from_str_radix(o, 8).ok());
-        match (bytes[i], octal) {
-            (b'\\', Some(b)) => {
-                out.push(b);
-                i += 4;
+fn below(table: &str, dir: &Path) -> Vec<PathBuf> {
+    let mut points = cri::containerd::mount_points(table);
+    points.retain(|p| p.starts_with(dir));
+    points
+}
+
+/// Removes a directory with all in it, but never anything that is mounted there: not while there are `mounts`
+/// below, nor when a directory in it lies on another device.
+fn remove_own(dir: &Path, mounts: &[PathBuf], device: u64) -> Result<()> {
+    let refuse = |path: &Path| {
+        let why = format!("{} is still mounted", path.display());
+        Err(Error::io(format!("remove {}", dir.display()), why))
+    };
+    if let Some(m) = mounts.first() {
+        return refuse(m);
+    }
+    if let Some(foreign) = foreign_dir(dir, device) {
+        return refuse(&foreign);
+    }
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(format!("remove {}", dir.display()), e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A directory at or below `dir` that is not on this device. Only directories are looked at: what is mounted on a
+/// file keeps the file from being removed, and some file systems give their files other device numbers.
+fn foreign_dir(dir: &Path, device: u64) -> Option<PathBuf> {
+    if fs::symlink_metadata(dir).is_ok_and(|m| m.is_dir() && m.dev() != device) {
+        return Some(dir.to_owned());
+    }
+    let mut open = vec![dir.to_owned()];
+    while let Some(at) = open.pop() {
+        // What cannot be read is left to the removal, which then says why.
+        for e in fs::read_dir(&at).into_iter().flatten().flatten() {
+            if !e.file_type().is_ok_and(|t| t.is_dir()) {
+                continue;
             }
-            (b, _) => {
-                out.push(b);
-                i += 1;
+            if e.metadata().is_ok_and(|m| m.dev() != device) {
+                return Some(e.path());
             }
+            open.push(e.path());
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    None
 }
 
 fn host_path(h: &HostPathVolumeSource) -> Result<()> {
@@ -327,6 +355,36 @@ mod tests {
                 .unwrap();
         assert!(plugin(&v).is_none());
         assert_eq!(unsupported(&v).to_string(), "volume type nfs is not supported by this kubelet");
-        assert_eq!(unescape("/a\\040b"), "/a b");
+    }
+
+    #[test]
+    fn mounts_are_found_below_the_real_directory() {
+        let root = TestDir::new("real");
+        let real = make_real_dir(&root.path.join("disk"), 0o750).unwrap();
+        std::os::unix::fs::symlink(&real, root.path.join("link")).unwrap();
+        let got = make_real_dir(&root.path.join("link"), 0o750).unwrap();
+        assert_eq!(got, real);
+        let point = got.join("pods/u 1/vol");
+        let escaped = point.to_str().unwrap().replace(' ', "\\040");
+        let table = format!("22 1 254:0 / / rw - ext4 /dev/vda rw\n30 22 0:5 / {escaped} rw - tmpfs t rw\n");
+        assert_eq!(below(&table, &got.join("pods/u 1")), [point]);
+        assert!(below(&table, &got.join("pods/u")).is_empty());
+    }
+
+    #[test]
+    fn what_is_mounted_is_not_removed() {
+        let root = TestDir::new("remove");
+        let device = fs::metadata(&root.path).unwrap().dev();
+        // Whether a mount is left, the device that the directory should be on, and whether it goes.
+        let cases = [(true, device, false), (false, device + 1, false), (false, device, true)];
+        for (mounted, device, goes) in cases {
+            let dir = root.path.join("pod");
+            fs::create_dir_all(dir.join("volumes/v")).unwrap();
+            fs::write(dir.join("volumes/v/data"), "precious").unwrap();
+            let mounts = if mounted { vec![dir.join("volumes/v")] } else { vec![] };
+            assert_eq!(remove_own(&dir, &mounts, device).is_ok(), goes, "{mounted} {device}");
+            assert_eq!(!dir.join("volumes/v/data").exists(), goes, "{mounted} {device}");
+        }
+        assert!(remove_own(&root.path.join("none"), &[], device).is_ok(), "nothing is there");
     }
 }

@@ -43,6 +43,7 @@ impl Worker {
             return;
         }
         self.check_running(now, out);
+        self.kill_again(now, out);
         if !self.volumes_ready {
             self.try_volumes(now, out);
             return;
@@ -64,7 +65,7 @@ impl Worker {
         for c in &pod.sp().containers {
             self.keep(&pod, c, &sandbox, now, out);
         }
-        self.drop_dead(out);
+        self.drop_dead(now, out);
     }
 
     /// Whether the pod has come to an end by itself.
@@ -129,7 +130,7 @@ impl Worker {
             view.containers.iter().filter(|c| c.state == CState::Running).cloned().collect();
         if !old.is_empty() {
             for c in old {
-                self.kill(&c, "Pod sandbox changed, it will be killed and re-created.", None, out);
+                self.kill(&c, "Pod sandbox changed, it will be killed and re-created.", None, now, out);
             }
             return None;
         }
@@ -142,6 +143,9 @@ impl Worker {
             return None;
         }
         if let Some(s) = newest.as_ref().filter(|s| s.ready) {
+            if !self.may_stop(now) {
+                return None;
+            }
             self.run(Task::StopSandbox { id: s.id.clone() }, out);
             return None;
         }
@@ -187,7 +191,7 @@ impl Worker {
                     return Init::Failed;
                 }
                 Some(v) if v.state == CState::Running => {
-                    self.check_definition(c, &v, out);
+                    self.check_definition(c, &v, now, out);
                     return Init::Waiting;
                 }
                 have => {
@@ -223,7 +227,7 @@ impl Worker {
         let latest = self.view.as_ref().and_then(|v| v.latest(&c.name)).cloned();
         match latest {
             None => self.start(pod, c, sandbox, None, now, out),
-            Some(v) if v.state == CState::Running => self.check_definition(c, &v, out),
+            Some(v) if v.state == CState::Running => self.check_definition(c, &v, now, out),
             Some(v) => {
                 let replace = self.ctr(&c.name).replace.as_ref() == Some(&v.id);
                 let again = v.state != CState::Exited || replace || restart::again(pod, c, v.exit_code);
@@ -234,11 +238,11 @@ impl Worker {
         }
     }
 
-    fn check_definition(&mut self, c: &Container, v: &ContainerView, out: &mut Vec<Effect>) {
+    fn check_definition(&mut self, c: &Container, v: &ContainerView, now: Timestamp, out: &mut Vec<Effect>) {
         if !v.hash.is_empty() && v.hash != container::hash(c) {
             self.ctr(&c.name).replace = Some(v.id.clone());
             let message = format!("Container {} definition changed, will be restarted", c.name);
-            self.kill(v, &message, None, out);
+            self.kill(v, &message, None, now, out);
         }
     }
 
@@ -325,8 +329,16 @@ impl Worker {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) -> bool {
-        let ended = if dead.finished_at > 0 { time_of(dead.finished_at) } else { now };
         let ctr = self.ctr(&c.name);
+        let ended = if dead.finished_at > 0 {
+            time_of(dead.finished_at)
+        } else {
+            // The first look counts, not each.
+            if ctr.seen_dead.as_ref().is_none_or(|(id, _)| *id != dead.id) {
+                ctr.seen_dead = Some((dead.id.clone(), now));
+            }
+            ctr.seen_dead.as_ref().map_or(now, |(_, at)| *at)
+        };
         if ctr.released.as_ref() == Some(&dead.id) {
             return true;
         }
@@ -435,7 +447,7 @@ impl Worker {
     }
 
     /// Keeps one dead container behind the latest of each name, and no dead sandbox without containers.
-    fn drop_dead(&mut self, out: &mut Vec<Effect>) {
+    fn drop_dead(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         let Some(view) = &self.view else { return };
         let mut seen: std::collections::BTreeMap<&str, u32> = std::collections::BTreeMap::new();
         let mut extra = Vec::new();
@@ -452,6 +464,9 @@ impl Worker {
             .skip(1)
             .find(|s| !s.ready && !view.containers.iter().any(|c| c.sandbox_id == s.id))
             .map(|s| s.id.clone());
+        if (extra.is_empty() && empty.is_none()) || !self.may_stop(now) {
+            return;
+        }
         for id in extra {
             self.run(Task::Remove { id }, out);
         }

@@ -17,7 +17,7 @@ const DEFAULT_GRACE_SECONDS: i64 = 30;
 impl Worker {
     /// Goes on with the end of the pod as far as answers allow.
     pub(super) fn end(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if self.stage == Stage::Stopping && self.stopped(out) {
+        if self.stage == Stage::Stopping && self.stopped(now, out) {
             self.stage = Stage::Cleaning;
         }
         if self.stage == Stage::Cleaning {
@@ -26,7 +26,7 @@ impl Worker {
         if self.stage == Stage::Ended {
             self.ended(now, out);
         }
-        if self.stage == Stage::Removing && self.removed(out) {
+        if self.stage == Stage::Removing && self.removed(now, out) {
             self.run_cleanup(now, true, out);
         }
     }
@@ -49,19 +49,23 @@ impl Worker {
         given.or(self.pod.sp().termination_grace_period_seconds).unwrap_or(DEFAULT_GRACE_SECONDS)
     }
 
-    /// Kills a container unless that is under way with no longer a grace period.
+    /// Kills a container unless that is under way with no longer a grace period. After a failure it waits for its
+    /// turn; the hook and the event belong to the first attempt.
     pub(super) fn kill(
         &mut self,
         c: &ContainerView,
         message: &str,
         grace: Option<i64>,
+        now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
         let grace_seconds = grace.unwrap_or_else(|| self.grace()).max(MIN_GRACE_SECONDS);
         let before = self.kill_grace.get(&c.id).copied();
-        if before.is_some_and(|b| {
-            b <= grace_seconds && self.busy.iter().any(|k| matches!(k, Key::Kill(id, _) if *id == c.id))
-        }) {
+        let busy = self.is_being_killed(&c.id);
+        if busy && before.is_some_and(|b| b <= grace_seconds) {
+            return;
+        }
+        if before.is_some() && !busy && !self.may_stop(now) {
             return;
         }
         let spec = self.pod.container(&c.name);
@@ -75,8 +79,25 @@ impl Worker {
         );
     }
 
+    fn is_being_killed(&self, id: &str) -> bool {
+        self.busy.iter().any(|k| matches!(k, Key::Kill(of, _) if *of == *id))
+    }
+
+    /// Kills again what could not be killed.
+    pub(super) fn kill_again(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        let Some(view) = self.view.as_ref().filter(|_| !self.kill_grace.is_empty()) else { return };
+        let running = view.containers.iter().filter(|c| c.state == CState::Running);
+        let left: Vec<(ContainerView, i64)> = running
+            .filter(|c| !self.is_being_killed(&c.id))
+            .filter_map(|c| Some((c.clone(), *self.kill_grace.get(&c.id)?)))
+            .collect();
+        for (c, grace) in left {
+            self.kill(&c, "", Some(grace), now, out);
+        }
+    }
+
     /// Stops what runs: main containers, then sidecars in reverse order, then the sandboxes.
-    fn stopped(&mut self, out: &mut Vec<Effect>) -> bool {
+    fn stopped(&mut self, now: Timestamp, out: &mut Vec<Effect>) -> bool {
         if self.busy.iter().any(|k| matches!(k, Key::Start(_) | Key::Sandbox)) {
             return false;
         }
@@ -97,7 +118,7 @@ impl Worker {
             }
             let first: Vec<ContainerView> = first.into_iter().cloned().collect();
             for c in first {
-                self.kill(&c, &format!("Stopping container {}", c.name), None, out);
+                self.kill(&c, &format!("Stopping container {}", c.name), None, now, out);
             }
             return false;
         }
@@ -106,7 +127,9 @@ impl Worker {
         }
         let ready = view.sandboxes.iter().find(|s| s.ready).map(|s| s.id.clone());
         if let Some(id) = ready {
-            self.run(Task::StopSandbox { id }, out);
+            if self.may_stop(now) {
+                self.run(Task::StopSandbox { id }, out);
+            }
             return false;
         }
         true
@@ -133,11 +156,13 @@ impl Worker {
         }
     }
 
-    fn removed(&mut self, out: &mut Vec<Effect>) -> bool {
+    fn removed(&mut self, now: Timestamp, out: &mut Vec<Effect>) -> bool {
         let Some(view) = &self.view else { return false };
         match view.sandboxes.first().map(|s| s.id.clone()) {
             Some(id) => {
-                self.run(Task::RemoveSandbox { id }, out);
+                if self.may_stop(now) {
+                    self.run(Task::RemoveSandbox { id }, out);
+                }
                 false
             }
             None => true,

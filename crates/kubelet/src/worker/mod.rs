@@ -64,6 +64,8 @@ pub struct Ctr {
     pub(crate) pull_flip_at: Option<Timestamp>,
     /// The dead container whose delay has passed.
     pub(crate) released: Option<String>,
+    /// The dead container of which the runtime tells no end, and when it was first seen dead.
+    pub(crate) seen_dead: Option<(String, Timestamp)>,
     /// The dead container whose delay was announced.
     pub(crate) announced: Option<String>,
     /// The container that must be replaced whatever the restart policy says.
@@ -82,7 +84,11 @@ pub(crate) struct Retry {
 }
 
 impl Retry {
+    /// Failures of tasks that went out together count once.
     fn failed(&mut self, error: String, now: Timestamp) {
+        if !self.open(now) {
+            return;
+        }
         self.backoff.next(now, now, backoff::MOUNT);
         self.at = now.checked_add(self.backoff.delay()).ok();
         self.error = Some(error);
@@ -117,11 +123,14 @@ pub struct Worker {
     pub(crate) node: Arc<NodeFacts>,
     pub(crate) volumes: Retry,
     pub(crate) sandbox: Retry,
+    /// Of stopping and removing containers and sandboxes.
+    stop: Retry,
     volumes_ready: bool,
     refresh_at: Timestamp,
     finish: Retry,
     /// There is no API object (any more).
     gone: bool,
+    /// The grace period of the last attempt at killing a container, until it has succeeded.
     kill_grace: BTreeMap<String, i64>,
     epoch: u64,
     stale: bool,
@@ -147,6 +156,7 @@ impl Worker {
             node,
             volumes: Retry::default(),
             sandbox: Retry::default(),
+            stop: Retry::default(),
             volumes_ready: false,
             refresh_at: now,
             finish: Retry::default(),
@@ -232,6 +242,15 @@ impl Worker {
         }
         out.push(Effect::Do(task));
         true
+    }
+
+    /// Whether something may be stopped or removed now; where not, asks to be woken when it may.
+    fn may_stop(&mut self, now: Timestamp) -> bool {
+        let open = self.stop.open(now);
+        if let Some(at) = self.stop.at.filter(|_| !open) {
+            self.wake_at(at);
+        }
+        open
     }
 
     pub(crate) fn is_busy(&self, key: &Key) -> bool {

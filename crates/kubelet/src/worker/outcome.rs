@@ -32,16 +32,16 @@ impl Worker {
             (Task::Prepare, Outcome::Prepared(r)) => self.prepared(r, now, out),
             (Task::RunSandbox { .. }, Outcome::Sandbox(r)) => self.sandbox_made(r, now, out),
             (Task::StopSandbox { id }, Outcome::SandboxStopped(r)) => self.sandbox_stopped(&id, r, now),
-            (Task::RemoveSandbox { id }, Outcome::SandboxRemoved(r)) => self.sandbox_removed(&id, r),
+            (Task::RemoveSandbox { id }, Outcome::SandboxRemoved(r)) => self.sandbox_removed(&id, r, now),
             (Task::Image { container }, Outcome::Image(r)) => self.image_there(&container, r, now, out),
             (Task::Start { container, .. }, Outcome::Started(r)) => self.started(&container, r, now, out),
             (Task::PostStart { container, id }, Outcome::PostStart(r)) => {
-                self.hook_done(&container, &id, r, out)
+                self.hook_done(&container, &id, r, now, out)
             }
-            (Task::Kill { id, .. }, Outcome::Killed(r)) => self.killed(&id, r),
-            (Task::Remove { id }, Outcome::Removed(r)) => self.container_removed(&id, r),
+            (Task::Kill { id, .. }, Outcome::Killed(r)) => self.killed(&id, r, now),
+            (Task::Remove { id }, Outcome::Removed(r)) => self.container_removed(&id, r, now),
             (Task::Probe { container, id, kind, .. }, Outcome::Probe(v)) => {
-                self.probed(&container, &id, kind, &v, out);
+                self.probed(&container, &id, kind, &v, now, out);
             }
             (Task::Cleanup { logs }, Outcome::Cleaned(r)) => self.cleaned(logs, r, now, out),
             (Task::Finish { .. }, Outcome::Finished(r)) => self.finished(r, now),
@@ -53,6 +53,7 @@ impl Worker {
         match result {
             Ok(mut view) if epoch == self.epoch => {
                 view.sort();
+                self.kill_grace.retain(|id, _| view.by_id(id).is_some());
                 self.view = Some(view);
             }
             Ok(_) => self.stale = true,
@@ -109,24 +110,30 @@ impl Worker {
     fn sandbox_stopped(&mut self, id: &str, result: Result<(), String>, now: Timestamp) {
         match result {
             Ok(()) => {
+                self.stop.succeeded();
                 for s in self.view.iter_mut().flat_map(|v| &mut v.sandboxes).filter(|s| s.id == id) {
                     s.ready = false;
                 }
             }
-            Err(e) => {
-                self.sandbox.failed(e, now);
-                self.stale = true;
-            }
+            Err(e) => self.not_stopped(e, now),
         }
     }
 
-    fn sandbox_removed(&mut self, id: &str, result: Result<(), String>) {
+    /// Something was not stopped or removed: it is looked at again, and tried again later.
+    fn not_stopped(&mut self, error: String, now: Timestamp) {
+        self.stop.failed(error, now);
+        self.stale = true;
+    }
+
+    fn sandbox_removed(&mut self, id: &str, result: Result<(), String>, now: Timestamp) {
         match (result, &mut self.view) {
             (Ok(()), Some(v)) => {
                 v.sandboxes.retain(|s| s.id != id);
                 v.containers.retain(|c| c.sandbox_id != id);
+                self.stop.succeeded();
             }
-            _ => self.stale = true,
+            (Err(e), _) => self.not_stopped(e, now),
+            (Ok(()), None) => self.stale = true,
         }
     }
 
@@ -193,20 +200,34 @@ impl Worker {
         }
     }
 
-    fn hook_done(&mut self, name: &str, id: &str, result: Result<(), String>, out: &mut Vec<Effect>) {
+    fn hook_done(
+        &mut self,
+        name: &str,
+        id: &str,
+        result: Result<(), String>,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
         self.ctr(name).post_start_done = Some(id.to_owned());
         let Err(why) = result else { return };
         let message = format!("PostStartHook failed: {why}");
         let container = Some(name.to_owned());
         out.push(Effect::Event { warning: true, reason: "FailedPostStartHook", message, container });
         if let Some(v) = self.view.as_ref().and_then(|v| v.by_id(id)).cloned() {
-            self.kill(&v, "FailedPostStartHook", None, out);
+            self.kill(&v, "FailedPostStartHook", None, now, out);
         }
     }
 
-    fn killed(&mut self, id: &str, result: Result<Option<ContainerView>, String>) {
+    fn killed(&mut self, id: &str, result: Result<Option<ContainerView>, String>, now: Timestamp) {
+        let result = match result {
+            Ok(end) => end,
+            // What is remembered of the attempt stays, so that the next one neither runs the hook nor tells again.
+            Err(e) => return self.not_stopped(e, now),
+        };
+        self.kill_grace.remove(id);
+        self.stop.succeeded();
         match (result, &mut self.view) {
-            (Ok(Some(mut v)), Some(view)) => {
+            (Some(mut v), Some(view)) => {
                 if v.sandbox_id.is_empty()
                     && let Some(old) = view.by_id(id)
                 {
@@ -214,20 +235,31 @@ impl Worker {
                 }
                 view.put(v);
             }
-            (Ok(None), Some(view)) => view.containers.retain(|c| c.id != id),
-            _ => self.stale = true,
+            (None, Some(view)) => view.containers.retain(|c| c.id != id),
+            (_, None) => self.stale = true,
         }
-        self.kill_grace.remove(id);
     }
 
-    fn container_removed(&mut self, id: &str, result: Result<(), String>) {
+    fn container_removed(&mut self, id: &str, result: Result<(), String>, now: Timestamp) {
         match (result, &mut self.view) {
-            (Ok(()), Some(view)) => view.containers.retain(|c| c.id != id),
-            _ => self.stale = true,
+            (Ok(()), Some(view)) => {
+                view.containers.retain(|c| c.id != id);
+                self.stop.succeeded();
+            }
+            (Err(e), _) => self.not_stopped(e, now),
+            (Ok(()), None) => self.stale = true,
         }
     }
 
-    fn probed(&mut self, name: &str, id: &str, kind: Kind, verdict: &Verdict, out: &mut Vec<Effect>) {
+    fn probed(
+        &mut self,
+        name: &str,
+        id: &str,
+        kind: Kind,
+        verdict: &Verdict,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
         let container = Some(name.to_owned());
         if let Verdict::Failure(text) | Verdict::Error(text) = verdict {
             let word = if matches!(verdict, Verdict::Failure(_)) { "failed" } else { "errored" };
@@ -254,7 +286,7 @@ impl Worker {
         };
         let grace =
             spec.and_then(|c| probes::probe_of(c, kind)).and_then(|p| p.termination_grace_period_seconds);
-        self.kill(&v, &message, grace, out);
+        self.kill(&v, &message, grace, now, out);
     }
 
     fn cleaned(&mut self, logs: bool, result: Result<(), String>, now: Timestamp, out: &mut Vec<Effect>) {

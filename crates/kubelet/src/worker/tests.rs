@@ -26,6 +26,10 @@ pub(crate) struct Sim {
     exits: BTreeMap<String, i32>,
     image_error: Option<Why>,
     verdicts: BTreeMap<String, Verdict>,
+    /// The kind of task that fails: `kill`, `stop`, `drop`, `remove`.
+    broken: &'static str,
+    /// The runtime tells no end of containers.
+    endless: bool,
     finished: bool,
     forgotten: bool,
 }
@@ -54,6 +58,8 @@ impl Sim {
             exits: BTreeMap::new(),
             image_error: None,
             verdicts: BTreeMap::new(),
+            broken: "-",
+            endless: false,
             finished: false,
             forgotten: false,
         }
@@ -103,6 +109,9 @@ impl Sim {
             }
             Task::Refresh => return Outcome::Prepared(Ok(())),
             _ => {}
+        }
+        if let Some(failed) = self.fail(task) {
+            return failed;
         }
         match task {
             Task::Prepare => {
@@ -162,6 +171,24 @@ impl Sim {
         }
     }
 
+    /// The answer to a task that is to fail.
+    fn fail(&mut self, task: &Task) -> Option<Outcome> {
+        if let Task::Kill { container, pre_stop, message, .. } = task {
+            self.log.extend(pre_stop.then(|| format!("hook {container}")));
+            self.log.extend((!message.is_empty()).then(|| "event Killing".to_owned()));
+        }
+        let no = || Err("no".to_owned());
+        let (line, outcome) = match (self.broken, task) {
+            ("kill", Task::Kill { id, .. }) => (format!("kill {id}"), Outcome::Killed(Err("no".to_owned()))),
+            ("stop", Task::StopSandbox { id }) => (format!("stop {id}"), Outcome::SandboxStopped(no())),
+            ("drop", Task::RemoveSandbox { id }) => (format!("drop {id}"), Outcome::SandboxRemoved(no())),
+            ("remove", Task::Remove { id }) => (format!("remove {id}"), Outcome::Removed(no())),
+            _ => return None,
+        };
+        self.log.push(line);
+        Some(outcome)
+    }
+
     fn start(&mut self, name: &str, sandbox: &str, count: u32) -> Outcome {
         self.log.push(format!("start {name} {count}"));
         let spec = self.worker.pod().container(name).unwrap();
@@ -170,7 +197,7 @@ impl Sim {
         if let Some(code) = self.exits.get(name) {
             v.state = CState::Exited;
             v.exit_code = *code;
-            v.finished_at = self.nanos();
+            v.finished_at = if self.endless { 0 } else { self.nanos() };
         }
         self.runtime.put(v.clone());
         Outcome::Started(Ok(v))
@@ -339,6 +366,64 @@ fn crashing_containers_wait_longer_each_time() {
     }
     // The first two came at once; then 10, 20, 40, 80, 160, 300 s apart.
     assert_eq!(starts, [0, 0, 10, 30, 70, 150, 310, 610, 910]);
+}
+
+#[test]
+fn a_container_without_an_end_starts_again_after_its_delay() {
+    let mut s = Sim::new(json!({"containers": [{"name": "c"}]}));
+    s.exits.insert("c".into(), 1);
+    s.endless = true;
+    s.feed(Input::Tick);
+    s.pass(35);
+    let starts = s.took().iter().filter(|l| l.starts_with("start")).count();
+    assert_eq!(starts, 4, "two at once, then after 10 and 20 s");
+}
+
+#[test]
+fn what_cannot_be_stopped_or_removed_is_tried_again_with_delays() {
+    let hook = json!({"preStop": {"exec": {"command": ["x"]}}});
+    for broken in ["kill", "stop", "drop"] {
+        let mut s = Sim::new(json!({"containers": [{"name": "c", "lifecycle": hook}]}));
+        s.feed(Input::Tick);
+        s.log.clear();
+        s.broken = broken;
+        s.delete(5);
+        let tries = |s: &Sim| s.log.iter().filter(|l| l.starts_with(broken)).count();
+        assert_eq!(tries(&s), 1, "{broken}: {:?}", s.log);
+        // After 0.5, 1, 2, 4 and 8 s.
+        s.pass(20);
+        assert_eq!(tries(&s), 6, "{broken}: {:?}", s.log);
+        s.broken = "-";
+        s.pass(20);
+        assert!(s.finished && s.forgotten, "{broken}: {:?}", s.log);
+        for once in ["hook c", "event Killing"] {
+            assert_eq!(s.log.iter().filter(|l| *l == once).count(), 1, "{broken} {once}: {:?}", s.log);
+        }
+    }
+}
+
+#[test]
+fn a_failed_kill_or_removal_of_a_running_pod_is_tried_again_with_delays() {
+    let probe = json!({"periodSeconds": 1, "failureThreshold": 1, "exec": {"command": ["x"]}});
+    let mut s = Sim::new(json!({"containers": [{"name": "c", "livenessProbe": probe}]}));
+    s.feed(Input::Tick);
+    s.took();
+    s.broken = "kill";
+    s.verdicts.insert("Liveness/c".into(), Verdict::Failure("dead".into()));
+    s.pass(10);
+    let kills = s.took().len();
+    assert!((3..=6).contains(&kills), "{kills}");
+    s.broken = "-";
+    s.verdicts.clear();
+    s.pass(10);
+    assert_eq!(s.took(), ["kill c 30", "image c", "start c 1"]);
+    let mut s = Sim::new(json!({"containers": [{"name": "c"}]}));
+    s.exits.insert("c".into(), 1);
+    s.broken = "remove";
+    s.feed(Input::Tick);
+    s.pass(40);
+    let removals = s.took().iter().filter(|l| l.starts_with("remove")).count();
+    assert!((3..=9).contains(&removals), "{removals}");
 }
 
 #[test]
