@@ -163,13 +163,17 @@ impl Engine {
 
     fn rejected(&mut self, pod: &Arc<PodInfo>, error: &FitError, now: Timestamp) -> Decision {
         let mut message = error.message();
-        let found = preempt::find(pod, &self.snapshot, error);
+        let nominated = self.nominated.iter().find(|(_, pods)| pods.iter().any(|p| p.uid == pod.uid));
+        let waits = preempt::must_wait(pod, nominated.map(|(node, _)| &**node), &self.snapshot, error);
+        let found = if waits { None } else { preempt::find(pod, &self.snapshot, error) };
         let preemption = found.map(|c| {
             let node = self.snapshot.nodes[c.node].name.clone();
             self.nominate(pod.clone(), node.clone());
             Preemption { node, victims: c.victims.iter().map(|v| (v.key.clone(), v.uid.clone())).collect() }
         });
-        if preemption.is_none() && error.nodes > 0 {
+        if waits {
+            message.push_str(" preemption: not eligible due to a terminating pod on the nominated node.");
+        } else if preemption.is_none() && error.nodes > 0 {
             message.push_str(&not_preempted(pod, error));
         }
         self.queue.unschedulable(&pod.uid, error.plugins.clone(), now);

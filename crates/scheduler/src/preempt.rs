@@ -19,7 +19,19 @@ pub struct Candidate {
 // k8s: pkg/scheduler/framework/plugins/defaultpreemption/default_preemption.go calculateNumCandidates
 const ENOUGH: usize = 100;
 
-/// The cheapest candidate; `None` when no set of victims helps.
+/// Whether the pod must wait for a pod of lower priority that is leaving the node it is `nominated` to already,
+/// instead of preempting again. Not when that node has become one that preemption cannot help on.
+// k8s: pkg/scheduler/framework/plugins/defaultpreemption/default_preemption.go PodEligibleToPreemptOthers
+#[must_use]
+pub fn must_wait(pod: &PodInfo, nominated: Option<&str>, snapshot: &Snapshot, error: &FitError) -> bool {
+    let Some(node) = nominated.and_then(|name| snapshot.node(name)) else { return false };
+    let helpless =
+        error.rejections.iter().any(|(at, r)| r.unresolvable && snapshot.nodes[*at].name == node.name);
+    !helpless && node.pods.values().any(|p| p.deleting && p.priority < pod.priority)
+}
+
+/// The cheapest candidate; `None` when no set of victims helps. Pods that are leaving already are no victims, and
+/// their room is not free before they are gone.
 #[must_use]
 pub fn find(pod: &PodInfo, snapshot: &Snapshot, error: &FitError) -> Option<Candidate> {
     if !pod.may_preempt {
@@ -32,7 +44,7 @@ pub fn find(pod: &PodInfo, snapshot: &Snapshot, error: &FitError) -> Option<Cand
     let candidates = resolvable.filter_map(|(at, _)| {
         let node = &snapshot.nodes[*at];
         let lower: Vec<Arc<PodInfo>> =
-            node.pods.values().filter(|p| p.priority < pod.priority).cloned().collect();
+            node.pods.values().filter(|p| p.priority < pod.priority && !p.deleting).cloned().collect();
         // The copy is made once, and only when there is anybody to take off a node.
         if lower.is_empty() {
             None

@@ -1,4 +1,5 @@
 //! The scheduler as tables: nodes and pods in, the decision out.
+#![allow(clippy::unwrap_used, clippy::too_many_lines, reason = "a test fails by panicking; tables are long")]
 
 use std::sync::Arc;
 
@@ -256,6 +257,58 @@ fn priority_goes_first_and_may_preempt() {
         panic!("the high pod must be bound")
     };
     assert_eq!(&*uid, "u-high");
+}
+
+#[test]
+fn a_pod_waits_for_its_victims_and_takes_no_others() {
+    let placed = |name: &str, priority: i32, leaving: bool| {
+        let mut p = cpu("1");
+        merge(&mut p, json!({"spec": {"nodeName": "a", "priority": priority}}));
+        if leaving {
+            merge(&mut p, json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}));
+        }
+        pod(name, p)
+    };
+    let high = |cpus: &str| {
+        let mut p = cpu(cpus);
+        merge(&mut p, json!({"spec": {"priority": 100}}));
+        pod("high", p)
+    };
+    let grown = || node("a", json!({"status": {"allocatable": {"memory": "8Gi"}}}));
+    let tainted = || node("a", json!({"spec": {"taints": [{"key": "k", "effect": "NoSchedule"}]}}));
+    let waiting = "preemption: not eligible due to a terminating pod on the nominated node.";
+    let none = "1 No preemption victims found for incoming pod.";
+    let helpless = "1 Preemption is not helpful for scheduling.";
+    // Whether the victim leaves after the first decision, the node at the second, and the end of its message.
+    let cases = [(true, grown(), waiting), (false, grown(), ""), (true, tainted(), helpless)];
+    for (leaving, event, want) in cases {
+        let mut engine = Engine::new("default-scheduler", 1);
+        engine.node_applied(node("a", json!({})), now());
+        engine.pod_applied(&placed("low1", 1, false), now());
+        engine.pod_applied(&placed("low2", 2, false), now());
+        engine.pod_applied(&high("1"), now());
+        let Some(Decision::Unschedulable { preemption: Some(p), .. }) = engine.next(now()) else {
+            panic!("a pod must be preempted")
+        };
+        assert_eq!(p.victims.iter().map(|v| &*v.1).collect::<Vec<_>>(), ["u-low1"]);
+        engine.pod_applied(&placed("low1", 1, leaving), now());
+        engine.node_applied(grown(), now());
+        engine.node_applied(event, now());
+        let Some(Decision::Unschedulable { preemption, message, .. }) = engine.next(later(60)) else {
+            panic!("there is no room yet")
+        };
+        assert_eq!(preemption.is_some(), want.is_empty(), "{message}");
+        assert!(message.ends_with(want), "{message}");
+    }
+    // A pod that leaves by itself is no victim.
+    let mut engine = Engine::new("default-scheduler", 1);
+    engine.node_applied(node("a", json!({})), now());
+    engine.pod_applied(&placed("low1", 1, true), now());
+    engine.pod_applied(&high("2"), now());
+    let Some(Decision::Unschedulable { preemption: None, message, .. }) = engine.next(now()) else {
+        panic!("there is nobody to preempt")
+    };
+    assert!(message.ends_with(none), "{message}");
 }
 
 #[test]
