@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::Error;
 const REDB_MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
 /// How often the lock is tried while it is waited for.
 const LOCK_RETRY: Duration = Duration::from_millis(20);
+/// Nobody but the owner may read what is stored: secrets are among it.
+const MODE: u32 = 0o600;
 /// The revision of a new store.
 const FIRST_REVISION: u64 = 1;
 
@@ -46,7 +49,7 @@ impl Place {
 
     fn try_lock(&self) -> Result<File, Error> {
         let path = with_suffix(&self.path, ".lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(MODE).open(&path);
         let file = file.map_err(|error| io_error(&path, &error))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
@@ -104,8 +107,11 @@ impl Place {
     fn create(&self) -> Result<(), Error> {
         let new = with_suffix(&self.path, ".new");
         let fail = |error: io::Error| io_error(&new, &error);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new).map_err(fail)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(MODE);
+        let file = options.open(&new).map_err(fail)?;
+        // One that an interrupted start left behind keeps its mode.
+        file.set_permissions(std::fs::Permissions::from_mode(MODE)).map_err(fail)?;
         let sync = file.try_clone().map_err(fail)?;
         self.guard(|| {
             let database = self.database(file)?;
@@ -200,5 +206,29 @@ fn io_error(path: &Path, error: &io::Error) -> Error {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::NoSpace { path },
         ErrorKind::UnexpectedEof => Error::Damaged { path, reason: "the file is cut short".into() },
         _ => Error::Io { path, reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_owner_can_read_the_files() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let place = Place {
+            path: directory.path().join("store"),
+            cache_bytes: 1 << 20,
+            limit_bytes: SharedLimit::new(u64::MAX.into()),
+        };
+        let left = with_suffix(&place.path, ".new");
+        std::fs::write(&left, "left by an interrupted start").unwrap();
+        std::fs::set_permissions(&left, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let _lock = place.lock(Duration::ZERO).unwrap();
+        place.open_or_create().unwrap();
+        for path in [place.path.clone(), with_suffix(&place.path, ".lock")] {
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+        }
     }
 }
