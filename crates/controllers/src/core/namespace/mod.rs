@@ -50,6 +50,10 @@ pub struct State {
     pub failures: Vec<Failure>,
 }
 
+fn unreadable(gvr: &Gvr, why: &str) -> Status {
+    Status::internal(format!("cannot read the list of {}.{}: {why}", gvr.resource, gvr.group))
+}
+
 fn emptied(r: &ResourceInfo) -> bool {
     r.namespaced && r.can("list") && (r.can("deletecollection") || r.can("delete"))
 }
@@ -74,10 +78,12 @@ impl Controller for Namespaces {
             .iter()
             .filter_map(|r| {
                 let items = match answers.listed(&r.gvr, &key.name)? {
-                    Ok(Answer::List { items, .. }) => {
-                        Ok(items.iter().filter_map(|b| Partial::parse(b).ok()).collect())
-                    }
-                    Ok(_) => Ok(Vec::new()),
+                    // One item that cannot be read is content all the same: the namespace must not go.
+                    Ok(Answer::List { items, .. }) => items
+                        .iter()
+                        .map(|b| Partial::parse(b).map_err(|e| unreadable(&r.gvr, &e.to_string())))
+                        .collect(),
+                    Ok(_) => Err(unreadable(&r.gvr, "the answer is no list")),
                     // No longer served, or never really.
                     Err(e) if e.code == 404 || e.code == 405 => Ok(Vec::new()),
                     Err(e) => Err(e.clone()),
@@ -166,4 +172,35 @@ fn patience(state: &State, now: Timestamp) -> Duration {
         .map(|p| p.metadata.deletion_timestamp.map_or(0.0, |t| time::seconds_between(now, t)))
         .fold(0.0f64, f64::max);
     Duration::from_secs_f64((seconds / 2.0 + 1.0).clamp(1.0, 15.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reconcile::Discovery;
+
+    #[test]
+    fn only_an_empty_namespace_is_let_go() {
+        let good = r#"{"metadata":{"name":"a","namespace":"n","uid":"u"}}"#;
+        let bad = r#"{"metadata":{"name":7}}"#;
+        let cases: [(&[&str], bool, bool); 4] =
+            [(&[], true, false), (&[good], false, false), (&[bad], false, true), (&[good, bad], false, true)];
+        let gvr = Gvr::new("", "v1", "configmaps");
+        let verbs = ["list", "delete", "deletecollection"].map(str::to_owned).to_vec();
+        let resource = ResourceInfo { gvr: gvr.clone(), kind: "ConfigMap".into(), namespaced: true, verbs };
+        let mut caches = Caches::default();
+        caches.discovery = Discovery::new(vec![resource], vec![], vec![]);
+        let namespace = json!({"metadata": {"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Terminating"}});
+        caches.kind_mut::<Namespace>().upsert(serde_json::from_value(namespace).unwrap());
+        for (items, finalized, retried) in cases {
+            let items = items.iter().map(|i| i.to_string().into()).collect();
+            let reads = vec![(list(&gvr, "n").op, Ok(Answer::List { revision: 1, items, more: false }))];
+            let answers = Answers { reads, ..Answers::default() };
+            let state = Namespaces.observe(&Key::new("", "n"), &caches, &answers).unwrap();
+            let plan = Namespaces.reconcile(&state, Timestamp::UNIX_EPOCH);
+            let done = plan.actions().any(|a| matches!(&a.op, Op::Update { sub: "finalize", .. }));
+            assert_eq!((done, plan.retry), (finalized, retried), "{:?}", state.content);
+        }
+    }
 }
