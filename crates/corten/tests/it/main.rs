@@ -3,6 +3,8 @@
 //! Each test has a cluster of its own in a network namespace; at its end it is checked that `corten down --purge`
 //! leaves nothing behind.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_api;
 mod bad_command;
 mod bad_node;
