@@ -33,6 +33,8 @@ pub struct ServiceSpec {
     pub cluster_ips: Vec<String>,
     #[serde(rename = "externalIPs")]
     pub external_ips: Vec<String>,
+    /// CIDRs that clients of the load balancer's addresses must be in; empty: anybody.
+    pub load_balancer_source_ranges: Vec<String>,
     pub ports: Vec<Port>,
     pub session_affinity: String,
     pub session_affinity_config: AffinityConfig,

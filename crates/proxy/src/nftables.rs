@@ -51,6 +51,7 @@ fn base(options: &Options) -> Ruleset {
         ("service-nodeports", by_port),
         ("dead-ips", by_ip),
         ("dead-nodeports", by_port),
+        ("firewall-ips", by_ip),
     ] {
         set.containers.insert(name.to_owned(), map(declaration));
     }
@@ -66,6 +67,8 @@ fn base(options: &Options) -> Ruleset {
     let chains = [
         ("services", "", vec!["ip daddr . meta l4proto . th dport vmap @service-ips", &node_port]),
         ("dead-services", "", vec!["ip daddr . meta l4proto . th dport vmap @dead-ips", &dead_port]),
+        // Looked at before addresses are translated.
+        ("firewall", "", vec!["ip daddr . meta l4proto . th dport vmap @firewall-ips"]),
         ("reject-dead", "", vec!["reject"]),
         ("mark-masquerade", "", vec!["meta mark set meta mark or 0x4000"]),
         ("nat-prerouting", "type nat hook prerouting priority dstnat;", vec!["jump services"]),
@@ -74,6 +77,11 @@ fn base(options: &Options) -> Ruleset {
             "nat-postrouting",
             "type nat hook postrouting priority srcnat;",
             vec![mark.as_str(), unmark.as_str(), "masquerade fully-random"],
+        ),
+        (
+            "filter-prerouting",
+            "type filter hook prerouting priority -110;",
+            vec!["ct state new jump firewall"],
         ),
         (
             "filter-input",
@@ -86,7 +94,11 @@ fn base(options: &Options) -> Ruleset {
             "type filter hook forward priority -110;",
             vec!["ct state new jump dead-services"],
         ),
-        ("filter-output", "type filter hook output priority -110;", vec!["ct state new jump dead-services"]),
+        (
+            "filter-output",
+            "type filter hook output priority -110;",
+            vec!["ct state new jump firewall", "ct state new jump dead-services"],
+        ),
     ];
     for (name, hook, rules) in chains {
         set.chains.insert(name.to_owned(), chain(hook, &rules));
@@ -124,6 +136,7 @@ fn add_port(set: &mut Ruleset, port: &ServicePort, options: &Options) {
     if port.node_port == 0 && port.external_ips.is_empty() {
         return;
     }
+    firewall(set, port, &id);
     let name = format!("ext-{id}");
     let rules = if port.external_local {
         // A local process or pod is served like inside the cluster; the outside keeps its source address.
@@ -144,6 +157,23 @@ fn add_port(set: &mut Ruleset, port: &ServicePort, options: &Options) {
             }
             None => element(set, "dead-nodeports", key, "drop".to_owned()),
         }
+    }
+}
+
+/// Keeps all but the allowed sources away from the load balancer's addresses; node ports and external IPs are open
+/// as before.
+// k8s: pkg/proxy/nftables/proxier.go syncProxyRules (usesFWChain)
+fn firewall(set: &mut Ruleset, port: &ServicePort, id: &str) {
+    let Some(sources) = port.balancer_sources.as_ref().filter(|_| !port.balancer_ips.is_empty()) else {
+        return;
+    };
+    let name = format!("fw-{id}");
+    let mut rules: Vec<String> = sources.iter().map(|s| format!("ip saddr {s} return")).collect();
+    rules.push("drop".to_owned());
+    set.chains.insert(name.clone(), Chain { hook: String::new(), rules });
+    for ip in &port.balancer_ips {
+        let key = format!("{ip} . {} . {}", port.protocol.as_str(), port.port);
+        element(set, "firewall-ips", key, format!("goto {name}"));
     }
 }
 

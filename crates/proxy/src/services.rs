@@ -60,6 +60,10 @@ pub struct ServicePort {
     pub cluster_ip: Option<Ipv4Addr>,
     /// External IPs and load-balancer addresses.
     pub external_ips: Vec<Ipv4Addr>,
+    /// The load-balancer addresses among them.
+    pub balancer_ips: Vec<Ipv4Addr>,
+    /// The only sources that may use the load-balancer addresses, as `address/length`; `None`: all.
+    pub balancer_sources: Option<Vec<String>>,
     /// 0: none.
     pub node_port: u16,
     /// Usable endpoints, sorted: the ready ones, or when none is ready those that still serve while they terminate.
@@ -112,12 +116,13 @@ fn service_port(
     let protocol = Protocol::parse(&port.protocol)?;
     let cluster_ip =
         spec.cluster_ips.iter().chain([&spec.cluster_ip]).find_map(|ip| ip.parse::<Ipv4Addr>().ok());
-    let ingress = service.status.load_balancer.ingress.iter();
+    let ingress = service.status.load_balancer.ingress.iter().filter(|i| i.ip_mode != "Proxy");
+    let balancer_ips: Vec<Ipv4Addr> = ingress.filter_map(|i| i.ip.parse().ok()).collect();
     let external_ips = spec
         .external_ips
         .iter()
-        .chain(ingress.filter(|i| i.ip_mode != "Proxy").map(|i| &i.ip))
         .filter_map(|ip| ip.parse().ok())
+        .chain(balancer_ips.iter().copied())
         .collect();
     let all = candidates(slices, port, protocol, node_name);
     let affinity = spec.session_affinity == "ClientIP";
@@ -129,6 +134,8 @@ fn service_port(
         port: port.port,
         cluster_ip,
         external_ips,
+        balancer_ips,
+        balancer_sources: balancer_sources(&spec.load_balancer_source_ranges),
         node_port: port.node_port,
         endpoints: usable(&all, |_| true),
         local_endpoints: usable(&all, |e| e.local),
@@ -137,6 +144,21 @@ fn service_port(
         affinity_s: affinity
             .then(|| spec.session_affinity_config.client_ip.timeout_seconds.unwrap_or(AFFINITY_TIMEOUT_S)),
     })
+}
+
+/// The IPv4 ranges among these. What is no IPv4 range lets nobody in: it is left out, and does not open the rest.
+fn balancer_sources(ranges: &[String]) -> Option<Vec<String>> {
+    let range = |text: &String| {
+        let (ip, length) = text.trim().split_once('/')?;
+        let (ip, length): (Ipv4Addr, u32) = (ip.parse().ok()?, length.parse().ok()?);
+        let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
+        Some((Ipv4Addr::from_bits(ip.to_bits() & mask), length))
+    };
+    let known: std::collections::BTreeSet<(Ipv4Addr, u32)> = ranges.iter().filter_map(range).collect();
+    if ranges.is_empty() || known.iter().any(|(_, length)| *length == 0) {
+        return None;
+    }
+    Some(known.into_iter().map(|(ip, length)| format!("{ip}/{length}")).collect())
 }
 
 struct Candidate {

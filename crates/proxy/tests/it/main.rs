@@ -1,4 +1,5 @@
 //! The proxy's rules as tables, and every script tried by nft itself in a network namespace of its own.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -89,6 +90,52 @@ fn equal_rulesets_need_no_script_and_one_endpoint_touches_one_service() {
     assert!(script.contains("10.244.0.3"), "{script}");
 }
 
+/// A Service of a load balancer with these source ranges, or without any.
+fn balanced(ranges: &[&str], endpoints: serde_json::Value) -> Ruleset {
+    let service: Service = serde_json::from_value(json!({
+        "metadata": {"namespace": "d", "name": "web"},
+        "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
+            "ports": [{"port": 80, "nodePort": 30080}], "loadBalancerSourceRanges": ranges},
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}, {"ip": "192.0.2.9", "ipMode": "Proxy"}]}}
+    }))
+    .unwrap();
+    rules(&service_ports(&[service], &[slice(endpoints)], "n1"), &Options::default())
+}
+
+#[test]
+fn load_balancer_addresses_are_open_to_the_source_ranges_only() {
+    let cases: [(&[&str], Option<&[&str]>); 6] = [
+        (&[], None),
+        (&["0.0.0.0/0", "198.51.100.0/24"], None),
+        (&["198.51.100.0/24"], Some(&["ip saddr 198.51.100.0/24 return", "drop"])),
+        (
+            &[" 203.0.113.77/24", "10.0.0.0/8", "10.1.0.0/16"],
+            Some(&[
+                "ip saddr 10.0.0.0/8 return",
+                "ip saddr 10.1.0.0/16 return",
+                "ip saddr 203.0.113.0/24 return",
+                "drop",
+            ]),
+        ),
+        (&["2001:db8::/32"], Some(&["drop"])),
+        (&["1.2.3.4/33", "1.2.3.4/32"], Some(&["ip saddr 1.2.3.4/32 return", "drop"])),
+    ];
+    for (ranges, want) in cases {
+        // Whether there are endpoints makes no difference.
+        for endpoints in [json!([]), json!([up("10.244.0.2")])] {
+            let set = balanced(ranges, endpoints);
+            let keys: Vec<&String> = set.containers["firewall-ips"].elements.keys().collect();
+            let verdict = verdict(&set, "firewall-ips", "192.0.2.8 . tcp . 80");
+            let chain = verdict.and_then(|v| set.chains.get(v.trim_start_matches("goto ")));
+            assert_eq!(
+                chain.map(|c| c.rules.clone()),
+                want.map(|w| w.iter().map(ToString::to_string).collect())
+            );
+            assert_eq!(keys.len(), usize::from(want.is_some()), "{ranges:?}: {keys:?}");
+        }
+    }
+}
+
 /// Runs scripts one after the other in one fresh network namespace and gives what the table lists in the end.
 fn nft(scripts: &[String]) -> String {
     let mut shell = String::from("set -e\n");
@@ -119,6 +166,9 @@ fn nft_takes_every_script_and_ends_where_a_full_load_ends() {
         made(cluster_ip(), json!([up("10.244.0.2"), up("10.244.0.3")])),
         made(affinity.clone(), json!([up("10.244.0.2"), up("10.244.0.3")])),
         made(affinity, json!([up("10.244.0.3")])),
+        balanced(&["198.51.100.0/24", "198.51.100.128/25"], json!([up("10.244.0.3")])),
+        balanced(&["203.0.113.0/24"], json!([up("10.244.0.3")])),
+        balanced(&[], json!([up("10.244.0.3")])),
         made(cluster_ip(), json!([up("10.244.0.3")])),
     ];
     let mut scripts = vec![diff(None, &states[0])];
@@ -126,7 +176,7 @@ fn nft_takes_every_script_and_ends_where_a_full_load_ends() {
         scripts.push(diff(Some(&pair[0]), &pair[1]));
     }
     let step_by_step = nft(&scripts);
-    let at_once = nft(&[diff(None, &states[4])]);
+    let at_once = nft(&[diff(None, states.last().unwrap())]);
     let sorted = |s: &str| {
         let mut lines: Vec<String> = s.lines().map(|l| l.trim().to_owned()).collect();
         lines.sort();
