@@ -170,6 +170,7 @@ impl ControlPlane {
             // Not the wildcard: an answer must leave from the address that the query was translated to.
             listen: addons.dns_endpoint,
             domain: o.cluster_domain.clone(),
+            cluster_cidr: o.cluster_cidr.clone(),
             resolv_conf: "/etc/resolv.conf".into(),
         };
         tasks.spawn(async move {

@@ -1,4 +1,4 @@
-//! `corten up --detach`: starts the server in a session of its own, shows progress until the cluster is usable,
+//! `corten up --detach`: starts the server in a process group of its own, shows progress until the cluster is usable,
 //! and says what to type next.
 
 use std::fs::File;

@@ -1,10 +1,11 @@
 //! Stops a cluster and removes what it has put on the machine: processes, pods, mounts, cgroups, network and
 //! packet rules.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use cri::{CriClient, Runtime, Timeouts};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::components::proxy;
@@ -33,11 +34,7 @@ pub async fn down(state_dir: &Path, purge: bool) -> Result<()> {
         std::fs::remove_file(state.settings())?;
     }
     if purge {
-        if !state.path().join("pki").exists() && std::fs::read_dir(state.path())?.count() > 1 {
-            bail!("{} does not look like a state directory: not removed", state.path().display());
-        }
-        std::fs::remove_dir_all(state.path())
-            .with_context(|| format!("removing {}", state.path().display()))?;
+        remove_state(&state)?;
     }
     println!("stopped{}", if purge { " and removed" } else { "" });
     Ok(())
@@ -71,24 +68,95 @@ async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result
             }
         }
     }
+    if let Some(endpoint) = &remains.runtime_endpoint {
+        println!("stopping pods at {endpoint}");
+        remove_pods(endpoint, &state.path().join("kubelet/pods")).await?;
+    }
     println!("removing network and rules");
-    proxy::cleanup().await?;
+    proxy::cleanup(&remains.table).await?;
+    if let Some(value) = &remains.route_localnet {
+        proxy::restore_route_localnet(value)?;
+    }
     network::down(&node::network_options(state, remains)).await?;
     unmount_below(state.path())
 }
 
-/// Unmounts what pods' volumes have left mounted below a directory, the innermost first.
-fn unmount_below(dir: &Path) -> Result<()> {
+/// Removes the sandboxes of a runtime that is not ours whose pods have a directory here.
+async fn remove_pods(endpoint: &str, pods: &Path) -> Result<()> {
+    let runtime = CriClient::new(endpoint, Timeouts::default())?;
+    for sandbox in runtime.list_pod_sandbox(None).await? {
+        let uid = sandbox.labels.get("io.kubernetes.pod.uid");
+        if uid.is_some_and(|uid| !uid.contains('/') && pods.join(uid).is_dir()) {
+            runtime.stop_pod_sandbox(&sandbox.id).await?;
+            runtime.remove_pod_sandbox(&sandbox.id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What Corten itself puts into a state directory. Nothing else is ever removed.
+const OWN: [&str; 16] = [
+    "admin.kubeconfig",
+    "agent.json",
+    "agent.kubeconfig",
+    "agent.token",
+    "cni",
+    "containerd",
+    "corten.log",
+    "corten.pid",
+    "kubelet",
+    "pki",
+    "pod-logs",
+    "settings.json",
+    "settings.json.new",
+    "store.redb",
+    "store.redb.lock",
+    "store.redb.new",
+];
+
+/// Removes what is Corten's from the directory, and the directory when nothing else is in it.
+fn remove_state(state: &StateDir) -> Result<()> {
+    let dir = state.path();
+    if !["store.redb", "containerd", "agent.json"].iter().any(|f| dir.join(f).exists()) {
+        bail!("{} does not look like a state directory of corten: nothing is removed", dir.display());
+    }
+    unmount_below(dir)?;
+    for name in OWN {
+        let path = dir.join(name);
+        let result = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        match result {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| format!("removing {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    match std::fs::remove_dir(dir) {
+        Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+            println!("{} holds files that are not corten's: they stay", dir.display());
+            Ok(())
+        }
+        other => other.with_context(|| format!("removing {}", dir.display())),
+    }
+}
+
+fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").context("the mount table")?;
-    let mut points: Vec<&str> = table
-        .lines()
-        .filter_map(|l| l.split(' ').nth(4))
-        .filter(|p| Path::new(p).starts_with(dir) && Path::new(p) != dir)
-        .collect();
-    points.sort_by_key(|p| std::cmp::Reverse(p.len()));
-    for point in points {
-        rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH)
-            .with_context(|| format!("unmounting {point}"))?;
+    let mut points: Vec<PathBuf> = cri::containerd::mount_points(&table);
+    points.retain(|p| p.starts_with(dir) && p != dir);
+    points.sort_by_key(|p| std::cmp::Reverse(p.as_os_str().len()));
+    Ok(points)
+}
+
+/// Unmounts what pods' volumes have left mounted below a directory, the innermost first. Removing files while
+/// one is still there could reach into the host's own directories.
+fn unmount_below(dir: &Path) -> Result<()> {
+    for point in mounts_below(dir)? {
+        rustix::mount::unmount(&point, rustix::mount::UnmountFlags::DETACH)
+            .with_context(|| format!("unmounting {}", point.display()))?;
+    }
+    if let Some(left) = mounts_below(dir)?.first() {
+        bail!("{} is still mounted: nothing is removed", left.display());
     }
     Ok(())
 }

@@ -44,8 +44,14 @@ pub struct TlsFiles {
 #[serde(default)]
 pub struct Remains {
     pub own_containerd: bool,
+    /// The runtime that was there, when the node has no containerd of its own.
+    pub runtime_endpoint: Option<String>,
     pub bridge: String,
     pub cgroup: String,
+    /// nft table of the Service rules.
+    pub table: String,
+    /// What `net.ipv4.conf.all.route_localnet` was before the first start.
+    pub route_localnet: Option<String>,
 }
 
 /// Says which program of the node is missing, and the package that has it.
@@ -106,13 +112,25 @@ impl Settings {
     }
 }
 
-/// Names that clusters on one machine must not share.
-fn remains(state: &StateDir, own_containerd: bool) -> Remains {
+/// Names that clusters on one machine must not share, and what the machine was like before.
+fn remains(state: &StateDir, node: &cli::Node) -> Remains {
+    let before = read_remains(&state.settings()).and_then(|r| r.route_localnet);
     Remains {
-        own_containerd,
+        own_containerd: node.container_runtime_endpoint.is_none(),
+        runtime_endpoint: node.container_runtime_endpoint.clone(),
         bridge: format!("cni{}", state.id()),
         cgroup: format!("/corten-{}", state.id()),
+        table: format!("corten-{}", state.id()),
+        route_localnet: before.or_else(proxy::route_localnet),
     }
+}
+
+/// Notes what `corten down` must know; whole or not at all.
+fn write_remains(state: &StateDir, remains: &Remains) -> Result<()> {
+    let path = state.settings();
+    let partial = path.with_extension("json.new");
+    std::fs::write(&partial, serde_json::to_vec_pretty(remains)?)?;
+    std::fs::rename(&partial, &path).with_context(|| path.display().to_string())
 }
 
 /// The directory of the own containerd.
@@ -188,8 +206,8 @@ pub struct Roads {
 /// # Errors
 /// What keeps the node from starting.
 pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &CancellationToken) -> Result<()> {
-    let remains = remains(state, s.node.container_runtime_endpoint.is_none());
-    std::fs::write(state.settings(), serde_json::to_vec_pretty(&remains)?)?;
+    let remains = remains(state, &s.node);
+    write_remains(state, &remains)?;
     let (runtime, endpoint, containerd) = runtime(state, &s.node, &remains).await?;
     let mut config = kubelet::Config::new(&s.name, state.path().join("kubelet"));
     config.pod_log_dir = state.path().join("pod-logs");
@@ -212,7 +230,11 @@ pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &Cancellatio
     }
     let proxy_settings = proxy::Settings {
         node_name: s.name.clone(),
-        options: ::proxy::Options { cluster_cidr: s.cluster_cidr.clone(), node_port_addresses: Vec::new() },
+        options: ::proxy::Options {
+            table: remains.table.clone(),
+            cluster_cidr: s.cluster_cidr.clone(),
+            node_port_addresses: Vec::new(),
+        },
     };
     let (routes_road, name) = (roads.proxy.clone(), s.name.clone());
     let routes = tokio::spawn(async move { routes::run(&routes_road, &name).await });

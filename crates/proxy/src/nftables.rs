@@ -10,18 +10,26 @@ use stdx::hash::fnv1a64;
 use crate::ruleset::{Chain, Container, Ruleset};
 use crate::services::{Endpoint, ServicePort};
 
-/// Name of the table, alone in its network namespace.
+/// Name of the table unless another is chosen.
 pub const TABLE: &str = "corten-proxy";
 /// The packet mark that asks for masquerading, as upstream's default `--iptables-masquerade-bit 14`.
 const MASQUERADE_MARK: &str = "0x4000";
 
 /// What the rules depend on besides the services.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
+    /// Name of the table: clusters that share a network namespace have one each.
+    pub table: String,
     /// Pod network, `10.244.0.0/16`: traffic from elsewhere to a cluster IP is masqueraded. Empty: none is.
     pub cluster_cidr: String,
     /// Addresses that node ports are served on; empty: every local address.
     pub node_port_addresses: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { table: TABLE.to_owned(), cluster_cidr: String::new(), node_port_addresses: Vec::new() }
+    }
 }
 
 /// The whole ruleset for these service ports.
@@ -43,7 +51,7 @@ fn map(declaration: &str) -> Container {
 }
 
 fn base(options: &Options) -> Ruleset {
-    let mut set = Ruleset { table: TABLE.to_owned(), ..Ruleset::default() };
+    let mut set = Ruleset { table: options.table.clone(), ..Ruleset::default() };
     let by_ip = "type ipv4_addr . inet_proto . inet_service : verdict;";
     let by_port = "type inet_proto . inet_service : verdict;";
     for (name, declaration) in [

@@ -1,6 +1,6 @@
 //! Runs cluster DNS: sockets, forwarding, and a zone rebuilt when Services or slices change.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +32,19 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// `cluster.local`.
     pub domain: String,
+    /// Addresses of pods, which are always served.
+    pub cluster_cidr: String,
     /// Whose nameservers outside names are forwarded to.
     pub resolv_conf: PathBuf,
 }
 
 struct Shared {
-    zone: watch::Receiver<Arc<Zone>>,
+    /// Absent until Services and slices are known: better no answer than a wrong one.
+    zone: watch::Receiver<Option<Arc<Zone>>>,
+    /// For telling names of the cluster from others while the zone is not known.
+    empty: Zone,
+    pods: Range,
+    own: IpAddr,
     upstreams: Vec<SocketAddr>,
     forwards: Arc<Semaphore>,
 }
@@ -51,9 +58,18 @@ pub async fn run(ctx: &Context, settings: Settings) -> Result<()> {
     let udp =
         Arc::new(UdpSocket::bind(listen).await.with_context(|| format!("cluster DNS on udp {listen}"))?);
     let tcp = TcpListener::bind(listen).await.with_context(|| format!("cluster DNS on tcp {listen}"))?;
-    let (zones, zone) = watch::channel(Arc::new(Zone::new(&settings.domain, &[], &[])));
+    let (zones, zone) = watch::channel(None);
     let upstreams = nameservers(&settings.resolv_conf, listen);
-    let shared = Arc::new(Shared { zone, upstreams, forwards: Arc::new(Semaphore::new(FORWARD_LIMIT)) });
+    let empty = Zone::new(&settings.domain, &[], &[]);
+    let pods = Range::parse(&settings.cluster_cidr);
+    let shared = Arc::new(Shared {
+        zone,
+        empty,
+        pods,
+        own: listen.ip(),
+        upstreams,
+        forwards: Arc::new(Semaphore::new(FORWARD_LIMIT)),
+    });
     tokio::select! {
         () = ctx.stop.cancelled() => {}
         () = follow(ctx, &settings.domain, &zones) => {}
@@ -61,6 +77,55 @@ pub async fn run(ctx: &Context, settings: Settings) -> Result<()> {
         () = serve_tcp(tcp, &shared) => {}
     }
     Ok(())
+}
+
+/// An IPv4 range; one that cannot be read holds nothing.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    base: u32,
+    mask: u32,
+}
+
+impl Range {
+    fn parse(cidr: &str) -> Self {
+        let parse = || {
+            let (base, prefix) = cidr.split_once('/')?;
+            let (base, prefix): (Ipv4Addr, u32) = (base.parse().ok()?, prefix.parse().ok()?);
+            let mask = u32::MAX.checked_shl(32_u32.checked_sub(prefix)?).unwrap_or(0);
+            Some(Range { base: u32::from(base) & mask, mask })
+        };
+        parse().unwrap_or(Range { base: 1, mask: 0 })
+    }
+
+    fn holds(self, ip: Ipv4Addr) -> bool {
+        u32::from(ip) & self.mask == self.base
+    }
+}
+
+impl Shared {
+    fn reply(&self, query: &[u8], from: IpAddr, udp: bool) -> Reply {
+        let zone = self.zone.borrow().clone();
+        let reply = respond(zone.as_deref().unwrap_or(&self.empty), query, udp);
+        match reply {
+            Reply::Answer(_) if zone.is_none() => Reply::Answer(rejection(query, SERVER_FAILURE)),
+            Reply::Forward if !self.may_recurse(from) => Reply::Answer(rejection(query, REFUSED)),
+            other => other,
+        }
+    }
+
+    /// Only pods and neighbours on private networks are served names of the outside: no open resolver.
+    fn may_recurse(&self, from: IpAddr) -> bool {
+        match from {
+            IpAddr::V4(ip) => {
+                ip.is_loopback()
+                    || ip.is_private()
+                    || ip.is_link_local()
+                    || self.pods.holds(ip)
+                    || self.own == from
+            }
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
+        }
+    }
 }
 
 /// The nameservers of a resolver configuration, without ourselves.
@@ -73,7 +138,7 @@ fn nameservers(resolv_conf: &Path, own: SocketAddr) -> Vec<SocketAddr> {
         .collect()
 }
 
-async fn follow(ctx: &Context, domain: &str, zones: &watch::Sender<Arc<Zone>>) {
+async fn follow(ctx: &Context, domain: &str, zones: &watch::Sender<Option<Arc<Zone>>>) {
     let mut services = reflect_raw(ctx, SERVICES, Selection::default());
     let mut slices = reflect_raw(ctx, SLICES, Selection::default());
     let mut all_services = Mirror::<Service>::new(|s| (&s.metadata.namespace, &s.metadata.name));
@@ -83,9 +148,12 @@ async fn follow(ctx: &Context, domain: &str, zones: &watch::Sender<Arc<Zone>>) {
         let changed = tokio::select! {
             Some(e) = services.recv() => all_services.take(e),
             Some(e) = slices.recv() => all_slices.take(e),
-            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)),
+                if due.is_some() && all_services.synced() && all_slices.synced() =>
+            {
                 due = None;
-                zones.send_replace(Arc::new(Zone::new(domain, all_services.values(), all_slices.values())));
+                let zone = Zone::new(domain, all_services.values(), all_slices.values());
+                zones.send_replace(Some(Arc::new(zone)));
                 false
             }
             else => return,
@@ -107,16 +175,16 @@ async fn serve_udp(socket: Arc<UdpSocket>, shared: &Arc<Shared>) {
                 continue;
             }
         };
-        let zone = shared.zone.borrow().clone();
-        match respond(&zone, &buffer[..n], true) {
+        match shared.reply(&buffer[..n], peer.ip(), true) {
             Reply::Answer(bytes) => drop(socket.send_to(&bytes, peer).await),
             Reply::Drop => {}
             Reply::Forward => {
                 let Ok(permit) = shared.forwards.clone().try_acquire_owned() else { continue };
                 let (socket, shared, query) = (socket.clone(), shared.clone(), buffer[..n].to_vec());
                 tokio::spawn(async move {
-                    let answer =
-                        forward_udp(&shared.upstreams, &query).await.unwrap_or_else(|| failure(&query));
+                    let answer = forward_udp(&shared.upstreams, &query)
+                        .await
+                        .unwrap_or_else(|| rejection(&query, SERVER_FAILURE));
                     let _ = socket.send_to(&answer, peer).await;
                     drop(permit);
                 });
@@ -128,24 +196,25 @@ async fn serve_udp(socket: Arc<UdpSocket>, shared: &Arc<Shared>) {
 async fn serve_tcp(listener: TcpListener, shared: &Arc<Shared>) {
     let permits = Arc::new(Semaphore::new(CONNECTION_LIMIT));
     loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, peer)) = listener.accept().await else { continue };
         let Ok(permit) = permits.clone().try_acquire_owned() else { continue };
         let shared = shared.clone();
         tokio::spawn(async move {
-            let _ = connection(stream, &shared).await;
+            let _ = connection(stream, peer.ip(), &shared).await;
             drop(permit);
         });
     }
 }
 
-async fn connection(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+async fn connection(mut stream: TcpStream, peer: IpAddr, shared: &Shared) -> std::io::Result<()> {
     loop {
         let query = tokio::time::timeout(TCP_IDLE, read_framed(&mut stream)).await??;
-        let zone = shared.zone.borrow().clone();
-        let answer = match respond(&zone, &query, false) {
+        let answer = match shared.reply(&query, peer, false) {
             Reply::Answer(bytes) => bytes,
             Reply::Drop => return Ok(()),
-            Reply::Forward => forward_tcp(&shared.upstreams, &query).await.unwrap_or_else(|| failure(&query)),
+            Reply::Forward => forward_tcp(&shared.upstreams, &query)
+                .await
+                .unwrap_or_else(|| rejection(&query, SERVER_FAILURE)),
         };
         write_framed(&mut stream, &answer).await?;
     }
@@ -203,12 +272,15 @@ async fn forward_tcp(upstreams: &[SocketAddr], query: &[u8]) -> Option<Vec<u8>> 
     None
 }
 
-/// The query sent back as a SERVFAIL: only the flags change.
-fn failure(query: &[u8]) -> Vec<u8> {
+const SERVER_FAILURE: u8 = 2;
+const REFUSED: u8 = 5;
+
+/// The query sent back as an answer with this response code: only the flags change.
+fn rejection(query: &[u8], code: u8) -> Vec<u8> {
     let mut answer = query.to_vec();
     if let [_, _, a, b, ..] = answer.as_mut_slice() {
         *a |= 0x80;
-        *b = (*b & 0xf0) | 0x82;
+        *b = (*b & 0x70) | 0x80 | code;
     }
     answer
 }

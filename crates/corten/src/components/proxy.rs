@@ -16,7 +16,6 @@ use crate::components::mirror::Mirror;
 
 const SERVICES: Gvr = Gvr::new("", "v1", "services");
 const SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
-const TABLE: &str = "corten-proxy";
 /// How long changes are gathered before they are applied together.
 const GATHER: Duration = Duration::from_millis(5);
 /// How long to wait before a failed transaction is tried again.
@@ -36,13 +35,34 @@ struct Proxy {
     applied: Option<Ruleset>,
 }
 
+/// Lets node ports be reached over loopback.
+const ROUTE_LOCALNET: &str = "/proc/sys/net/ipv4/conf/all/route_localnet";
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// The present value of `net.ipv4.conf.all.route_localnet`.
+#[must_use]
+pub fn route_localnet() -> Option<String> {
+    std::fs::read_to_string(ROUTE_LOCALNET).ok().map(|v| v.trim().to_owned())
+}
+
+/// Sets it back to what it was.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn restore_route_localnet(value: &str) -> Result<()> {
+    std::fs::write(ROUTE_LOCALNET, value).context("net.ipv4.conf.all.route_localnet")
+}
+
+/// What the rules need of the kernel. Only called with the rules in place, which guard loopback.
+async fn set_sysctls() -> Result<()> {
+    for path in [IP_FORWARD, ROUTE_LOCALNET] {
+        tokio::fs::write(path, "1").await.context(path)?;
+    }
+    Ok(())
+}
+
 /// Runs until the context is stopped. The rules stay, so that traffic goes on while the proxy is away.
 pub async fn run(ctx: &Context, settings: Settings) {
-    for (path, value) in [("ipv4/ip_forward", "1"), ("ipv4/conf/all/route_localnet", "1")] {
-        if let Err(e) = tokio::fs::write(format!("/proc/sys/net/{path}"), value).await {
-            tracing::warn!("net.{}: {e}", path.replace('/', "."));
-        }
-    }
     let mut services = reflect_raw(ctx, SERVICES, Selection::default());
     let mut slices = reflect_raw(ctx, SLICES, Selection::default());
     let mut proxy = Proxy {
@@ -88,17 +108,20 @@ impl Proxy {
         if !script.is_empty() {
             nft(&script).await?;
         }
+        if self.applied.is_none() {
+            set_sysctls().await?;
+        }
         self.applied = Some(want);
         Ok(())
     }
 }
 
-/// Removes every rule of the proxy from the current network namespace.
+/// Removes every rule of a proxy from the current network namespace.
 ///
 /// # Errors
 /// What nft said.
-pub async fn cleanup() -> Result<()> {
-    nft(&teardown(TABLE)).await
+pub async fn cleanup(table: &str) -> Result<()> {
+    nft(&teardown(table)).await
 }
 
 async fn nft(script: &str) -> Result<()> {
