@@ -201,8 +201,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Whole events that are there now.
-    pub fn now(&mut self) -> Vec<Json> {
+    /// What is there now, as it comes.
+    pub fn bytes(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         match &mut self.response.body {
             Body::Stream(s) => {
@@ -215,7 +215,12 @@ impl Watch {
             Body::Full(b) => text = b.to_vec(),
             Body::Tunnel(_) => {}
         }
-        let text = String::from_utf8(text).expect("events are UTF-8");
+        text
+    }
+
+    /// Whole events that are there now.
+    pub fn now(&mut self) -> Vec<Json> {
+        let text = String::from_utf8(self.bytes()).expect("events are UTF-8");
         text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
     }
 

@@ -99,3 +99,20 @@ fn long_lists_are_streamed_whole() {
     let one: Json = w.list("configmaps", "", "fieldSelector=metadata.name=c007").expect(200).json();
     assert_eq!(one["items"].as_array().unwrap().len(), 1);
 }
+
+/// Frames of a protobuf watch: a length of four bytes, then a WatchEvent whose object has an envelope of its own.
+#[test]
+fn watches_in_protobuf() {
+    let w = world();
+    let mut r = w.request(Verb::Watch, "configmaps", "default", "");
+    r.accept = "application/vnd.kubernetes.protobuf;stream=watch".into();
+    r.query = crate::harness::parse_query("allowWatchBookmarks=true");
+    let response = w.raw(r);
+    assert_eq!(response.content_type, "application/vnd.kubernetes.protobuf;stream=watch");
+    let frame = crate::harness::Watch { response }.bytes();
+    let (length, event) = frame.split_at(4);
+    assert_eq!(u32::from_be_bytes(length.try_into().unwrap()) as usize, event.len());
+    assert!(event.starts_with(b"\x0a\x05ADDED\x12"), "{event:?}");
+    let at = event.windows(4).position(|four| four == b"k8s\0").expect("an envelope");
+    assert!(event[at + 4..].starts_with(b"\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12"), "{event:?}");
+}
