@@ -73,12 +73,15 @@ async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result
         remove_pods(endpoint, &state.path().join("kubelet/pods")).await?;
     }
     println!("removing network and rules");
-    proxy::cleanup(&remains.table).await?;
-    if let Some(value) = &remains.route_localnet {
-        proxy::restore_route_localnet(value)?;
-    }
-    network::down(&node::network_options(state, remains)).await?;
-    unmount_below(state.path())
+    // Every step is tried; the first failure is told.
+    let rules = if remains.table.is_empty() { Ok(()) } else { proxy::cleanup(&remains.table).await };
+    let sysctl = remains.route_localnet.as_deref().map_or(Ok(()), proxy::restore_route_localnet);
+    let network = network::down(&node::network_options(state, remains)).await;
+    let mounts = unmount_below(state.path());
+    rules?;
+    sysctl?;
+    network?;
+    mounts
 }
 
 /// Removes the sandboxes of a runtime that is not ours whose pods have a directory here.
