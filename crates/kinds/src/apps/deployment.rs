@@ -144,6 +144,13 @@ mod tests {
                 ],
             ),
             (
+                "{template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}",
+                &[
+                    "spec.selector: Required value",
+                    "spec.template.metadata.labels: Invalid value: {\"a\":\"b\"}: `selector` does not match template `labels`",
+                ],
+            ),
+            (
                 "{replicas: -1, selector: {}, template: {spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}",
                 &[
                     "spec.replicas: Invalid value: -1: must be greater than or equal to 0",

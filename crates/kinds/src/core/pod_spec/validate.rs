@@ -89,6 +89,8 @@ pub fn selector_and_template(errors: &mut Errors, spec: &Value, kind: &str, path
     let Some(selector) = spec.get("selector") else {
         errors.push(FieldError::required(&at, ""));
         if let Some(t) = spec.get("template") {
+            // k8s: a missing selector selects nothing, the template included.
+            not_selected(errors, t, path);
             validate_template(errors, t, &path.child("template"));
         }
         return;
@@ -111,11 +113,15 @@ pub fn selector_and_template(errors: &mut Errors, spec: &Value, kind: &str, path
         && errors.len() == before
         && !crate::rules::selects(s, template_labels)
     {
-        let at = path.child("template").child("metadata").child("labels");
-        let shown = template_labels.map_or_else(|| "{}".to_owned(), |l| crate::rules::printed(Some(l)));
-        errors.push(FieldError::invalid(&at, shown, "`selector` does not match template `labels`"));
+        not_selected(errors, template, path);
     }
     validate_template(errors, template, &path.child("template"));
+}
+
+fn not_selected(errors: &mut Errors, template: &Value, path: &Path) {
+    let at = path.child("template").child("metadata").child("labels");
+    let shown = crate::rules::printed(template.at(&["metadata", "labels"]));
+    errors.push(FieldError::invalid(&at, shown, "`selector` does not match template `labels`"));
 }
 
 /// A template of a workload whose pods must be restarted always and have no deadline.
