@@ -40,9 +40,10 @@ pub async fn check(target: &str, service: &str, limit: Duration) -> Result<i32, 
         let endpoint =
             tonic::transport::Endpoint::from_shared(format!("http://{target}")).map_err(|e| e.to_string())?;
         let endpoint = endpoint.user_agent("kube-probe/1.37").map_err(|e| e.to_string())?;
-        let channel = endpoint.connect().await.map_err(|e| {
-            format!("timeout: failed to connect service \"{target}\" within {limit:?}: {e}")
-        })?;
+        let channel = endpoint
+            .connect()
+            .await
+            .map_err(|e| format!("timeout: failed to connect service \"{target}\" within {limit:?}: {e}"))?;
         let mut client = tonic::client::Grpc::new(channel);
         client.ready().await.map_err(|e| e.to_string())?;
         let request = tonic::Request::new(HealthCheckRequest { service: service.to_owned() });
