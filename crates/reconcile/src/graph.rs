@@ -156,7 +156,19 @@ impl Graph {
         }
         self.note(gvr, revision);
         self.synced.insert(gvr.clone());
+        out.extend(self.ownerless(kind));
         out
+    }
+
+    /// The objects that name an owner of this kind which the graph does not have. A list that lacks the owner
+    /// is all that ever tells of its end when it came and went, or was read live, before that list.
+    fn ownerless(&self, kind: &str) -> Vec<Change> {
+        let missing = self.dependents.iter().filter(|(owner, _)| !self.nodes.contains_key(*owner));
+        missing
+            .flat_map(|(owner, uids)| uids.iter().filter_map(|u| self.nodes.get(u)).map(move |n| (owner, n)))
+            .filter(|(owner, n)| n.owners.iter().any(|o| o.uid == **owner && *o.kind == *kind))
+            .map(|(_, n)| change(&n.gvr, n))
+            .collect()
     }
 
     /// Forgets a resource that is no longer served.

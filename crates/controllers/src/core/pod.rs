@@ -187,9 +187,18 @@ impl Pod {
 }
 
 /// `Less`: `a` is deleted before `b`. The ranks say how many related pods are on the same node.
+///
+/// Upstream does not ask which pods are ready for `min_ready_seconds`. A deployment that shrinks an old
+/// replica set by its unavailable pods relies on it that those go, so here they go before available ones,
+/// unless a deletion cost says otherwise.
 // k8s: pkg/controller/controller_utils.go ActivePodsWithRanks.Less
 #[must_use]
-pub fn deletion_order(a: (&Pod, usize), b: (&Pod, usize), now: Timestamp) -> Ordering {
+pub fn deletion_order(
+    a: (&Pod, usize),
+    b: (&Pod, usize),
+    min_ready_seconds: i32,
+    now: Timestamp,
+) -> Ordering {
     let (p, q) = (a.0, b.0);
     let phase = |p: &Pod| match &*p.status.phase {
         "Pending" | "" => 0,
@@ -207,6 +216,7 @@ pub fn deletion_order(a: (&Pod, usize), b: (&Pod, usize), now: Timestamp) -> Ord
         .then(phase(p).cmp(&phase(q)))
         .then(p.ready().cmp(&q.ready()))
         .then(p.deletion_cost().cmp(&q.deletion_cost()))
+        .then(p.available(min_ready_seconds, now).cmp(&q.available(min_ready_seconds, now)))
         .then(b.1.cmp(&a.1))
         .then_with(|| match (p.ready_since(), q.ready_since()) {
             (Some(x), Some(y)) => log_age(Some(x)).cmp(&log_age(Some(y))),

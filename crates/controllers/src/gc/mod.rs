@@ -82,9 +82,17 @@ fn look_up(o: &OwnerReference, node: &Node, caches: &Caches, answers: &Answers) 
         return Owner::Unknown;
     }
     let namespace = if r.namespaced { &*node.namespace } else { "" };
+    let ask = || Owner::Ask { gvr: r.gvr.clone(), namespace: namespace.to_owned() };
+    // The graph has gone beyond the state that the owner was read in, and does not have it: the answer is of
+    // the past, and no event will correct it.
+    let passed = |p: &Partial| {
+        let seen = caches.graph.seen(&r.gvr).filter(|_| caches.graph.synced(&r.gvr));
+        seen.is_some_and(|s| s >= p.metadata.resource_version)
+    };
     match answers.got(&r.gvr, namespace, &o.name) {
-        None => Owner::Ask { gvr: r.gvr.clone(), namespace: namespace.to_owned() },
+        None => ask(),
         Some(Ok(Answer::Object(bytes))) => match Partial::parse(bytes) {
+            Ok(p) if p.metadata.uid == o.uid && passed(&p) => ask(),
             Ok(p) if p.metadata.uid == o.uid => {
                 present(p.metadata.deleting(), p.metadata.has_finalizer(FOREGROUND))
             }

@@ -93,3 +93,19 @@ fn orphaning_frees_dependents_first() {
     );
     assert!(done[1].contains("[\"mine\"]"));
 }
+
+#[test]
+fn an_owner_that_the_graph_never_had_is_not_forgotten() {
+    let pods = Arc::new(Gvr::new("", "v1", "pods"));
+    let sets = Arc::new(Gvr::new("apps", "v1", "replicasets"));
+    let mut graph = reconcile::graph::Graph::default();
+    let meta = |text: &str| -> reconcile::ObjectMeta { serde_json::from_str(text).expect("metadata") };
+    let pod = r#"{"name": "p", "namespace": "n", "uid": "p", "resourceVersion": "5", "ownerReferences": [
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "o", "uid": "o"}]}"#;
+    graph.upsert(&pods, &"Pod".into(), meta(pod));
+    // The first list of the owner's kind does not have it: the dependent must be decided on again.
+    let changes = graph.replace(&sets, &"ReplicaSet".into(), Vec::new(), 9);
+    let names: Vec<&str> = changes.iter().map(|c| &*c.name).collect();
+    assert_eq!(names, ["p"]);
+    assert!(graph.replace(&sets, &"Deployment".into(), Vec::new(), 9).is_empty());
+}

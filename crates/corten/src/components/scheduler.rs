@@ -19,6 +19,9 @@ const COMPONENT: &str = "default-scheduler";
 const IN_FLIGHT: usize = 64;
 /// Decisions between two looks at the events.
 const BURST: usize = 32;
+/// How often a pod is read whose bind got no clear answer, and the shortest and longest pause between.
+const LOOKS: u32 = 10;
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// A sleep that stands for "until something happens".
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -145,12 +148,35 @@ impl Shell {
             }
             // The pod went while it was being bound: nothing to retry, its deletion arrives as an event.
             Err(e) if e.is("NotFound") => true,
+            Err(e) if e.code == 0 || e.code >= 500 => {
+                tracing::warn!("binding {key} to {node}: {e}; looking whether it was done");
+                self.bound(key, uid).await
+            }
             Err(e) => {
                 tracing::warn!("binding {key} to {node}: {e}");
                 self.event(true, key, uid, "FailedScheduling", format!("binding rejected: {}", e.message));
                 false
             }
         }
+    }
+
+    /// Whether a pod whose bind got no clear answer is bound or gone. Until that is known the pod counts as
+    /// placed: giving its room away too early would fill the node twice.
+    async fn bound(&self, key: &Key, uid: &str) -> bool {
+        for failures in 0..LOOKS {
+            match self.api(key).get(&key.name).await {
+                Ok(bytes) => {
+                    let Ok(pod) = serde_json::from_slice::<Pod>(&bytes) else { return false };
+                    return *pod.metadata.uid != *uid || !pod.spec.node_name.is_empty();
+                }
+                Err(e) if e.is("NotFound") => return true,
+                Err(e) => tracing::warn!("reading {key} after a bind without an answer: {e}"),
+            }
+            if !self.ctx.sleep(self.ctx.backoff(LOOK_AGAIN.0, LOOK_AGAIN.1, failures)).await {
+                return false;
+            }
+        }
+        false
     }
 
     async fn unschedulable(&self, key: &Key, uid: &str, message: &str, preemption: Option<Preemption>) {

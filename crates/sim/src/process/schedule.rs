@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::RawEvent;
 use jiff::Timestamp;
 use meta::{Gvr, Status};
-use reconcile::time::rfc3339;
+use reconcile::time::{after, rfc3339};
 use reconcile::{Answer, Key, KindCache, Op, Partial, PatchKind, Projection};
 use scheduler::{Decision, Engine, Node, Pod};
 use serde_json::json;
@@ -17,10 +18,22 @@ const PODS: Gvr = Gvr::new("", "v1", "pods");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
 /// Writes at a time.
 const IN_FLIGHT: usize = 64;
+/// How often a pod is read whose bind got no clear answer, and the shortest and longest pause between.
+const LOOKS: u32 = 10;
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 enum Sent {
-    Bind(Arc<str>),
+    Bind(Look),
+    /// A pod whose bind got no clear answer is read.
+    Look(Look),
     Other,
+}
+
+/// A pod that is being bound, and how often it was read in vain.
+struct Look {
+    key: Key,
+    uid: Arc<str>,
+    failures: u32,
 }
 
 /// See the module.
@@ -32,6 +45,8 @@ pub struct Schedule {
     nodes: KindCache<Node>,
     sent: BTreeMap<u64, Sent>,
     next_token: u64,
+    /// Reads to send again, by when.
+    later: Vec<(Timestamp, Look)>,
     outbox: Vec<Outgoing>,
     notes: Vec<Note>,
 }
@@ -47,6 +62,7 @@ impl Schedule {
             nodes: KindCache::default(),
             sent: BTreeMap::new(),
             next_token: 0,
+            later: Vec::new(),
             outbox: Vec::new(),
             notes: Vec::new(),
         }
@@ -87,7 +103,36 @@ impl Schedule {
             sub: "binding",
             body: body.to_string().into_bytes(),
         };
-        self.send(Sent::Bind(uid), op);
+        self.send(Sent::Bind(Look { key: pod.clone(), uid, failures: 0 }), op);
+    }
+
+    /// Asks whether a bind was done that got no clear answer; the pod counts as placed meanwhile.
+    fn look(&mut self, look: Look) {
+        let (namespace, name) = (look.key.namespace.to_string(), look.key.name.to_string());
+        self.send(Sent::Look(look), Op::Get { gvr: PODS, namespace, name });
+    }
+
+    fn bind_answered(&mut self, look: Look, result: &Result<Answer, Status>, now: Timestamp) {
+        match result {
+            Err(e) if e.code == 0 || e.code >= 500 => self.look(look),
+            Err(e) => self.engine.bound(&look.uid, e.is("NotFound"), now),
+            Ok(_) => self.engine.bound(&look.uid, true, now),
+        }
+    }
+
+    fn looked(&mut self, look: Look, result: &Result<Answer, Status>, now: Timestamp) {
+        let ok = match result {
+            Ok(Answer::Object(bytes)) => serde_json::from_slice::<Pod>(bytes)
+                .is_ok_and(|p| p.metadata.uid != look.uid || !p.spec.node_name.is_empty()),
+            Err(e) if e.is("NotFound") => true,
+            Err(_) if look.failures + 1 < LOOKS => {
+                let pause = LOOK_AGAIN.0.saturating_mul(1 << look.failures.min(16)).min(LOOK_AGAIN.1);
+                self.later.push((after(now, pause), Look { failures: look.failures + 1, ..look }));
+                return;
+            }
+            Ok(_) | Err(_) => false,
+        };
+        self.engine.bound(&look.uid, ok, now);
     }
 
     fn unschedulable(&mut self, pod: &Key, uid: &str, message: &str, node: Option<&str>, now: Timestamp) {
@@ -106,6 +151,11 @@ impl Schedule {
             body: patch.to_string().into_bytes(),
         };
         self.send(Sent::Other, op);
+    }
+
+    /// Writes and reads that are not over.
+    fn waiting(&self) -> usize {
+        self.sent.len() + self.later.len()
     }
 
     fn pod_changed(&mut self, delta: &reconcile::Delta<Pod>, now: Timestamp) {
@@ -192,20 +242,19 @@ impl Process for Schedule {
 
     fn answer(&mut self, token: u64, result: Result<Answer, Status>, now: Timestamp) {
         match self.sent.remove(&token) {
-            Some(Sent::Bind(uid)) => {
-                let ok = match &result {
-                    Ok(_) => true,
-                    Err(e) => e.is("NotFound"),
-                };
-                self.engine.bound(&uid, ok, now);
-            }
+            Some(Sent::Bind(look)) => self.bind_answered(look, &result, now),
+            Some(Sent::Look(look)) => self.looked(look, &result, now),
             Some(Sent::Other) | None => {}
         }
     }
 
     fn turn(&mut self, now: Timestamp, out: &mut Vec<Outgoing>) {
+        let (due, later) = std::mem::take(&mut self.later).into_iter().partition(|(at, _)| *at <= now);
+        self.later = later;
+        let due: Vec<(Timestamp, Look)> = due;
+        due.into_iter().for_each(|(_, look)| self.look(look));
         if self.nodes.synced() && self.pods.synced() {
-            while self.sent.len() < IN_FLIGHT {
+            while self.waiting() < IN_FLIGHT {
                 let Some(decision) = self.engine.next(now) else { break };
                 self.decided(decision, now);
             }
@@ -214,8 +263,9 @@ impl Process for Schedule {
     }
 
     fn next_wake(&self) -> Option<Timestamp> {
-        let ready = self.nodes.synced() && self.pods.synced() && self.sent.len() < IN_FLIGHT;
-        self.engine.next_wake().filter(|_| ready)
+        let ready = self.nodes.synced() && self.pods.synced() && self.waiting() < IN_FLIGHT;
+        let looks = self.later.iter().map(|(at, _)| *at).min();
+        self.engine.next_wake().filter(|_| ready).into_iter().chain(looks).min()
     }
 
     fn notes(&mut self) -> Vec<Note> {
@@ -224,8 +274,9 @@ impl Process for Schedule {
 
     fn busy(&self) -> Option<String> {
         let pending = self.engine.pending();
-        (pending > 0 || !self.sent.is_empty())
-            .then(|| format!("the scheduler holds {pending} pods and waits for {} answers", self.sent.len()))
+        let waiting = self.waiting();
+        (pending > 0 || waiting > 0)
+            .then(|| format!("the scheduler holds {pending} pods and waits for {waiting} answers"))
     }
 
     fn restarted(&self, seed: u64, _at: Timestamp) -> Box<dyn Process> {

@@ -101,7 +101,8 @@ fn mix(mut h: u32) -> u32 {
 fn deletions(state: &State, n: usize, now: Timestamp) -> Vec<Action> {
     let rank = |node: &str| state.related.get(node).copied().unwrap_or(0);
     let mut pods: Vec<_> = state.active().map(|p| (&**p, rank(&p.spec.node_name))).collect();
-    pods.sort_by(|a, b| deletion_order(*a, *b, now));
+    let min_ready = state.rs.spec.min_ready_seconds;
+    pods.sort_by(|a, b| deletion_order(*a, *b, min_ready, now));
     let delete = |p: &crate::core::pod::Pod| {
         Action::delete(PODS, &p.metadata)
             .on_ok(EventRecord::normal(

@@ -56,11 +56,16 @@ fn the_least_useful_pod_goes_first() {
         (json!({"/metadata/creationTimestamp": "2026-01-01T23:00:00Z"}), &plain),
     ] {
         let (a, b) = (pod("x", &first), pod("x", second));
-        assert!(deletion_order((&a, 1), (&b, 1), now()).is_lt(), "{first}");
-        assert!(deletion_order((&b, 1), (&a, 1), now()).is_gt(), "{first}");
+        assert!(deletion_order((&a, 1), (&b, 1), 0, now()).is_lt(), "{first}");
+        assert!(deletion_order((&b, 1), (&a, 1), 0, now()).is_gt(), "{first}");
     }
     let (a, b) = (pod("x", &plain), pod("y", &plain));
-    assert!(deletion_order((&a, 3), (&b, 1), now()).is_lt(), "more related pods on the node");
+    assert!(deletion_order((&a, 3), (&b, 1), 0, now()).is_lt(), "more related pods on the node");
+    let ready_at = "2026-01-01T23:59:55Z";
+    let fresh = pod("z", &json!({"/status/conditions/0/lastTransitionTime": ready_at}));
+    let order = |min_ready| deletion_order((&fresh, 1), (&a, 3), min_ready, now());
+    assert!(order(0).is_gt(), "both are available: more related pods on the node");
+    assert!(order(10).is_lt(), "not available yet");
 }
 
 #[test]
