@@ -230,6 +230,8 @@ fn exec(s: &Session) {
     });
     s.says(&format!("exec {pod} -- /webapp id"), &["Uid: 1000", "CapEff: 0000000000000000"]);
     let attached = s.start(&format!("attach {pod}"));
+    // What was written before the connection is not shown: wait for a line of a probe.
+    attached.wait_for_text("GET /readyz 200", SOON);
     s.ok(&format!("exec {pod} -- /webapp get http://127.0.0.1:8080/config"));
     attached.wait_for_text("GET /config 200", SOON);
 }
