@@ -25,6 +25,8 @@ pub struct Options {
     pub seed: u64,
     pub trace: bool,
     pub mutation: Mutation,
+    /// Whether the rule of availability during rolling updates is checked, which does not hold always yet.
+    pub availability: bool,
 }
 
 /// A mistake made on purpose, to show that the simulation notices.
@@ -44,7 +46,7 @@ impl Options {
     /// The run of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        Options { seed, trace: false, mutation: Mutation::None }
+        Options { seed, trace: false, mutation: Mutation::None, availability: false }
     }
 }
 
@@ -93,7 +95,7 @@ pub fn run(o: Options) -> Outcome {
     let began = w.millis();
     let calm = rng.permille(250);
     let faults = Faults::draw(&mut rng);
-    w.truth.calm = calm;
+    (w.truth.calm, w.truth.check_availability) = (calm, o.availability);
     let discovery = restricted(&w.discovery());
     let gate = o.mutation != Mutation::NoGate;
     let deaf = o.mutation == Mutation::DeafInformers;

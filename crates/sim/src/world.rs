@@ -397,6 +397,7 @@ impl World {
         let Some(call) = self.calls.get(&id) else { return };
         let (op, back, slot) = (call.op.clone(), call.back, call.slot);
         let late = back.is_none() && call.left == 1;
+        let abandoned = back.is_none() && self.slots[slot].epoch != call.epoch;
         let result = match self.local(&call.user) {
             None => Err(Status::unavailable("connection refused")),
             Some(local) => now(Executor::new(Arc::new(local)).execute(&op)),
@@ -408,9 +409,9 @@ impl World {
             let fate = if back.is_none() { " (unheard)" } else { "" };
             format!("{name}: {}{fate}", line(&op, &result))
         });
-        self.truth.late = late;
+        (self.truth.late, self.truth.abandoned) = (late, abandoned);
         self.settle();
-        self.truth.late = false;
+        (self.truth.late, self.truth.abandoned) = (false, false);
         self.settle_call(id);
         if let Some(back) = back {
             self.after(back, Event::Answer(id, result));

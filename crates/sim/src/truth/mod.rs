@@ -4,7 +4,7 @@
 mod end;
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use controllers::apps::types::{Deployment, ReplicaSet};
@@ -127,6 +127,14 @@ pub struct Truth {
     pub calm: bool,
     /// Whether the change comes of a request that its sender had given up before it arrived.
     pub late: bool,
+    /// Whether the change comes of a request whose sender has crashed since.
+    pub abandoned: bool,
+    /// Whether [`Truth::availability`] is checked.
+    pub check_availability: bool,
+    /// When a replica set of a deployment (by UID) last grew by a write that landed late.
+    late_growth: BTreeMap<String, i64>,
+    /// Pods that were there once.
+    gone: BTreeSet<Key>,
     /// Counters for the report: pods created, pods bound.
     pub created: u64,
     pub bound: u64,
@@ -208,6 +216,7 @@ impl Truth {
         match resource {
             "pods" => {
                 self.pods.remove(&name);
+                self.gone.insert(name);
                 return self.availability(&any.meta, at);
             }
             "replicasets" => drop(self.sets.remove(&name)),

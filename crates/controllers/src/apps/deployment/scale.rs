@@ -52,8 +52,11 @@ pub(crate) fn scale(state: &State, sets: &Sets<'_>, plan: &mut Plan) {
     let active: Vec<&Arc<ReplicaSet>> = sets.all().filter(|rs| rs.replicas() > 0).collect();
     if active.len() <= 1 {
         let only = active.first().copied().or(sets.new).or(sets.old.last().copied());
+        // Also when only the annotation is of another number, as that of an adopted set is: left as it is, it
+        // would look like a change of the number for ever, and no rollout would begin.
+        let off = |rs: &ReplicaSet| rs.annotated(DESIRED_REPLICAS).is_some_and(|n| n != d.replicas());
         if let Some(rs) = only
-            && rs.replicas() != d.replicas()
+            && (rs.replicas() != d.replicas() || off(rs))
         {
             scale_one(state, rs, d.replicas(), plan);
         }
