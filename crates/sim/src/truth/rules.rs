@@ -76,7 +76,8 @@ impl Truth {
             self.created += 1;
             // What a crashed process still had on the road its successor cannot know. A create that was repeated
             // can land a second time, late, when its pod has come and gone. The surplus is deleted.
-            if !self.abandoned && !(self.late && self.gone.contains(&key)) {
+            let unforeseen = self.abandoned || (self.late && self.gone.contains(&key));
+            if !unforeseen {
                 self.not_too_many(&key, meta, at)?;
             }
         }
