@@ -129,10 +129,10 @@ fn is_found(mutation: Mutation, word: &str, seeds: u64, at_least: u32) {
         |seed| Options { mutation, ..Options::of(seed) },
         |_, o| {
             let hit = o.broken.as_ref().is_some_and(|b| b.contains(word));
-            *found.lock().unwrap() += u32::from(hit);
+            *found.lock().expect("no run panics here") += u32::from(hit);
         },
     );
-    let found = found.into_inner().unwrap();
+    let found = found.into_inner().expect("no run panics here");
     println!("{mutation:?}: {found} of {seeds} seeds");
     assert!(found >= at_least, "{mutation:?} was noticed in {found} of {seeds} seeds only");
 }
