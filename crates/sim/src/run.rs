@@ -38,8 +38,6 @@ pub enum Mutation {
     NoGate,
     /// The scheduler does not count what it has decided before it sees it.
     ForgetfulScheduler,
-    /// A list after the first one does not tell controllers what has gone.
-    DeafInformers,
 }
 
 impl Options {
@@ -98,8 +96,7 @@ pub fn run(o: Options) -> Outcome {
     (w.truth.calm, w.truth.check_availability) = (calm, o.availability);
     let discovery = restricted(&w.discovery());
     let gate = o.mutation != Mutation::NoGate;
-    let deaf = o.mutation == Mutation::DeafInformers;
-    let manager = Manager::new(Arc::new(move |now| engines(gate, now)), discovery, w.now(), deaf);
+    let manager = Manager::new(Arc::new(move |now| engines(gate, now)), discovery, w.now());
     let manager = w.start("manager", User::new("system:kube-controller-manager", &[]), Box::new(manager));
     let scheduler = Schedule::new(rng.next(), o.mutation == Mutation::ForgetfulScheduler);
     let scheduler = w.start("scheduler", User::new("system:kube-scheduler", &[]), Box::new(scheduler));

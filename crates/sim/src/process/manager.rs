@@ -32,8 +32,6 @@ struct Seat {
 pub struct Manager {
     make: Engines,
     discovery: Discovery,
-    /// A mistake on purpose: a second list does not say what has gone.
-    deaf: bool,
     caches: Caches,
     engines: Vec<Seat>,
     targets: Vec<Target>,
@@ -45,7 +43,7 @@ pub struct Manager {
 impl Manager {
     /// A manager that has read nothing yet but what the server serves.
     #[must_use]
-    pub fn new(make: Engines, discovery: Discovery, now: Timestamp, deaf: bool) -> Self {
+    pub fn new(make: Engines, discovery: Discovery, now: Timestamp) -> Self {
         let seat = |(engine, account): (Engine, &str)| Seat {
             engine,
             user: format!("system:serviceaccount:kube-system:{account}"),
@@ -69,7 +67,7 @@ impl Manager {
             targets.extend(wanted.map(|r| Target::Graph(Arc::new(r.gvr.clone()), r.kind.clone())));
         }
         let (sent, notes) = (BTreeMap::new(), Vec::new());
-        Manager { make, discovery, deaf, caches, engines, targets, sent, next_token: 0, notes }
+        Manager { make, discovery, caches, engines, targets, sent, next_token: 0, notes }
     }
 
     fn tell(&mut self, changes: &[Change]) {
@@ -89,12 +87,6 @@ impl Manager {
     fn apply_kind(&mut self, id: TypeId, event: RawEvent) -> Vec<Change> {
         let Some(cache) = self.caches.any_mut(id) else { return Vec::new() };
         let applied = match event {
-            RawEvent::Replaced { items, revision } if self.deaf && cache.synced() => {
-                let told = items.iter().filter_map(|b| cache.upsert_bytes(b).ok().flatten());
-                let mut changes: Vec<Change> = told.collect();
-                changes.push(cache.advance_to(revision));
-                return changes;
-            }
             RawEvent::Replaced { items, revision } => {
                 let (mut changes, errors) = cache.replace_bytes(&items, revision);
                 changes.push(cache.advance_to(revision));
@@ -201,6 +193,6 @@ impl Process for Manager {
     }
 
     fn restarted(&self, _seed: u64, at: Timestamp) -> Box<dyn Process> {
-        Box::new(Manager::new(self.make.clone(), self.discovery.clone(), at, self.deaf))
+        Box::new(Manager::new(self.make.clone(), self.discovery.clone(), at))
     }
 }

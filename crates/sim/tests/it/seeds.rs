@@ -115,12 +115,6 @@ fn mistakes_on_purpose_are_found() {
     is_found(Mutation::ForgetfulScheduler, " bound", 60, 5);
 }
 
-#[test]
-#[ignore = "takes minutes: what is never told keeps a run busy to its end"]
-fn deaf_informers_are_found() {
-    is_found(Mutation::DeafInformers, "not at rest", 20, 1);
-}
-
 fn is_found(mutation: Mutation, word: &str, seeds: u64, at_least: u32) {
     let found = Mutex::new(0);
     many(
