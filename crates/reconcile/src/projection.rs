@@ -10,7 +10,7 @@ use crate::ObjectMeta;
 
 /// A small struct read from an object's JSON. Fields that it does not name cost nothing.
 ///
-/// ```ignore
+/// ```text
 /// #[derive(serde::Deserialize)]
 /// struct Node { metadata: ObjectMeta, #[serde(default)] spec: NodeSpec }
 /// impl Projection for Node {
