@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sim::{Mutation, Options, Outcome, run};
 
 /// Seeds of every test run. `SIM_SEEDS=n` runs another number of them, `SIM_FROM=n` begins elsewhere.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
