@@ -196,9 +196,18 @@ fn tail(log: &Path) -> String {
 }
 
 fn next_step(node: &str, kubeconfig: &Path) -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let kubectl = std::env::split_paths(&path).any(|dir| dir.join("kubectl").is_file());
+    let hint = if kubectl {
+        ""
+    } else {
+        "\nkubectl is not installed here: https://kubernetes.io/docs/tasks/tools/ has it (Debian's kubernetes-client is\n\
+         version 1.20: old, but enough for these).\n"
+    };
     format!(
         "\nThe cluster is usable, its node is {node}. Next:\n\n  export KUBECONFIG={}\n  kubectl get nodes -o wide\n  \
-         kubectl create deployment web --image=nginx --replicas=2\n  kubectl expose deployment web --port=80\n",
+         kubectl create deployment web --image=nginx --replicas=2\n  \
+         kubectl expose deployment web --port=80 --type=NodePort\n  kubectl get pods,services -o wide\n{hint}",
         kubeconfig.display()
     )
 }

@@ -114,7 +114,8 @@ impl<'a> Session<'a> {
     /// Applies a manifest that is given as text.
     #[track_caller]
     pub fn apply(&self, manifest: &str) -> String {
-        self.run_with("apply -f -", manifest.as_bytes()).ok()
+        // With a document's start in front, old kubectls do not take YAML that begins with a brace for JSON.
+        self.run_with("apply -f -", format!("---\n{manifest}").as_bytes()).ok()
     }
 
     /// Applies the example and waits until it is rolled out.
