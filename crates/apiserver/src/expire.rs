@@ -35,8 +35,8 @@ struct Series {
     last_observed_time: Option<String>,
 }
 
-/// When an event last happened.
-fn last_happened(object: &[u8]) -> Option<Timestamp> {
+/// When an event last happened. What its sender says lies in the future does not count: it would never go.
+fn last_happened(object: &[u8], now: Timestamp) -> Option<Timestamp> {
     let e = peek::project::<Event>(object);
     let times = [
         e.metadata.creation_timestamp,
@@ -44,7 +44,7 @@ fn last_happened(object: &[u8]) -> Option<Timestamp> {
         e.event_time,
         e.series.and_then(|s| s.last_observed_time),
     ];
-    times.iter().flatten().filter_map(|t| meta::time::parse(t)).max()
+    times.iter().flatten().filter_map(|t| meta::time::parse(t)).filter(|t| *t <= now).max()
 }
 
 impl Server {
@@ -57,7 +57,8 @@ impl Server {
         let Some(events) = registry.get("", "v1", "events") else { return Ok(0) };
         let Ok(snapshot) = events.cache.list(RevisionMatch::Any) else { return Ok(0) };
         let oldest = now.checked_sub(self.config.event_ttl).unwrap_or(Timestamp::MIN);
-        let is_old = |e: &&std::sync::Arc<Entry>| last_happened(e.object_bytes()).is_some_and(|t| t < oldest);
+        let is_old =
+            |e: &&std::sync::Arc<Entry>| last_happened(e.object_bytes(), now).is_some_and(|t| t < oldest);
         let old: Vec<_> = snapshot.iter(&events.prefix, None).filter(is_old).take(LIMIT_PER_TICK).collect();
         let mut removed = 0;
         for batch in old.chunks(BATCH) {
@@ -71,5 +72,30 @@ impl Server {
             }
         }
         Ok(removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_time_that_is_not_in_the_future_counts() {
+        let now: Timestamp = "2026-01-02T12:00:00Z".parse().unwrap();
+        let created = r#""metadata":{"creationTimestamp":"2026-01-02T10:00:00Z"}"#;
+        let cases = [
+            ("", Some("2026-01-02T10:00:00Z")),
+            (r#","lastTimestamp":"2026-01-02T11:00:00Z""#, Some("2026-01-02T11:00:00Z")),
+            (r#","eventTime":"2026-01-02T11:30:00.000001Z""#, Some("2026-01-02T11:30:00.000001Z")),
+            (r#","series":{"lastObservedTime":"2026-01-02T11:40:00Z"}"#, Some("2026-01-02T11:40:00Z")),
+            (r#","lastTimestamp":"2099-01-02T11:00:00Z""#, Some("2026-01-02T10:00:00Z")),
+            (r#","lastTimestamp":"soon""#, Some("2026-01-02T10:00:00Z")),
+        ];
+        for (more, want) in cases {
+            let event = format!("{{{created}{more}}}");
+            let want = want.map(|t| t.parse().unwrap());
+            assert_eq!(last_happened(event.as_bytes(), now), want, "{event}");
+        }
+        assert_eq!(last_happened(b"{}", now), None);
     }
 }

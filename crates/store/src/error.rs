@@ -40,14 +40,17 @@ pub enum Error {
     #[error("{} is not a Corten store: {reason}; choose another state directory", path.display())]
     Foreign { path: PathBuf, reason: String },
     /// The file was written by a later version.
-    #[error("{} has store format {found}, this version reads up to {supported}", path.display())]
+    #[error("{} has store format {found}, this version reads up to {supported}; start the version that wrote it, or a later one", path.display())]
     NewerFormat { path: PathBuf, found: u32, supported: u32 },
     /// Another process has the store open.
     #[error("the store {} is in use by another process", path.display())]
     Locked { path: PathBuf },
     /// The operating system refused access.
-    #[error("no permission to open {}", path.display())]
+    #[error("no permission to open {}; start as the user that it belongs to", path.display())]
     NoPermission { path: PathBuf },
+    /// The file system does not take writes.
+    #[error("{} is on a read-only file system; make it writable or choose another state directory", path.display())]
+    ReadOnly { path: PathBuf },
     /// The watcher did not keep up and was cut off; it has to list and watch again.
     #[error("the watcher was too slow and was cut off")]
     WatcherTooSlow,

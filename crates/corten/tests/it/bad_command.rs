@@ -154,10 +154,73 @@ fn damaged_in_the_middle(cluster: &Cluster, store: &Path, good: &[u8]) {
     bytes[from..to].fill(0xa5);
     std::fs::write(store, &bytes).unwrap();
     let output = run(cluster.server_command(), b"", LIMIT);
+    one_line(&output, &["store.redb", "damaged", "restore it from a backup"]);
+    assert!(std::fs::read(store).unwrap() == bytes, "the file was changed");
+}
+
+/// One line besides the log: what is wrong, and what to do.
+#[track_caller]
+fn one_line(output: &Output, texts: &[&str]) {
     assert!(output.code.is_some_and(|code| code != 0), "{output}");
-    // The database's own check may have spoken before; the last line is for the user.
-    let last = output.stderr.lines().last().unwrap_or_default();
-    assert!(last.contains("store.redb") && last.contains("damaged"), "{output}");
+    let said: Vec<&str> = output.stderr.lines().filter(|line| !is_log(line)).collect();
+    assert_eq!(said.len(), 1, "{output}");
+    for text in texts {
+        assert!(said[0].contains(text), "no {text:?} in {output}");
+    }
+}
+
+/// A line of the log begins with its time.
+fn is_log(line: &str) -> bool {
+    line.starts_with(|first: char| first.is_ascii_digit())
+}
+
+#[test]
+fn every_bad_store_file_gets_one_line() {
+    let mut cluster = start_api();
+    cluster.stop_server().unwrap();
+    let store = cluster.state().join("store.redb");
+    let good = std::fs::read(&store).unwrap();
+    // One bit wherever the name of an object stands; not all of these places are in use.
+    let mut flipped = good.clone();
+    let name = b"kube-public";
+    let places: Vec<usize> = (0..good.len()).filter(|at| good[*at..].starts_with(name)).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| flipped[at] ^= 1);
+    let damaged: &[&str] = &["store.redb", "damaged", "restore it from a backup"];
+    let foreign: &[&str] = &["store.redb", "not a Corten store", "choose another state directory"];
+    let contents: [(&str, Vec<u8>, &[&str]); 5] = [
+        ("empty", Vec::new(), damaged),
+        ("cut in its head", good[..100].to_vec(), damaged),
+        ("cut off", good[..good.len() - 5000].to_vec(), damaged),
+        ("flipped bits", flipped, damaged),
+        ("foreign", b"SQLite format 3\0".repeat(512), foreign),
+    ];
+    for (what, bytes, texts) in contents {
+        std::fs::write(&store, &bytes).unwrap();
+        let output = run(cluster.server_command(), b"", LIMIT);
+        eprintln!("{what}: {}", output.stderr.trim());
+        one_line(&output, texts);
+        assert!(std::fs::read(&store).unwrap() == bytes, "{what}: the file was changed");
+    }
+    std::fs::remove_file(&store).unwrap();
+    std::fs::create_dir(&store).unwrap();
+    one_line(&run(cluster.server_command(), b"", LIMIT), &["store.redb", "is a directory"]);
+    std::fs::remove_dir(&store).unwrap();
+    std::fs::write(&store, &good).unwrap();
+    read_only(&cluster, &store);
+    cluster.start_server().unwrap();
+    cluster.down().unwrap();
+}
+
+/// The file on a read-only mount, and as a user who may not open it.
+fn read_only(cluster: &Cluster, store: &Path) {
+    let state = path(&cluster.state());
+    let script = format!("mount --bind {0} {0} && mount -o remount,ro,bind {0} && exec \"$@\"", path(store));
+    let start =
+        ["kube-apiserver", "--secure-port", "6447", "--bind-address", "127.0.0.1", "--state-dir", &state];
+    let mut command = cluster.command("unshare".as_ref());
+    command.args(["--mount", "sh", "-c", &script, "sh", CORTEN]).args(start);
+    one_line(&run(command, b"", LIMIT), &["store.redb", "read-only file system"]);
 }
 
 #[test]

@@ -17,14 +17,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use redb::{ReadOnlyTable, ReadableDatabase};
+use redb::ReadOnlyTable;
 
 use crate::hub::{HistoryLimits, Hub};
 use crate::overlay::{self, Overlay, lower_bound};
 use crate::{Entry, Error, EventSink, Hold, ListOptions, Outcome, Page, Store, Txn, WatchStream};
 
 mod backend;
+mod compact;
 mod open;
+mod quiet;
 mod table;
 mod writer;
 
@@ -44,6 +46,8 @@ pub struct RedbOptions {
     pub lock_wait: Duration,
     /// History in memory.
     pub history: HistoryLimits,
+    /// A file up to this size is never compacted by itself, in bytes.
+    pub compact_above_bytes: u64,
 }
 
 impl Default for RedbOptions {
@@ -53,6 +57,7 @@ impl Default for RedbOptions {
             limit_bytes: u64::MAX,
             lock_wait: Duration::from_secs(2),
             history: HistoryLimits { events: 256, bytes: 1 << 20 },
+            compact_above_bytes: 16 << 20,
         }
     }
 }
@@ -61,6 +66,7 @@ impl Default for RedbOptions {
 pub struct RedbStore {
     shared: Arc<Shared>,
     writer: Option<JoinHandle<()>>,
+    compactor: Option<JoinHandle<()>>,
     /// Keeps other processes out.
     _lock: File,
 }
@@ -75,13 +81,25 @@ impl RedbStore {
             path: path.as_ref().to_owned(),
             cache_bytes: options.cache_bytes,
             limit_bytes: Arc::new(AtomicU64::new(options.limit_bytes)),
+            compact_above_bytes: options.compact_above_bytes,
         };
         let lock = place.lock(options.lock_wait)?;
         let (database, revision) = place.open_or_create()?;
         let hub = Hub::new(revision, options.history);
         let shared = Arc::new(Shared::new(place, database, hub));
-        let writer = writer::start(shared.clone(), revision)?;
-        Ok(RedbStore { shared, writer: Some(writer), _lock: lock })
+        let writer = Some(writer::start(shared.clone(), revision)?);
+        // From here on a failure drops the store, which ends the writer.
+        let mut store = RedbStore { shared, writer, compactor: None, _lock: lock };
+        store.compactor = Some(compact::start(store.shared.clone())?);
+        Ok(store)
+    }
+
+    /// Writes all objects into a new file of the least size and puts that in the place of the old one, while
+    /// reads and writes go on. The store does this by itself when its file has become far larger than what it
+    /// holds. Needs room for both files; when it fails the old file stays in use. Blocks for the time of the
+    /// disk.
+    pub fn compact_file(&self) -> Result<(), Error> {
+        compact::rewrite(&self.shared)
     }
 
     /// Changes [`RedbOptions::limit_bytes`] from now on.
@@ -95,17 +113,11 @@ impl RedbStore {
         read: impl FnOnce(&ReadOnlyTable<&'static [u8], &'static [u8]>, u64) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let place = &self.shared.place;
-        let database = self.shared.database.read();
-        let Some(database) = database.as_ref() else {
-            let reason = "it failed and could not be opened again".to_owned();
-            return Err(Error::Io { path: place.path.clone(), reason });
-        };
-        place.guard(|| {
-            let begin = || -> Result<_, Fault> {
-                let txn = database.begin_read()?;
+        self.shared.read(|txn| {
+            let tables = || -> Result<_, Fault> {
                 Ok((txn.open_table(OBJECTS)?, table::revision(&txn.open_table(META)?)?))
             };
-            let (objects, revision) = begin().map_err(|fault| place.error(fault))?;
+            let (objects, revision) = tables().map_err(|fault| place.error(fault))?;
             read(&objects, revision)
         })
     }
@@ -139,10 +151,11 @@ impl RedbStore {
 impl Drop for RedbStore {
     fn drop(&mut self) {
         self.shared.close();
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer panicked");
+        self.shared.compaction.stop();
+        for thread in [self.writer.take(), self.compactor.take()].into_iter().flatten() {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
         }
         self.shared.hub.close();
     }

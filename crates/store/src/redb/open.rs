@@ -4,13 +4,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableError};
 
 use super::backend::{FileBackend, SharedLimit};
+use super::quiet;
 use super::table::{self, FORMAT, Fault, META, META_FORMAT, META_MAGIC, META_REVISION, OBJECTS};
 use crate::Error;
 
@@ -29,6 +31,7 @@ pub(super) struct Place {
     pub(super) path: PathBuf,
     pub(super) cache_bytes: usize,
     pub(super) limit_bytes: SharedLimit,
+    pub(super) compact_above_bytes: u64,
 }
 
 impl Place {
@@ -68,27 +71,44 @@ impl Place {
         self.open()
     }
 
-    /// Opens the existing file, repairing what a crash left.
+    /// Opens the existing file, repairing what a crash left, and checks all of it. Nothing is written to a
+    /// file that is refused.
     pub(super) fn open(&self) -> Result<(Database, u64), Error> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&self.path)
-            .map_err(|error| io_error(&self.path, &error))?;
+        let fail = |error: io::Error| io_error(&self.path, &error);
+        let mut file = OpenOptions::new().read(true).write(true).open(&self.path).map_err(fail)?;
         self.check_head(&mut file)?;
-        self.guard(|| {
-            let database = self.database(file)?;
+        // The name of a file that was put here by a compaction has to be as durable as the file.
+        self.sync_directory().map_err(fail)?;
+        let backend = FileBackend::holding(file, self.limit_bytes.clone()).map_err(fail)?;
+        let opened = self.guard(|| {
+            let (mut database, repaired) = self.database(backend.clone())?;
             let revision = self.check_meta(&database)?;
+            if !repaired {
+                self.check_content(&mut database, revision)?;
+            }
             Ok((database, revision))
-        })
+        })?;
+        backend.release().map_err(fail)?;
+        Ok(opened)
     }
 
     /// Runs code that reads the database; a panic there (it checks less than it could) is damage, too.
     pub(super) fn guard<T>(&self, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        quiet::catch(run).unwrap_or_else(|| {
             let reason = "an internal check of the database failed".to_owned();
             Err(Error::Damaged { path: self.path.clone(), reason })
         })
+    }
+
+    /// Makes renames in the store's directory durable.
+    pub(super) fn sync_directory(&self) -> io::Result<()> {
+        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    /// Where a file is made before it gets its name.
+    pub(super) fn new_path(&self) -> PathBuf {
+        with_suffix(&self.path, ".new")
     }
 
     /// What a fault means to the caller.
@@ -105,7 +125,16 @@ impl Place {
     }
 
     fn create(&self) -> Result<(), Error> {
-        let new = with_suffix(&self.path, ".new");
+        drop(self.fresh()?);
+        let fail = |error: io::Error| io_error(&self.path, &error);
+        std::fs::rename(self.new_path(), &self.path).map_err(fail)?;
+        self.sync_directory().map_err(fail)
+    }
+
+    /// A new store without objects at [`Place::new_path`], instead of whatever is there, durable but for its
+    /// name.
+    pub(super) fn fresh(&self) -> Result<Database, Error> {
+        let new = self.new_path();
         let fail = |error: io::Error| io_error(&new, &error);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(true).mode(MODE);
@@ -113,28 +142,41 @@ impl Place {
         // One that an interrupted start left behind keeps its mode.
         file.set_permissions(std::fs::Permissions::from_mode(MODE)).map_err(fail)?;
         let sync = file.try_clone().map_err(fail)?;
-        self.guard(|| {
-            let database = self.database(file)?;
-            initialize(&database).map_err(|fault| self.error(fault))
+        let database = self.guard(|| {
+            let (database, _) = self.database(FileBackend::new(file, self.limit_bytes.clone()))?;
+            initialize(&database).map_err(|fault| self.error(fault))?;
+            Ok(database)
         })?;
         sync.sync_all().map_err(fail)?;
-        std::fs::rename(&new, &self.path).map_err(fail)?;
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = File::open(directory.unwrap_or(Path::new("."))).map_err(fail)?;
-        directory.sync_all().map_err(fail)
+        Ok(database)
     }
 
-    fn database(&self, file: File) -> Result<Database, Error> {
-        let backend = FileBackend::new(file, self.limit_bytes.clone());
+    /// The database in a file, and whether it had to be repaired, which reads all of it.
+    fn database(&self, backend: FileBackend) -> Result<(Database, bool), Error> {
+        let repaired = Arc::new(AtomicBool::new(false));
         let mut builder = Builder::new();
         builder.set_cache_size(self.cache_bytes);
-        builder.create_with_backend(backend).map_err(|error| match error {
+        let mark = repaired.clone();
+        builder.set_repair_callback(move |_| mark.store(true, Ordering::Relaxed));
+        let database = builder.create_with_backend(backend).map_err(|error| match error {
             DatabaseError::UpgradeRequired(version) => Error::Foreign {
                 path: self.path.clone(),
                 reason: format!("it is a redb file of the old version {version}"),
             },
             other => self.error(other.into()),
-        })
+        })?;
+        Ok((database, repaired.load(Ordering::Relaxed)))
+    }
+
+    /// Compares every page with its checksum. A file that was closed has no excuse for a wrong one: what the
+    /// database would "repair" by going back to an older state is damage.
+    fn check_content(&self, database: &mut Database, revision: u64) -> Result<(), Error> {
+        let whole = database.check_integrity().map_err(|error| self.error(error.into()))?;
+        if whole || self.check_meta(database)? == revision {
+            return Ok(());
+        }
+        let reason = "its last changes cannot be read".to_owned();
+        Err(Error::Damaged { path: self.path.clone(), reason })
     }
 
     fn check_head(&self, file: &mut File) -> Result<(), Error> {
@@ -199,12 +241,14 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn io_error(path: &Path, error: &io::Error) -> Error {
+pub(super) fn io_error(path: &Path, error: &io::Error) -> Error {
     let path = path.to_owned();
     match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Error::NoPermission { path },
+        ErrorKind::PermissionDenied => Error::NoPermission { path },
+        ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { path },
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Error::NoSpace { path },
         ErrorKind::UnexpectedEof => Error::Damaged { path, reason: "the file is cut short".into() },
+        ErrorKind::IsADirectory => Error::Foreign { path, reason: "it is a directory".into() },
         _ => Error::Io { path, reason: error.to_string() },
     }
 }
@@ -220,6 +264,7 @@ mod tests {
             path: directory.path().join("store"),
             cache_bytes: 1 << 20,
             limit_bytes: SharedLimit::new(u64::MAX.into()),
+            compact_above_bytes: u64::MAX,
         };
         let left = with_suffix(&place.path, ".new");
         std::fs::write(&left, "left by an interrupted start").unwrap();

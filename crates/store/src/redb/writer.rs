@@ -7,9 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, RwLock};
-use redb::Database;
+use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::oneshot;
 
+use super::compact::Compaction;
 use super::open::Place;
 use super::table::{Fault, META, META_REVISION, OBJECTS, Objects};
 use crate::apply;
@@ -50,6 +51,9 @@ pub(super) struct Shared {
     pub(super) hub: Hub,
     /// The last commit failed, or the writer has ended.
     pub(super) failing: AtomicBool,
+    /// Held by the writer while it commits: whoever else holds it has the file for himself.
+    pub(super) gate: Mutex<()>,
+    pub(super) compaction: Compaction,
     queue: Mutex<Queue>,
     wake: Condvar,
 }
@@ -57,8 +61,32 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(place: Place, database: Database, hub: Hub) -> Shared {
         let database = RwLock::new(Some(database));
-        let (queue, failing) = (Mutex::new(Queue::default()), AtomicBool::new(false));
-        Shared { place, database, hub, failing, queue, wake: Condvar::new() }
+        Shared {
+            place,
+            database,
+            hub,
+            failing: AtomicBool::new(false),
+            gate: Mutex::new(()),
+            compaction: Compaction::default(),
+            queue: Mutex::new(Queue::default()),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// Runs `read` in one read transaction.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&ReadTransaction) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let database = self.database.read();
+        let Some(database) = database.as_ref() else {
+            let reason = "it failed and could not be opened again".to_owned();
+            return Err(Error::Io { path: self.place.path.clone(), reason });
+        };
+        self.place.guard(|| {
+            let txn = database.begin_read().map_err(|error| self.place.error(error.into()))?;
+            read(&txn)
+        })
     }
 
     /// Hands a validated transaction to the writer.
@@ -190,6 +218,17 @@ impl Writer {
 
     /// Makes the group durable. On an error nothing of it is, or its fate is kept in `in_doubt`.
     fn commit(&mut self, txns: Vec<Txn>) -> Result<(Vec<Outcome>, Events), Error> {
+        let shared = self.shared.clone();
+        let _gate = shared.gate.lock();
+        let committed = self.commit_alone(txns);
+        match &committed {
+            Ok((_, events)) => shared.compaction.committed(events),
+            Err(_) => shared.compaction.give_up(),
+        }
+        committed
+    }
+
+    fn commit_alone(&mut self, txns: Vec<Txn>) -> Result<(Vec<Outcome>, Events), Error> {
         if self.shared.database.read().is_none() {
             self.resolve_doubt()?;
         }

@@ -54,7 +54,7 @@ fn foreign_files_are_left_alone() {
     txn.commit().expect("it can be written");
     drop(other);
     assert!(matches!(open(&path).err(), Some(Error::Foreign { .. })));
-    assert!(matches!(open(directory.path()).err(), Some(Error::Io { .. })), "a directory");
+    assert!(matches!(open(directory.path()).err(), Some(Error::Foreign { .. })), "a directory");
     assert!(matches!(open(&path.join("below")).err(), Some(Error::Io { .. })), "no directory");
 }
 

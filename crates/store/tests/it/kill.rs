@@ -1,4 +1,4 @@
-//! kill -9 at any moment: what was acknowledged is there afterwards.
+//! kill -9 at any moment, also while the file is being compacted: what was acknowledged is there afterwards.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -17,6 +17,12 @@ fn child() {
     let store = RedbStore::open(path, &RedbOptions::default()).expect("it opens");
     let round = store.revision();
     std::thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                store.compact_file().expect("there is room");
+                writeln!(std::io::stdout().lock(), "\nack compacted").expect("the parent reads");
+            }
+        });
         for writer in 0..WRITERS {
             let store = &store;
             scope.spawn(move || {
@@ -51,7 +57,8 @@ fn killed_writer_loses_nothing() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let path = directory.path().join("store");
     let mut acknowledged: BTreeMap<String, (String, u64)> = BTreeMap::new();
-    for round in 0..6 {
+    let mut compacted = 0;
+    for round in 0..10 {
         let mut child = Command::new(std::env::current_exe().expect("this test has a path"))
             .args(["--exact", "kill::child", "--nocapture"])
             .env(PATH, &path)
@@ -63,6 +70,7 @@ fn killed_writer_loses_nothing() {
         let enough = 20 + round * 37;
         for line in lines.by_ref().map_while(Result::ok).filter(|line| line.starts_with("ack ")).take(enough)
         {
+            compacted += usize::from(line == "ack compacted");
             note(&mut acknowledged, &line);
         }
         child.kill().expect("it runs");
@@ -73,6 +81,7 @@ fn killed_writer_loses_nothing() {
         check(&path, &acknowledged);
     }
     assert!(acknowledged.len() > 100);
+    assert!(compacted > 10, "{compacted} compactions");
 }
 
 fn note(acknowledged: &mut BTreeMap<String, (String, u64)>, line: &str) {
