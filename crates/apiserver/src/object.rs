@@ -2,7 +2,7 @@
 // k8s: staging/src/k8s.io/apiserver/pkg/registry/rest/create.go, update.go, meta.go
 
 use jiff::Timestamp;
-use meta::{FieldError, Path, Status, name};
+use meta::Status;
 use schema::Value;
 use sys::Entropy;
 
@@ -10,8 +10,6 @@ use sys::Entropy;
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 const SUFFIX: usize = 5;
 const LIMIT_GENERATED: usize = 63;
-/// Most bytes in all annotations of one object.
-const LIMIT_ANNOTATIONS_BYTES: usize = 256 << 10;
 
 /// `metadata.<field>` as text, empty when absent.
 #[must_use]
@@ -126,127 +124,4 @@ pub fn carry_metadata(new: &mut Value, old: &Value, fields: &[&'static str]) {
             }
         }
     }
-}
-
-/// Everything wrong with an object's metadata, the name's form excepted.
-// k8s: staging/src/k8s.io/apimachinery/pkg/api/validation/objectmeta.go
-#[must_use]
-pub fn validate(object: &Value, kind: &kinds::Kind) -> Vec<FieldError> {
-    let path = Path::new("metadata");
-    let mut errors = Vec::new();
-    let generate = text(object, "generateName");
-    if !generate.is_empty() {
-        let complaints = kind.name_rule.complaints(generate, true);
-        let at = path.child("generateName");
-        errors.extend(
-            complaints.into_iter().map(|c| FieldError::invalid(&at, meta::field::quoted(generate), c)),
-        );
-    }
-    let object_name = text(object, "name");
-    if object_name.is_empty() {
-        errors.push(FieldError::required(&path.child("name"), "name or generateName is required"));
-    } else {
-        let complaints = kind.name_rule.complaints(object_name, false);
-        let at = path.child("name");
-        errors.extend(
-            complaints.into_iter().map(|c| FieldError::invalid(&at, meta::field::quoted(object_name), c)),
-        );
-    }
-    let namespace = text(object, "namespace");
-    if kind.namespaced() {
-        let at = path.child("namespace");
-        if namespace.is_empty() {
-            errors.push(FieldError::required(&at, ""));
-        }
-        let complaints = if namespace.is_empty() { Vec::new() } else { name::dns1123_label(namespace) };
-        errors.extend(
-            complaints.into_iter().map(|c| FieldError::invalid(&at, meta::field::quoted(namespace), c)),
-        );
-    } else if !namespace.is_empty() {
-        errors.push(FieldError::forbidden(&path.child("namespace"), "not allowed on this type"));
-    }
-    labels(object, &path.child("labels"), &mut errors);
-    annotations(object, &path.child("annotations"), &mut errors);
-    owners(object, &path.child("ownerReferences"), &mut errors);
-    for f in finalizers(object) {
-        let complaints = name::qualified_name(f);
-        let at = path.child("finalizers");
-        errors.extend(complaints.into_iter().map(|c| FieldError::invalid(&at, meta::field::quoted(f), c)));
-    }
-    errors
-}
-
-fn labels(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    let Some(map) = object.at(&["metadata", "labels"]).and_then(Value::as_map) else { return };
-    for (k, v) in map.iter() {
-        let v = v.as_str().unwrap_or("");
-        errors.extend(
-            name::qualified_name(k).into_iter().map(|c| FieldError::invalid(path, meta::field::quoted(k), c)),
-        );
-        errors.extend(
-            name::label_value(v).into_iter().map(|c| FieldError::invalid(path, meta::field::quoted(v), c)),
-        );
-    }
-}
-
-fn annotations(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    let Some(map) = object.at(&["metadata", "annotations"]).and_then(Value::as_map) else { return };
-    let mut total = 0;
-    for (k, v) in map.iter() {
-        let complaints = name::qualified_name(&k.to_ascii_lowercase());
-        errors.extend(complaints.into_iter().map(|c| FieldError::invalid(path, meta::field::quoted(k), c)));
-        total += k.len() + v.as_str().unwrap_or("").len();
-    }
-    if total > LIMIT_ANNOTATIONS_BYTES {
-        errors.push(FieldError::too_long(path, LIMIT_ANNOTATIONS_BYTES));
-    }
-}
-
-fn owners(object: &Value, path: &Path, errors: &mut Vec<FieldError>) {
-    let mut controllers = 0;
-    for (i, owner) in object.list_at(&["metadata", "ownerReferences"]).iter().enumerate() {
-        let at = path.index(i);
-        for (field, what) in [
-            ("apiVersion", "version must not be empty"),
-            ("kind", "must not be empty"),
-            ("name", "must not be empty"),
-            ("uid", "must not be empty"),
-        ] {
-            if owner.str_at(&[field]).is_empty() {
-                errors.push(FieldError::invalid(&at.child(field), "\"\"", what));
-            }
-        }
-        controllers += usize::from(owner.bool_at(&["controller"]) == Some(true));
-    }
-    if controllers > 1 {
-        errors.push(FieldError::invalid(path, "[]", "Only one reference can have Controller set to true"));
-    }
-}
-
-/// What is wrong with a change of metadata.
-#[must_use]
-pub fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
-    let path = Path::new("metadata");
-    let mut errors = Vec::new();
-    for field in ["name", "namespace", "uid", "creationTimestamp"] {
-        let (n, o) = (text(new, field), text(old, field));
-        if n != o {
-            errors.push(FieldError::invalid(
-                &path.child(field),
-                meta::field::quoted(n),
-                "field is immutable",
-            ));
-        }
-    }
-    if is_terminating(old) {
-        let before = finalizers(old);
-        let added: Vec<&str> = finalizers(new).into_iter().filter(|f| !before.contains(f)).collect();
-        if !added.is_empty() {
-            errors.push(FieldError::forbidden(
-                &path.child("finalizers"),
-                format!("no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"),
-            ));
-        }
-    }
-    errors
 }

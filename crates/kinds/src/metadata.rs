@@ -12,7 +12,11 @@ use crate::rules::{Errors, IMMUTABLE, each, labels, printed};
 pub const ANNOTATIONS_LIMIT_BYTES: usize = 256 * 1024;
 
 /// Finalizers that need no domain in front.
-const STANDARD_FINALIZERS: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
+pub const STANDARD_FINALIZERS: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
+
+/// Groups whose finalizers may be any word.
+const UNCHECKED_FINALIZERS: &[&str] =
+    &["apiextensions.k8s.io", "apiregistration.k8s.io", "admissionregistration.k8s.io"];
 
 /// Everything wrong with the metadata of an object to be created. A name made from `generateName` is already in.
 #[must_use]
@@ -117,7 +121,7 @@ pub fn annotations(errors: &mut Errors, annotations: Option<&Value>, path: &Path
 }
 
 fn owner_references(errors: &mut Errors, references: Option<&Value>, path: &Path) {
-    let mut controller: Option<&str> = None;
+    let mut controller: Option<String> = None;
     for r in references.and_then(Value::as_list).unwrap_or(&[]) {
         let api_version = r.str_at(&["apiVersion"]);
         let (group, version) = gvr::split_api_version(api_version);
@@ -136,8 +140,8 @@ fn owner_references(errors: &mut Errors, references: Option<&Value>, path: &Path
             errors.push(FieldError::invalid(path, printed(Some(r)), why));
         }
         if r.bool_at(&["controller"]) == Some(true) {
-            let name = r.str_at(&["name"]);
-            if let Some(first) = controller {
+            let name = format!("{}/{}", r.str_at(&["kind"]), r.str_at(&["name"]));
+            if let Some(first) = &controller {
                 let why = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
                 );
@@ -151,12 +155,13 @@ fn owner_references(errors: &mut Errors, references: Option<&Value>, path: &Path
 
 fn finalizers(errors: &mut Errors, kind: &Kind, finalizers: Option<&Value>, path: &Path) {
     let list = finalizers.and_then(Value::as_list).unwrap_or(&[]);
+    let strict = !UNCHECKED_FINALIZERS.contains(&&*kind.group);
     for (i, f) in list.iter().enumerate() {
         let f = f.as_str().unwrap_or("");
         let complaints = name::qualified_name(f);
         let malformed = !complaints.is_empty();
         each(errors, path, f, complaints);
-        if !malformed && kind.group.is_empty() && !f.contains('/') && !STANDARD_FINALIZERS.contains(&f) {
+        if !malformed && strict && !f.contains('/') && !STANDARD_FINALIZERS.contains(&f) {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(&path.index(i), quoted(f), why));
         }
@@ -209,7 +214,7 @@ mod tests {
             [
                 "metadata.ownerReferences.apiVersion: Invalid value: \"\": version must not be empty",
                 "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty",
-                "metadata.ownerReferences: Invalid value: [{\"apiVersion\":\"v1\",\"controller\":true,\"kind\":\"A\",\"name\":\"p\",\"uid\":\"u\"},{\"apiVersion\":\"\",\"controller\":true,\"kind\":\"B\",\"name\":\"m\",\"uid\":\"\"}]: Only one reference can have Controller set to true. Found \"true\" in references for p and m",
+                "metadata.ownerReferences: Invalid value: [{\"apiVersion\":\"v1\",\"controller\":true,\"kind\":\"A\",\"name\":\"p\",\"uid\":\"u\"},{\"apiVersion\":\"\",\"controller\":true,\"kind\":\"B\",\"name\":\"m\",\"uid\":\"\"}]: Only one reference can have Controller set to true. Found \"true\" in references for A/p and B/m",
                 "metadata.finalizers[0]: Invalid value: \"x\": name is neither a standard finalizer name nor is it fully qualified",
                 "metadata.finalizers: Invalid value: [\"x\",\"a.b/c\",\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set",
             ]

@@ -112,7 +112,9 @@ fn leaf(errors: &mut Errors, v: Option<&Value>, path: &Path, check: Check) {
 
 fn word(errors: &mut Errors, text: &str, path: &Path, words: &[&str]) {
     if !words.contains(&text) {
-        errors.push(FieldError::not_supported(path, text, words));
+        let mut sorted = words.to_vec();
+        sorted.sort_unstable();
+        errors.push(FieldError::not_supported(path, text, &sorted));
     }
 }
 

@@ -134,11 +134,11 @@ impl FieldError {
         Self::make(ErrorKind::NotFound, path, Some(value.into()), String::new())
     }
 
-    /// `field: Unsupported value: "x": supported values: "a", "b"`.
+    /// `field: Unsupported value: "x": supported values: "a", "b"`, in the order given: upstream sorts some of its
+    /// lists and others not.
     #[must_use]
     pub fn not_supported(path: &Path, value: &str, supported: &[&str]) -> Self {
-        let mut list: Vec<String> = supported.iter().map(|s| quoted(s)).collect();
-        list.sort();
+        let list: Vec<String> = supported.iter().map(|s| quoted(s)).collect();
         let detail =
             if list.is_empty() { String::new() } else { format!("supported values: {}", list.join(", ")) };
         Self::make(ErrorKind::NotSupported, path, Some(quoted(value)), detail)

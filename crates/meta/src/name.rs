@@ -104,6 +104,27 @@ pub fn dns1123_subdomain(s: &str) -> Complaints {
     out
 }
 
+/// A DNS subdomain whose labels may also have underscores, as search paths of resolvers do.
+#[must_use]
+pub fn dns1123_subdomain_with_underscore(s: &str) -> Complaints {
+    let mut out = Vec::new();
+    if s.len() > DNS_SUBDOMAIN_MAX_BYTES {
+        out.push(max_len(DNS_SUBDOMAIN_MAX_BYTES));
+    }
+    let is_label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label);
+        bounded(label, lower_alnum, |c| lower_alnum(c) || b"-_".contains(&c))
+    };
+    if !s.split('.').all(is_label) {
+        out.push(form(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
+            r"_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*",
+            &["example.com"],
+        ));
+    }
+    out
+}
+
 /// A DNS label after RFC 1035, which starts with a letter: `abc-123`.
 #[must_use]
 pub fn dns1035_label(s: &str) -> Complaints {
@@ -382,6 +403,7 @@ mod tests {
         let table: &[Row] = &[
             (dns1123_label, &["a", "0", "a-b", "9z"], &["", "-a", "a-", "A", "a.b", "a_b", "ä"]),
             (dns1123_subdomain, &["a", "a.b", "1.2-3"], &["", ".", "a.", ".a", "a..b", "A.b", "a.-b"]),
+            (dns1123_subdomain_with_underscore, &["_a.b", "a_b.c"], &["", "a_.b", "A.b", "__a"]),
             (dns1035_label, &["a", "a-1"], &["", "1a", "a-", "a.b"]),
             (qualified_name, &["a", "A_b.c", "x.y/A"], &["", "/a", "x/", "a/b/c", "-a", "X/a"]),
             (label_value, &["", "a", "A.b_c-1"], &["-", "a ", "a/b"]),

@@ -15,36 +15,36 @@ use crate::service::{Refusal, Reservation};
 pub(crate) fn create(call: &Call<'_>, service: &mut Value, _dry_run: bool) -> Result<Reservation, Status> {
     let mut held = call.server.services.reservation();
     let mut errors = Vec::new();
-    families(service);
+    let ip = service.str_at(&["spec", "clusterIP"]).to_owned();
+    if !ip.is_empty() && service.list_at(&["spec", "clusterIPs"]).is_empty() {
+        service.set_at(&["spec", "clusterIPs"], vec![Value::from(ip)]);
+    }
+    families(call, service, None)?;
     addresses(call, service, &mut held, &mut errors);
     ports(call, service, None, &mut held, &mut errors);
+    health_check_port(call, service, None, &mut held, &mut errors);
     refuse(call, service, errors, held)
 }
 
-/// Keeps addresses and ports that stay, gives out new ones, drops what the type no longer has.
+/// Keeps addresses and ports that stay and gives out new ones. What the type no longer has is dropped by the
+/// kind's strategy.
 pub(crate) fn update(call: &Call<'_>, new: &mut Value, old: &Value) -> Result<Reservation, Status> {
     let mut held = call.server.services.reservation();
     let mut errors = Vec::new();
     let external = |v: &Value| v.str_at(&["spec", "type"]) == "ExternalName";
     match (external(old), external(new)) {
-        (false, false) => keep_addresses(new, old),
-        (_, true) => {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                if new.at(&["spec", field]) == old.at(&["spec", field]) {
-                    new.remove_at(&["spec", field]);
-                }
-            }
+        (_, true) => {}
+        (false, false) => {
+            keep_addresses(new, old);
+            families(call, new, Some(old))?;
         }
         (true, false) => {
-            families(new);
+            families(call, new, Some(old))?;
             addresses(call, new, &mut held, &mut errors);
         }
     }
-    let had_ports = has_node_ports(old);
-    if had_ports && !has_node_ports(new) {
-        drop_same_node_ports(new, old);
-    }
     ports(call, new, Some(old), &mut held, &mut errors);
+    health_check_port(call, new, Some(old), &mut held, &mut errors);
     refuse(call, new, errors, held)
 }
 
@@ -75,59 +75,139 @@ fn has_node_ports(service: &Value) -> bool {
     }
 }
 
-fn families(service: &mut Value) {
+/// Sets family and policy where they are left out and refuses what a cluster with one family cannot do.
+// k8s: pkg/registry/core/service/storage/alloc.go initIPFamilyFields
+fn families(call: &Call<'_>, service: &mut Value, old: Option<&Value>) -> Result<(), Status> {
     if kind_of(service) == "ExternalName" {
-        return;
+        return Ok(());
     }
-    if service.at(&["spec", "ipFamilyPolicy"]).is_none() {
-        service.set_at(&["spec", "ipFamilyPolicy"], "SingleStack");
+    let bare = service.str_at(&["spec", "clusterIP"]) == "None"
+        && service.at(&["spec", "selector"]).and_then(Value::as_map).is_none_or(|m| m.is_empty());
+    if service.str_at(&["spec", "ipFamilyPolicy"]).is_empty() {
+        let before = old.map_or("", |o| o.str_at(&["spec", "ipFamilyPolicy"])).to_owned();
+        let policy = match before.as_str() {
+            "" if bare => "RequireDualStack",
+            "" => "SingleStack",
+            before => before,
+        };
+        service.set_at(&["spec", "ipFamilyPolicy"], policy);
     }
-    if service.list_at(&["spec", "ipFamilies"]).is_empty() {
-        service.set_at(&["spec", "ipFamilies"], vec![Value::from("IPv4")]);
+    let invalid = |service: &Value, errors: Vec<FieldError>| match errors.is_empty() {
+        true => Ok(()),
+        false => Err(Status::invalid(&call.resource.gvk, object::text(service, "name"), &errors)),
+    };
+    let malformed = service.get("spec").map(kinds::core::service_rules::cluster_ips).unwrap_or_default();
+    invalid(service, malformed)?;
+    let mut errors = Vec::new();
+    let spec = Path::new("spec");
+    let at = spec.child("ipFamilyPolicy");
+    let policy = service.str_at(&["spec", "ipFamilyPolicy"]).to_owned();
+    let mut list: Vec<Value> = service.list_at(&["spec", "ipFamilies"]).to_vec();
+    for (field, what) in [("clusterIPs", "cluster IPs"), ("ipFamilies", "IP families")] {
+        if policy == "SingleStack" && service.list_at(&["spec", field]).len() == 2 {
+            let why =
+                format!("must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified");
+            errors.push(FieldError::invalid(&at, meta::field::quoted(&policy), why));
+        }
     }
+    for (i, ip) in service.list_at(&["spec", "clusterIPs"]).iter().enumerate().skip(list.len()) {
+        match ip.as_str().unwrap_or("") {
+            "None" => break,
+            ip if ip.contains(':') => {
+                let shown = format!("[{}]", meta::field::quoted(ip));
+                let at = spec.child("clusterIPs").index(i);
+                errors.push(FieldError::invalid(&at, shown, "IPv6 is not configured on this cluster"));
+            }
+            _ => list.push("IPv4".into()),
+        }
+    }
+    invalid(service, std::mem::take(&mut errors))?;
+    if bare {
+        if list.is_empty() {
+            list.push("IPv4".into());
+        }
+        if list.len() < 2 && policy != "SingleStack" {
+            let other = if list[0].as_str() == Some("IPv4") { "IPv6" } else { "IPv4" };
+            list.push(other.into());
+        }
+        service.set_at(&["spec", "ipFamilies"], list);
+        return Ok(());
+    }
+    if policy == "RequireDualStack" {
+        let why = "this cluster is not configured for dual-stack services";
+        errors.push(FieldError::invalid(&at, "\"RequireDualStack\"", why));
+    }
+    for (i, f) in list.iter().enumerate().filter(|(_, f)| f.as_str() != Some("IPv4")) {
+        let shown = meta::field::quoted(f.as_str().unwrap_or(""));
+        let at = spec.child("ipFamilies").index(i);
+        errors.push(FieldError::invalid(&at, shown, "not configured on this cluster"));
+    }
+    invalid(service, errors)?;
+    if list.is_empty() {
+        list.push("IPv4".into());
+    }
+    service.set_at(&["spec", "ipFamilies"], list);
+    Ok(())
 }
 
 fn addresses(call: &Call<'_>, service: &mut Value, held: &mut Reservation, errors: &mut Vec<FieldError>) {
-    if kind_of(service) == "ExternalName" {
+    let given = service.str_at(&["spec", "clusterIP"]).to_owned();
+    if kind_of(service) == "ExternalName" || given == "None" {
         return;
     }
-    let spec = Path::new("spec");
-    if service.list_at(&["spec", "ipFamilies"]).iter().any(|f| f.as_str() != Some("IPv4")) {
-        let why = "not configured on this cluster";
-        errors.push(FieldError::invalid(&spec.child("ipFamilies").index(0), "\"IPv6\"", why));
-        return;
-    }
-    if service.str_at(&["spec", "ipFamilyPolicy"]) == "RequireDualStack" {
-        let why = "this cluster is not configured for dual-stack services";
-        errors.push(FieldError::invalid(&spec.child("ipFamilyPolicy"), "\"RequireDualStack\"", why));
-        return;
-    }
-    let first =
-        service.list_at(&["spec", "clusterIPs"]).first().and_then(Value::as_str).unwrap_or("").to_owned();
-    let given = match service.str_at(&["spec", "clusterIP"]) {
-        "" => first,
-        ip => ip.to_owned(),
-    };
-    if given == "None" {
-        set_address(service, "None");
-        return;
-    }
-    let wanted: Option<Ipv4Addr> = match given.as_str() {
-        "" => None,
-        text => match text.parse() {
-            Ok(ip) => Some(ip),
-            // Not an address: validation says so.
-            Err(_) => return,
-        },
-    };
+    let wanted: Option<Ipv4Addr> = given.parse().ok();
     let random = call.server.config.entropy.next_u64();
     match call.server.services.address(held, wanted, random) {
         Ok(ip) => set_address(service, &ip.to_string()),
         Err(why) => {
-            let field = spec.child("clusterIPs");
-            let shown = format!("[]string{{{}}}", meta::field::quoted(&given));
+            let field = Path::new("spec").child("clusterIPs");
+            let shown = format!("[{}]", meta::field::quoted(&given));
             errors.push(FieldError::invalid(&field, shown, address_text(call, why, &given)));
         }
+    }
+}
+
+/// The port on which nodes tell a load balancer whether they have pods.
+// k8s: pkg/registry/core/service/storage/alloc.go allocHealthCheckNodePort
+fn health_check_port(
+    call: &Call<'_>,
+    service: &mut Value,
+    old: Option<&Value>,
+    held: &mut Reservation,
+    errors: &mut Vec<FieldError>,
+) {
+    let needs = |v: &Value| v.get("spec").is_some_and(kinds::core::service::needs_health_check);
+    let port = |v: &Value| v.int_at(&["spec", "healthCheckNodePort"]).unwrap_or(0);
+    if !needs(service) {
+        return;
+    }
+    let before = old.filter(|o| needs(o)).map_or(0, port);
+    if before != 0 {
+        if port(service) == 0 {
+            service.set_at(&["spec", "healthCheckNodePort"], before);
+        }
+        return;
+    }
+    let wanted = port(service);
+    let random = call.server.config.entropy.next_u64();
+    let ask = u16::try_from(wanted).unwrap_or(u16::MAX);
+    match call.server.services.port(held, ask, &["TCP"], random) {
+        Ok(found) => service.set_at(&["spec", "healthCheckNodePort"], i64::from(found)),
+        Err(why) => {
+            let path = Path::new("spec").child("healthCheckNodePort");
+            errors.push(FieldError::invalid(&path, wanted.to_string(), port_text(call, why)));
+        }
+    }
+}
+
+fn port_text(call: &Call<'_>, why: Refusal) -> String {
+    match why {
+        Refusal::Taken => "provided port is already allocated".to_owned(),
+        Refusal::OutOfRange => format!(
+            "provided port is not in the valid range. The range of valid ports is {}",
+            call.server.services.port_range()
+        ),
+        Refusal::Exhausted => "failed to allocate a nodePort: range is full".to_owned(),
     }
 }
 
@@ -148,38 +228,28 @@ fn set_address(service: &mut Value, text: &str) {
 }
 
 /// Fields that an update may leave out are taken over; a change of them is left to validation.
+// k8s: pkg/registry/core/service/storage/alloc.go patchAllocatedValues, normalizeClusterIPs
 fn keep_addresses(new: &mut Value, old: &Value) {
-    let dropped = |v: &Value| v.str_at(&["spec", "clusterIP"]).is_empty();
-    if dropped(new) && new.list_at(&["spec", "clusterIPs"]).is_empty() {
-        for field in ["clusterIP", "clusterIPs"] {
-            if let Some(v) = old.at(&["spec", field]).cloned() {
-                new.set_at(&["spec", field], v);
-            }
+    let (before, all) = (old.str_at(&["spec", "clusterIP"]), old.at(&["spec", "clusterIPs"]));
+    if new.str_at(&["spec", "clusterIP"]).is_empty() {
+        new.set_at(&["spec", "clusterIP"], before);
+    }
+    let ip = new.str_at(&["spec", "clusterIP"]).to_owned();
+    let list = new.at(&["spec", "clusterIPs"]);
+    let unset = list.and_then(Value::as_list).is_none_or(|l| l.is_empty());
+    match all {
+        Some(all) if unset && ip == before => new.set_at(&["spec", "clusterIPs"], all.clone()),
+        // A client that knows only the single field has changed it.
+        _ if ip != before && (unset || list == all) => {
+            new.set_at(&["spec", "clusterIPs"], vec![Value::from(ip)]);
         }
-    } else if dropped(new) {
-        let first = new.list_at(&["spec", "clusterIPs"]).first().cloned();
-        new.set_at(&["spec", "clusterIP"], first.unwrap_or_default());
-    } else if new.list_at(&["spec", "clusterIPs"]).is_empty() {
-        let ip = new.str_at(&["spec", "clusterIP"]).to_owned();
-        new.set_at(&["spec", "clusterIPs"], vec![Value::from(ip)]);
+        _ => {}
     }
     for field in ["ipFamilies", "ipFamilyPolicy"] {
         if new.at(&["spec", field]).is_none()
             && let Some(v) = old.at(&["spec", field]).cloned()
         {
             new.set_at(&["spec", field], v);
-        }
-    }
-}
-
-/// A type without node ports loses those that were given before and not chosen anew.
-fn drop_same_node_ports(new: &mut Value, old: &Value) {
-    let before: Vec<i64> =
-        old.list_at(&["spec", "ports"]).iter().filter_map(|p| p.int_at(&["nodePort"])).collect();
-    let Some(ports) = new.at_mut(&["spec", "ports"]).and_then(Value::as_list_mut) else { return };
-    for port in ports {
-        if port.int_at(&["nodePort"]).is_some_and(|n| before.contains(&n)) {
-            port.remove_at(&["nodePort"]);
         }
     }
 }
@@ -232,15 +302,7 @@ fn ports(
             }
             Err(why) => {
                 let path = Path::new("spec").child("ports").index(i).child("nodePort");
-                let text = match why {
-                    Refusal::Taken => "provided port is already allocated".to_owned(),
-                    Refusal::OutOfRange => format!(
-                        "provided port is not in the valid range. The range of valid ports is {}",
-                        call.server.services.port_range()
-                    ),
-                    Refusal::Exhausted => "failed to allocate a nodePort: range is full".to_owned(),
-                };
-                errors.push(FieldError::invalid(&path, wanted.to_string(), text));
+                errors.push(FieldError::invalid(&path, wanted.to_string(), port_text(call, why)));
             }
         }
     }

@@ -130,7 +130,7 @@ fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>
     if crate::generation::is_counted(&call.resource.gvr) {
         value.set_at(&["metadata", "generation"], 1i64);
     }
-    let mut errors = object::validate(value, call.resource.kind);
+    let mut errors = kinds::metadata::validate_create(call.resource.kind, value);
     errors.extend(kinds::shape::check(call.resource.kind.rules, value));
     errors.extend(strategy.validate(value));
     if !errors.is_empty() {
@@ -299,9 +299,7 @@ fn prepare_update(
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
         new.set_at(&["metadata", "generation"], next);
     }
-    let mut errors = object::validate_update(new, old);
-    errors
-        .extend(object::validate(new, r.kind).into_iter().filter(|e| !e.field.starts_with("metadata.name")));
+    let mut errors = kinds::metadata::validate_update(r.kind, new, old);
     if rules.operation == Operation::Update {
         errors.extend(kinds::shape::check(r.kind.rules, new));
     }

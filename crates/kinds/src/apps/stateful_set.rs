@@ -74,7 +74,16 @@ impl Strategy for StatefulSetStrategy {
         let path = Path::new("spec");
         let empty = crate::defaults::empty_map();
         let spec = o.get("spec").unwrap_or(&empty);
-        crate::rules::one_of(&mut errors, spec, "podManagementPolicy", &path, &["OrderedReady", "Parallel"]);
+        let policy = spec.str_at(&["podManagementPolicy"]);
+        let at = path.child("podManagementPolicy");
+        match policy {
+            "" => errors.push(FieldError::required(&at, "")),
+            "OrderedReady" | "Parallel" => {}
+            other => {
+                let why = "must be 'OrderedReady' or 'Parallel'";
+                errors.push(FieldError::invalid(&at, meta::field::quoted(other), why));
+            }
+        }
         let at = path.child("updateStrategy");
         match spec.str_at(&["updateStrategy", "type"]) {
             "OnDelete" if spec.at(&["updateStrategy", "rollingUpdate"]).is_some() => {

@@ -155,7 +155,7 @@ pub(super) fn spec_errors(errors: &mut Errors, spec: &Value, with_selector: bool
     {
         non_negative(errors, spec, field, path);
     }
-    crate::rules::optional_one_of(errors, spec, "completionMode", path, &["Indexed", "NonIndexed"]);
+    crate::rules::optional_one_of(errors, spec, "completionMode", path, &["NonIndexed", "Indexed"]);
     if spec.str_at(&["completionMode"]) == "Indexed" && spec.get("completions").is_none() {
         let why = "when completion mode is Indexed";
         errors.push(FieldError::required(&path.child("completions"), why));

@@ -1,6 +1,7 @@
 //! Endpoints: the addresses behind a service, all in one object.
 // k8s: pkg/apis/core/validation/validation.go ValidateEndpoints
 
+use meta::field::quoted;
 use meta::{FieldError, Path, name};
 use schema::Value;
 
@@ -95,39 +96,40 @@ impl Strategy for EndpointsStrategy {
 
 fn address(errors: &mut Errors, a: &Value, path: &Path) {
     let ip = a.str_at(&["ip"]);
-    let complaints = name::ip(ip);
-    if complaints.is_empty()
-        && let Some(why) = not_for_endpoints(ip)
-    {
-        errors.push(FieldError::invalid(&path.child("ip"), meta::field::quoted(ip), why));
-    }
-    each(errors, &path.child("ip"), ip, complaints);
+    each(errors, &path.child("ip"), ip, name::ip(ip));
     let hostname = a.str_at(&["hostname"]);
     if !hostname.is_empty() {
         each(errors, &path.child("hostname"), hostname, name::dns1123_label(hostname));
     }
+    if let Some(node) = a.get("nodeName").and_then(Value::as_str) {
+        each(errors, &path.child("nodeName"), node, name::dns1123_subdomain(node));
+    }
+    special_ip(errors, ip, &path.child("ip"));
 }
 
-/// Addresses that no endpoint may have.
-// k8s: pkg/apis/core/validation/validation.go ValidateEndpointIP
-pub(crate) fn not_for_endpoints(ip: &str) -> Option<&'static str> {
-    let ip: std::net::IpAddr = ip.parse().ok()?;
-    let link_local = match ip {
-        std::net::IpAddr::V4(v4) => v4.is_link_local() || v4.octets()[..3] == [224, 0, 0],
+/// Addresses that no endpoint and no external address may have.
+// k8s: pkg/apis/core/validation/validation.go ValidateNonSpecialIP
+pub(crate) fn special_ip(errors: &mut Errors, text: &str, path: &Path) {
+    let Ok(ip) = text.parse::<std::net::IpAddr>() else {
+        errors.push(FieldError::invalid(path, quoted(text), "must be a valid IP address"));
+        return;
+    };
+    let (unicast, multicast) = match ip {
+        std::net::IpAddr::V4(v4) => (v4.is_link_local(), v4.octets()[..3] == [224, 0, 0]),
         std::net::IpAddr::V6(v6) => {
-            v6.segments()[0] & 0xffc0 == 0xfe80 || v6.segments()[0] & 0xff0f == 0xff02
+            (v6.segments()[0] & 0xffc0 == 0xfe80, v6.segments()[0] & 0xff0f == 0xff02)
         }
     };
-    if ip.is_unspecified() {
-        Some("may not be unspecified (0.0.0.0 or ::)")
-    } else if ip.is_loopback() {
-        Some("may not be in the loopback range (127.0.0.0/8, ::1/128)")
-    } else if link_local && ip.is_multicast() {
-        Some("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
-    } else if link_local {
-        Some("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    } else {
-        None
+    let unspecified = format!("may not be unspecified ({text})");
+    for (is, why) in [
+        (ip.is_unspecified(), unspecified.as_str()),
+        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (unicast, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (multicast, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ] {
+        if is {
+            errors.push(FieldError::invalid(path, quoted(text), why));
+        }
     }
 }
 
@@ -143,6 +145,9 @@ fn port(errors: &mut Errors, p: &Value, name_required: bool, path: &Path) {
         errors.push(FieldError::invalid(&path.child("port"), number.to_string(), why));
     }
     one_of(errors, p, "protocol", path, &["SCTP", "TCP", "UDP"]);
+    if let Some(protocol) = p.get("appProtocol").and_then(Value::as_str) {
+        each(errors, &path.child("appProtocol"), protocol, name::qualified_name(protocol));
+    }
 }
 
 #[cfg(test)]
@@ -159,14 +164,24 @@ mod tests {
             row(&KIND, &o, "2026-01-01T00:00:00Z")[1].1,
             "10.0.0.1:80,10.0.0.2:80,10.0.0.1:81 + 1 more..."
         );
-        let bad = yaml("subsets: [{}, {addresses: [{ip: 127.0.0.1}], ports: [{port: 0, protocol: TCP}]}]");
+        let bad = yaml(
+            "subsets: [{}, {addresses: [{ip: 127.0.0.1}, {ip: x, nodeName: A}, {ip: '::'}], ports: [{port: 0, protocol: TCP, appProtocol: '/'}]}]",
+        );
+        let e = texts(&EndpointsStrategy.validate(&bad));
         assert_eq!(
-            texts(&EndpointsStrategy.validate(&bad)),
+            e[..2],
             [
                 "subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`",
                 "subsets[1].addresses[0].ip: Invalid value: \"127.0.0.1\": may not be in the loopback range (127.0.0.0/8, ::1/128)",
-                "subsets[1].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
             ]
         );
+        assert!(e[3].starts_with("subsets[1].addresses[1].nodeName: Invalid value: \"A\""), "{e:?}");
+        assert_eq!(e[4], "subsets[1].addresses[1].ip: Invalid value: \"x\": must be a valid IP address");
+        assert_eq!(e[5], "subsets[1].addresses[2].ip: Invalid value: \"::\": may not be unspecified (::)");
+        assert_eq!(
+            e[6],
+            "subsets[1].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"
+        );
+        assert!(e[7].starts_with("subsets[1].ports[0].appProtocol: Invalid value: \"/\""), "{e:?}");
     }
 }

@@ -105,93 +105,121 @@ impl Strategy for EventStrategy {
         true
     }
 
-    // k8s: pkg/apis/core/validation/events.go legacyValidateEvent, ValidateEventCreate
     fn validate(&self, o: &Value) -> Vec<FieldError> {
-        let mut errors = Errors::new();
-        let namespace = o.str_at(&["metadata", "namespace"]);
-        let involved = o.str_at(&["involvedObject", "namespace"]);
-        let path = Path::new("involvedObject").child("namespace");
-        let mismatch = "does not match event.namespace";
-        if involved.is_empty() {
-            // Events about cluster-scoped objects live in `default`.
-            if !matches!(namespace, "" | "default" | "kube-system") {
-                errors.push(FieldError::invalid(&path, quoted(involved), mismatch));
-            }
-        } else if involved != namespace {
-            errors.push(FieldError::invalid(&path, quoted(involved), mismatch));
-        }
-        for complaint in name::dns1123_subdomain(namespace) {
-            errors.push(FieldError::invalid(&Path::new("namespace"), quoted(namespace), complaint));
-        }
-        errors
+        validate_old_form(o, "reportingComponent")
     }
 }
 
-/// What only the new form asks for on create.
-// k8s: pkg/apis/core/validation/events.go ValidateEventCreate
+const MISMATCH: &str = "does not match event.namespace";
+/// Longest action, reason and reporting instance, in bytes.
+const WORD_MAX_BYTES: usize = 128;
+const NOTE_MAX_BYTES: usize = 1024;
+
+/// Rules that hold in both forms; `controller_field` is what the form calls the reporting controller.
+// k8s: pkg/apis/core/validation/events.go legacyValidateEvent
 #[must_use]
-pub fn validate_new_form(o: &Value) -> Vec<FieldError> {
+pub fn validate_old_form(o: &Value, controller_field: &str) -> Vec<FieldError> {
     let mut errors = Errors::new();
-    if o.str_at(&["eventTime"]).is_empty() {
-        errors.push(FieldError::required(&Path::new("eventTime"), ""));
+    let namespace = o.str_at(&["metadata", "namespace"]);
+    let involved = o.str_at(&["involvedObject", "namespace"]);
+    let path = Path::new("involvedObject").child("namespace");
+    let new_style = !o.str_at(&["eventTime"]).is_empty();
+    // Events about cluster-scoped objects live in `default`.
+    let homeless = matches!(namespace, "" | "default") || (new_style && namespace == "kube-system");
+    let mismatch = if involved.is_empty() { !homeless } else { !new_style && involved != namespace };
+    if mismatch {
+        errors.push(FieldError::invalid(&path, quoted(involved), MISMATCH));
     }
-    for (stored, served, max_bytes) in [
-        ("reportingComponent", "reportingController", 0),
-        ("reportingInstance", "reportingInstance", 128),
-        ("action", "action", 128),
-        ("reason", "reason", 128),
-    ] {
-        let path = Path::new(served);
-        let v = o.str_at(&[stored]);
-        if v.is_empty() {
-            errors.push(FieldError::required(&path, ""));
-        } else if max_bytes > 0 && v.len() > max_bytes {
-            let why = format!("can have at most {max_bytes} characters");
-            errors.push(FieldError::invalid(&path, quoted(v), why));
+    if new_style {
+        let controller = o.str_at(&["reportingComponent"]);
+        let at = Path::new(controller_field);
+        if controller.is_empty() {
+            errors.push(FieldError::required(&at, ""));
+        }
+        crate::rules::each(&mut errors, &at, controller, name::qualified_name(controller));
+        for field in ["reportingInstance", "action", "reason"] {
+            let (at, v) = (Path::new(field), o.str_at(&[field]));
+            if v.is_empty() {
+                errors.push(FieldError::required(&at, ""));
+            } else if v.len() > WORD_MAX_BYTES {
+                let why = format!("can have at most {WORD_MAX_BYTES} characters");
+                errors.push(FieldError::invalid(&at, "\"\"", why));
+            }
+        }
+        if o.str_at(&["message"]).len() > NOTE_MAX_BYTES {
+            let why = format!("can have at most {NOTE_MAX_BYTES} characters");
+            errors.push(FieldError::invalid(&Path::new("message"), "\"\"", why));
         }
     }
-    let controller = o.str_at(&["reportingComponent"]);
-    if !controller.is_empty() {
-        crate::rules::each(
-            &mut errors,
-            &Path::new("reportingController"),
-            controller,
-            name::qualified_name(controller),
-        );
-    }
-    let message = o.str_at(&["message"]);
-    if message.len() > 1024 {
-        errors.push(FieldError::invalid(&Path::new("note"), quoted(message), "can have at most 1024 bytes"));
-    }
-    let kind = o.str_at(&["type"]);
-    if !matches!(kind, "Normal" | "Warning") {
-        let why = "has invalid value: ".to_owned() + kind;
-        errors.push(FieldError::invalid(&Path::new("type"), quoted(""), why));
+    for complaint in name::dns1123_subdomain(namespace) {
+        errors.push(FieldError::invalid(&Path::new("namespace"), quoted(namespace), complaint));
     }
     errors
 }
 
-/// What the new form does not let change.
+/// What only the new form asks for on create; the object is in the core form.
+// k8s: pkg/apis/core/validation/events.go ValidateEventCreate
+#[must_use]
+pub fn validate_new_form(o: &Value) -> Vec<FieldError> {
+    let mut errors = validate_old_form(o, "reportingController");
+    series(&mut errors, o);
+    if o.str_at(&["eventTime"]).is_empty() {
+        errors.push(FieldError::required(&Path::new("eventTime"), ""));
+    }
+    let kind = o.str_at(&["type"]);
+    if !matches!(kind, "Normal" | "Warning") {
+        errors.push(FieldError::invalid(&Path::new("type"), "\"\"", format!("has invalid value: {kind}")));
+    }
+    let source = ["component", "host"].iter().any(|f| !o.str_at(&["source", f]).is_empty());
+    for (field, set) in [
+        ("firstTimestamp", !o.str_at(&["firstTimestamp"]).is_empty()),
+        ("lastTimestamp", !o.str_at(&["lastTimestamp"]).is_empty()),
+        ("count", o.int_at(&["count"]).unwrap_or(0) != 0),
+        ("source", source),
+    ] {
+        if set {
+            errors.push(FieldError::invalid(&Path::new(field), "\"\"", "needs to be unset"));
+        }
+    }
+    errors
+}
+
+fn series(errors: &mut Errors, o: &Value) {
+    let Some(series) = o.get("series") else { return };
+    if series.int_at(&["count"]).unwrap_or(0) < 2 {
+        let at = Path::new("series").child("count");
+        errors.push(FieldError::invalid(&at, "\"\"", "should be at least 2"));
+    }
+    if series.str_at(&["lastObservedTime"]).is_empty() {
+        errors.push(FieldError::required(&Path::new("series").child("lastObservedTime"), ""));
+    }
+}
+
+/// What the new form does not let change; the objects are in the core form.
 // k8s: pkg/apis/core/validation/events.go ValidateEventUpdate
 #[must_use]
 pub fn validate_new_form_update(new: &Value, old: &Value) -> Vec<FieldError> {
-    let mut errors = Errors::new();
-    for (stored, served) in [
-        ("involvedObject", "regarding"),
-        ("reason", "reason"),
-        ("message", "note"),
-        ("source", "deprecatedSource"),
-        ("firstTimestamp", "deprecatedFirstTimestamp"),
-        ("lastTimestamp", "deprecatedLastTimestamp"),
-        ("count", "deprecatedCount"),
-        ("eventTime", "eventTime"),
-        ("action", "action"),
-        ("related", "related"),
-        ("reportingComponent", "reportingController"),
-        ("reportingInstance", "reportingInstance"),
-        ("type", "type"),
+    let mut errors = validate_old_form(new, "reportingController");
+    if new.get("series") != old.get("series") {
+        series(&mut errors, new);
+    }
+    for stored in [
+        "involvedObject",
+        "reason",
+        "message",
+        "source",
+        "firstTimestamp",
+        "lastTimestamp",
+        "count",
+        "type",
+        "eventTime",
+        "action",
+        "related",
+        "reportingComponent",
+        "reportingInstance",
     ] {
-        immutable(&mut errors, new.get(stored), old.get(stored), &Path::new(served));
+        let field = if stored == "reportingComponent" { "reportingController" } else { stored };
+        immutable(&mut errors, new.get(stored), old.get(stored), &Path::new(field));
     }
     errors
 }

@@ -84,39 +84,52 @@ impl Strategy for NamespaceStrategy {
         let mut errors = Errors::new();
         let path = Path::new("spec").child("finalizers");
         for f in o.list_at(&["spec", "finalizers"]) {
-            let f = f.as_str().unwrap_or("");
-            crate::rules::each(&mut errors, &path, f, name::qualified_name(f));
-            if !f.contains('/') && f != FINALIZER {
-                let why = "name is neither a standard finalizer name nor is it fully qualified";
-                errors.push(FieldError::invalid(&path, quoted(f), why));
-            }
+            finalizer(&mut errors, f, &path);
         }
         errors
     }
 
-    // k8s: pkg/apis/core/validation/validation.go ValidateNamespaceStatusUpdate
+    // k8s: pkg/apis/core/validation/validation.go ValidateNamespaceStatusUpdate, ValidateNamespaceFinalizeUpdate
     fn validate_update(&self, new: &Value, _old: &Value, op: Operation) -> Vec<FieldError> {
-        let mut errors = self.validate(new);
-        if op == Operation::UpdateStatus {
-            let deleted = !new.str_at(&["metadata", "deletionTimestamp"]).is_empty();
-            let phase = new.str_at(&["status", "phase"]);
-            let path = Path::new("status").child("phase");
-            if deleted && phase != "Terminating" {
+        let mut errors = Errors::new();
+        let deleted = !new.str_at(&["metadata", "deletionTimestamp"]).is_empty();
+        let phase = new.str_at(&["status", "phase"]);
+        // The name is upstream's.
+        let path = Path::new("status").child("Phase");
+        match op {
+            Operation::UpdateSubresource(_) => {
+                let path = Path::new("spec").child("finalizers");
+                for (i, f) in new.list_at(&["spec", "finalizers"]).iter().enumerate() {
+                    finalizer(&mut errors, f, &path.index(i));
+                }
+            }
+            Operation::UpdateStatus if deleted && phase != "Terminating" => {
                 let why = "may only be 'Terminating' if `deletionTimestamp` is not empty";
                 errors.push(FieldError::invalid(&path, quoted(phase), why));
-            } else if !deleted && phase != "Active" {
+            }
+            Operation::UpdateStatus if !deleted && phase != "Active" => {
                 let why = "may only be 'Active' if `deletionTimestamp` is empty";
                 errors.push(FieldError::invalid(&path, quoted(phase), why));
             }
+            _ => {}
         }
         errors
+    }
+}
+
+fn finalizer(errors: &mut Errors, f: &Value, path: &Path) {
+    let f = f.as_str().unwrap_or("");
+    crate::rules::each(errors, path, f, name::qualified_name(f));
+    if !f.contains('/') && !crate::metadata::STANDARD_FINALIZERS.contains(&f) {
+        let why = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(FieldError::invalid(path, quoted(f), why));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::yaml;
+    use crate::testing::{texts, yaml};
 
     #[test]
     fn what_the_server_adds() {
@@ -129,5 +142,20 @@ mod tests {
         let mut new = yaml("metadata: {name: a}\nspec: {finalizers: []}");
         NamespaceStrategy.prepare_for_update(&mut new, &o, Operation::Update, &Context::default());
         assert_eq!(new.list_at(&["spec", "finalizers"]).len(), 1);
+    }
+
+    #[test]
+    fn refuses() {
+        let check = |text: &str, op| texts(&NamespaceStrategy.validate_update(&yaml(text), &yaml("{}"), op));
+        assert_eq!(
+            check("{status: {phase: Gone}}", Operation::UpdateStatus),
+            ["status.Phase: Invalid value: \"Gone\": may only be 'Active' if `deletionTimestamp` is empty"]
+        );
+        assert_eq!(
+            check("{spec: {finalizers: [kubernetes, a/b, x]}}", Operation::UpdateSubresource("finalize")),
+            [
+                "spec.finalizers[2]: Invalid value: \"x\": name is neither a standard finalizer name nor is it fully qualified"
+            ]
+        );
     }
 }

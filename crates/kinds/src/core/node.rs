@@ -8,7 +8,7 @@ use schema::Value;
 use super::pod_spec;
 use crate::columns::{AGE, NAME, text, text_at, text_or, wide};
 use crate::kind::{Cell, Column, Context, FieldReader, Kind, Operation, STATUS, Strategy, Subresource};
-use crate::rules::{Errors, each, required};
+use crate::rules::{Errors, each, printed, required};
 
 const SUBRESOURCES: &[Subresource] = &[
     Subresource {
@@ -92,6 +92,17 @@ impl Strategy for NodeStrategy {
         {
             o.set_at(&["status", "allocatable"], capacity);
         }
+        // k8s: pkg/apis/core/v1/conversion.go Convert_v1_NodeSpec_To_core_NodeSpec
+        let first = o.list_at(&["spec", "podCIDRs"]).first().cloned();
+        let single = o.str_at(&["spec", "podCIDR"]).to_owned();
+        match first {
+            Some(_) if !single.is_empty() && first.as_ref().and_then(Value::as_str) != Some(&single) => {
+                o.set_at(&["spec", "podCIDRs"], vec![Value::from(single)]);
+            }
+            Some(first) => o.set_at(&["spec", "podCIDR"], first),
+            None if !single.is_empty() => o.set_at(&["spec", "podCIDRs"], vec![Value::from(single)]),
+            None => {}
+        }
     }
 
     /// A node brings its status with it.
@@ -101,23 +112,26 @@ impl Strategy for NodeStrategy {
         false
     }
 
+    // k8s: pkg/apis/core/validation/validation.go ValidateNode
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        let path = Path::new("spec");
-        taints(&mut errors, o.list_at(&["spec", "taints"]), &path.child("taints"));
+        taints(&mut errors, o.list_at(&["spec", "taints"]));
+        resources(&mut errors, o);
         let cidrs = o.list_at(&["spec", "podCIDRs"]);
+        let path = Path::new("spec").child("podCIDRs");
         for (i, c) in cidrs.iter().enumerate() {
             let c = c.as_str().unwrap_or("");
-            each(&mut errors, &path.child("podCIDRs").index(i), c, name::cidr(c));
+            each(&mut errors, &path.index(i), c, name::cidr(c));
         }
-        for resource in ["capacity", "allocatable"] {
-            let amounts = o.at(&["status", resource]).and_then(Value::as_map);
-            for (k, v) in amounts.into_iter().flat_map(|m| m.iter()) {
-                if pod_spec::quantity(v).is_none_or(|q| q.sign() < 0) {
-                    let at = Path::new("status").child(resource).key(k);
-                    let why = "must be greater than or equal to 0";
-                    errors.push(FieldError::invalid(&at, crate::rules::printed(Some(v)), why));
-                }
+        if cidrs.len() > 1 {
+            let is_v4 = |c: &Value| name::parse_cidr(c.as_str().unwrap_or("")).map(|(ip, _)| ip.is_ipv4());
+            let families: Vec<bool> = cidrs.iter().filter_map(is_v4).collect();
+            if cidrs.len() > 2 || !(families.contains(&true) && families.contains(&false)) {
+                let why = "may specify no more than one CIDR for each IP family";
+                errors.push(FieldError::invalid(&path, printed(o.at(&["spec", "podCIDRs"])), why));
+            }
+            for (i, c) in cidrs.iter().enumerate().filter(|(i, c)| cidrs[..*i].contains(c)) {
+                errors.push(FieldError::duplicate(&path.index(i), printed(Some(c))));
             }
         }
         errors
@@ -125,7 +139,19 @@ impl Strategy for NodeStrategy {
 
     // k8s: pkg/apis/core/validation/validation.go ValidateNodeUpdate
     fn validate_update(&self, new: &Value, old: &Value, _op: Operation) -> Vec<FieldError> {
-        let mut errors = self.validate(new);
+        let mut errors = Errors::new();
+        resources(&mut errors, new);
+        let addresses = new.list_at(&["status", "addresses"]);
+        for (i, a) in addresses.iter().enumerate().filter(|(i, a)| addresses[..*i].contains(a)) {
+            let at = Path::new("status").child("addresses").index(i);
+            // Upstream prints its internal type.
+            let shown = format!(
+                "{{\"Type\":{},\"Address\":{}}}",
+                quoted(a.str_at(&["type"])),
+                quoted(a.str_at(&["address"]))
+            );
+            errors.push(FieldError::duplicate(&at, shown));
+        }
         let path = Path::new("spec");
         for (field, shown) in [("podCIDRs", "podCIDR"), ("providerID", "providerID")] {
             let (after, before) = (new.at(&["spec", field]), old.at(&["spec", field]));
@@ -137,18 +163,30 @@ impl Strategy for NodeStrategy {
                 errors.push(FieldError::forbidden(&path.child(field), why));
             }
         }
+        taints(&mut errors, new.list_at(&["spec", "taints"]));
         errors
     }
 }
 
+/// Amounts of resources are not negative, and whole where they count things.
+fn resources(errors: &mut Errors, o: &Value) {
+    for list in ["capacity", "allocatable"] {
+        for (k, v) in o.at(&["status", list]).and_then(Value::as_map).into_iter().flat_map(|m| m.iter()) {
+            let at = Path::new("status").child(list).child(k);
+            pod_spec::check_quantity(errors, k, v, &at);
+        }
+    }
+}
+
 // k8s: pkg/apis/core/validation/validation.go validateNodeTaints
-fn taints(errors: &mut Errors, taints: &[Value], path: &Path) {
+fn taints(errors: &mut Errors, taints: &[Value]) {
+    // The path is upstream's.
+    let path = Path::new("metadata").child("taints");
     let mut seen = Vec::new();
     for (i, t) in taints.iter().enumerate() {
         let at = path.index(i);
-        if let Some(key) = required(errors, t, "key", &at) {
-            each(errors, &at.child("key"), key, name::qualified_name(key));
-        }
+        let key = t.str_at(&["key"]);
+        each(errors, &at.child("key"), key, name::qualified_name(key));
         let value = t.str_at(&["value"]);
         let complaints = name::label_value(value);
         if !complaints.is_empty() {
@@ -162,9 +200,17 @@ fn taints(errors: &mut Errors, taints: &[Value], path: &Path) {
         }
         let pair = (t.str_at(&["key"]), t.str_at(&["effect"]));
         if seen.contains(&pair) {
+            // Upstream prints its internal type.
+            let shown = format!(
+                "{{\"Key\":{},\"Value\":{},\"Effect\":{},\"TimeAdded\":{}}}",
+                quoted(key),
+                quoted(value),
+                quoted(t.str_at(&["effect"])),
+                printed(t.get("timeAdded"))
+            );
             errors.push(FieldError {
                 detail: "taints must be unique by key and effect pair".to_owned(),
-                ..FieldError::duplicate(&at, crate::rules::printed(Some(t)))
+                ..FieldError::duplicate(&at, shown)
             });
         }
         seen.push(pair);
@@ -195,14 +241,14 @@ mod tests {
             "<unknown>",
         ];
         assert_eq!(cells, want);
-        let bad =
-            yaml("spec: {taints: [{key: a, effect: NoExecute}, {key: a, effect: NoExecute}, {effect: Go}]}");
+        let bad = yaml(
+            "spec: {taints: [{key: a, effect: NoExecute}, {key: a, effect: NoExecute}, {key: b, effect: Go}]}",
+        );
         assert_eq!(
             texts(&NodeStrategy.validate(&bad)),
             [
-                "spec.taints[1]: Duplicate value: {\"effect\":\"NoExecute\",\"key\":\"a\"}: taints must be unique by key and effect pair",
-                "spec.taints[2].key: Required value",
-                "spec.taints[2].effect: Unsupported value: \"Go\": supported values: \"NoExecute\", \"NoSchedule\", \"PreferNoSchedule\"",
+                "metadata.taints[1]: Duplicate value: {\"Key\":\"a\",\"Value\":\"\",\"Effect\":\"NoExecute\",\"TimeAdded\":null}: taints must be unique by key and effect pair",
+                "metadata.taints[2].effect: Unsupported value: \"Go\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! PersistentVolumeClaim: a wish for storage.
 
-use meta::{FieldError, Path};
+use meta::{FieldError, Path, name};
 use schema::Value;
 
 use crate::columns::{AGE, NAME, text, text_at, text_or, wide};
@@ -8,7 +8,7 @@ use crate::core::access_modes::{phase, quantity_text, short};
 use crate::core::pod_spec::quantity;
 use crate::defaults::{self, with_map};
 use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy, WITH_STATUS, carry};
-use crate::rules::{Errors, label_selector, printed, same};
+use crate::rules::{Errors, each, label_selector, optional_one_of, printed, same};
 
 /// `v1` PersistentVolumeClaim.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -64,32 +64,10 @@ impl Strategy for PersistentVolumeClaimStrategy {
         false
     }
 
-    // k8s: pkg/apis/core/validation/validation.go ValidatePersistentVolumeClaimSpec
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        let path = Path::new("spec");
         let empty = defaults::empty_map();
-        let spec = o.get("spec").unwrap_or(&empty);
-        label_selector(&mut errors, spec.get("selector"), &path.child("selector"));
-        let modes = spec.list_at(&["accessModes"]);
-        let at = path.child("accessModes");
-        if modes.is_empty() {
-            errors.push(FieldError::required(&at, "at least 1 access mode is required"));
-        }
-        let supported = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
-        for mode in modes.iter().filter_map(Value::as_str).filter(|m| !supported.contains(m)) {
-            errors.push(FieldError::not_supported(&at, mode, &supported));
-        }
-        let at = path.child("resources").key("storage");
-        match spec.at(&["resources", "requests", "storage"]) {
-            None => errors.push(FieldError::required(&at, "")),
-            Some(v) if quantity(v).is_none_or(|q| q.sign() <= 0) => {
-                let at = path.child("resources").child("requests").key("storage");
-                let why = "must be greater than zero";
-                errors.push(FieldError::invalid(&at, printed(Some(v)), why));
-            }
-            Some(_) => {}
-        }
+        validate_spec(&mut errors, o.get("spec").unwrap_or(&empty), &Path::new("spec"));
         errors
     }
 
@@ -117,6 +95,39 @@ impl Strategy for PersistentVolumeClaimStrategy {
         }
         errors
     }
+}
+
+/// Everything wrong with the spec of a claim, or of a template of claims.
+// k8s: pkg/apis/core/validation/validation.go ValidatePersistentVolumeClaimSpec
+pub fn validate_spec(errors: &mut Errors, spec: &Value, path: &Path) {
+    let modes = spec.list_at(&["accessModes"]);
+    let at = path.child("accessModes");
+    if modes.is_empty() {
+        errors.push(FieldError::required(&at, "at least 1 access mode is required"));
+    }
+    label_selector(errors, spec.get("selector"), &path.child("selector"));
+    let supported = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+    for mode in modes.iter().filter_map(Value::as_str).filter(|m| !supported.contains(m)) {
+        errors.push(FieldError::not_supported(&at, mode, &supported));
+    }
+    if modes.len() > 1 && modes.iter().any(|m| m.as_str() == Some("ReadWriteOncePod")) {
+        let why = "may not use ReadWriteOncePod with other access modes";
+        errors.push(FieldError::forbidden(&at, why));
+    }
+    match spec.at(&["resources", "requests", "storage"]) {
+        None => errors.push(FieldError::required(&path.child("resources").key("storage"), "")),
+        Some(v) if quantity(v).is_none_or(|q| q.sign() <= 0) => {
+            let at = path.child("resources").key("storage");
+            let why = "must be greater than zero";
+            errors.push(FieldError::invalid(&at, printed(Some(v)), why));
+        }
+        Some(_) => {}
+    }
+    let class = spec.str_at(&["storageClassName"]);
+    if !class.is_empty() {
+        each(errors, &path.child("storageClassName"), class, name::dns1123_subdomain(class));
+    }
+    optional_one_of(errors, spec, "volumeMode", path, &["Block", "Filesystem"]);
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use schema::Value;
 
 use super::pod_columns::COLUMNS;
 use super::pod_qos::qos_class;
-use super::pod_spec;
+use super::{pod_spec, pod_status};
 use crate::kind::{Context, FieldReader, Kind, Operation, STATUS, Strategy, Subresource, keep_other_half};
 use crate::rules::Errors;
 
@@ -70,6 +70,7 @@ pub struct PodStrategy;
 impl Strategy for PodStrategy {
     fn default_fields(&self, o: &mut Value) {
         crate::defaults::with_map(o, "spec", pod_spec::defaults::pod);
+        same_addresses(o);
     }
 
     fn prepare_for_create(&self, o: &mut Value, _cx: &Context) {
@@ -105,7 +106,7 @@ impl Strategy for PodStrategy {
         let path = Path::new("spec");
         let empty = crate::defaults::empty_map();
         let spec = o.get("spec").unwrap_or(&empty);
-        pod_spec::validate(&mut errors, spec, &path);
+        whole(&mut errors, o, spec);
         if !spec.list_at(&["ephemeralContainers"]).is_empty() {
             errors.push(FieldError::forbidden(&path.child("ephemeralContainers"), "cannot be set on create"));
         }
@@ -118,27 +119,27 @@ impl Strategy for PodStrategy {
     }
 
     fn validate_update(&self, new: &Value, old: &Value, op: Operation) -> Vec<FieldError> {
-        let whole = || {
-            let mut errors = Errors::new();
-            if let Some(spec) = new.get("spec") {
-                pod_spec::validate(&mut errors, spec, &Path::new("spec"));
-            }
-            errors
-        };
-        match op {
-            Operation::Update => pod_spec::update::pod(new, old),
-            Operation::UpdateSubresource("ephemeralcontainers") => {
-                let mut errors = whole();
-                errors.extend(pod_spec::update::ephemeral_containers(new, old));
-                errors
-            }
-            Operation::UpdateSubresource("resize") => {
-                let mut errors = whole();
-                errors.extend(pod_spec::update::resize(new, old));
-                errors
-            }
-            _ => Vec::new(),
+        let mut errors = Errors::new();
+        if op == Operation::UpdateStatus {
+            pod_spec::update::annotations(&mut errors, new, old);
+            pod_status::validate_update(&mut errors, new, old);
+            return errors;
         }
+        let empty = crate::defaults::empty_map();
+        whole(&mut errors, new, new.get("spec").unwrap_or(&empty));
+        match op {
+            Operation::Update => {
+                pod_spec::update::annotations(&mut errors, new, old);
+                errors.extend(pod_spec::update::pod(new, old));
+            }
+            Operation::UpdateSubresource("ephemeralcontainers") => {
+                pod_spec::update::annotations(&mut errors, new, old);
+                errors.extend(pod_spec::update::ephemeral_containers(new, old));
+            }
+            Operation::UpdateSubresource("resize") => errors.extend(pod_spec::resize::validate(new, old)),
+            _ => {}
+        }
+        errors
     }
 
     // k8s: pkg/registry/core/pod/strategy.go CheckGracefulDelete
@@ -151,6 +152,33 @@ impl Strategy for PodStrategy {
         }
         Some(if seconds < 0 { 1 } else { seconds })
     }
+}
+
+/// The single address and the list of addresses say the same.
+// k8s: pkg/apis/core/v1/conversion.go Convert_v1_PodStatus_To_core_PodStatus
+fn same_addresses(o: &mut Value) {
+    let single = o.str_at(&["status", "podIP"]).to_owned();
+    let first = o.list_at(&["status", "podIPs"]).first().map(|a| a.str_at(&["ip"]).to_owned());
+    match first {
+        Some(first) if single.is_empty() => o.set_at(&["status", "podIP"], first),
+        Some(first) if first == single => {}
+        None if single.is_empty() => {}
+        _ => {
+            let mut only = crate::defaults::empty_map();
+            only.set_at(&["ip"], single);
+            o.set_at(&["status", "podIPs"], vec![only]);
+        }
+    }
+}
+
+/// What every pod must be, however it came to be so.
+// k8s: pkg/apis/core/validation/validation.go validatePodMetadataAndSpec
+fn whole(errors: &mut Errors, pod: &Value, spec: &Value) {
+    let path = Path::new("spec");
+    let annotations = pod.at(&["metadata", "annotations"]);
+    pod_spec::pod_annotations(errors, annotations, spec, &Path::new("metadata").child("annotations"));
+    pod_spec::validate(errors, spec, Some(pod), &path);
+    pod_spec::only_for_pods(errors, spec, &path);
 }
 
 fn gated_condition(o: &mut Value) {
@@ -201,8 +229,8 @@ mod tests {
                 "spec: {containers: [{name: c}, {name: c, image: ' i'}]}",
                 &[
                     "spec.containers[0].image: Required value",
-                    "spec.containers[1].image: Invalid value: \" i\": must not have leading or trailing whitespace",
                     "spec.containers[1].name: Duplicate value: \"c\"",
+                    "spec.containers[1].image: Invalid value: \" i\": must not have leading or trailing whitespace",
                 ],
             ),
             (
@@ -226,7 +254,7 @@ mod tests {
                     "spec.containers[0].ports[0].containerPort: Required value",
                     "spec.containers[0].ports[1].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
                     "spec.containers[0].livenessProbe: Required value: must specify a handler type",
-                    "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+                    "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
                 ],
             ),
             (
@@ -234,7 +262,6 @@ mod tests {
                 &[
                     "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
                     "spec.volumes[1].secret.secretName: Required value",
-                    "spec.volumes[1].name: Duplicate value: \"v\"",
                     "spec.containers[0].env[0].name: Required value",
                     "spec.containers[0].env[1].valueFrom: Invalid value: \"\": must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`",
                 ],
@@ -243,7 +270,7 @@ mod tests {
                 "spec: {containers: [{name: c, image: i}], tolerations: [{operator: Equal}, {key: a, effect: Never}]}",
                 &[
                     "spec.tolerations[0].operator: Invalid value: \"Equal\": operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
-                    "spec.tolerations[1].effect: Unsupported value: \"Never\": supported values: \"NoExecute\", \"NoSchedule\", \"PreferNoSchedule\"",
+                    "spec.tolerations[1].effect: Unsupported value: \"Never\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
                 ],
             ),
         ];

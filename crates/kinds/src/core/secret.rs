@@ -98,8 +98,8 @@ impl Strategy for SecretStrategy {
         }
         for key in [".dockercfg", ".dockerconfigjson"] {
             let expected = REQUIRED_KEYS.iter().any(|(t, k)| *t == kind && k.contains(&key));
-            if expected && o.at(&["data", key]).is_some_and(|v| !is_json(v.as_str().unwrap_or(""))) {
-                let why = "invalid character in JSON";
+            let broken = o.at(&["data", key]).and_then(|v| not_an_object(v.as_str().unwrap_or("")));
+            if let (true, Some(why)) = (expected, broken) {
                 errors.push(FieldError::invalid(&path.key(key), "\"<secret contents redacted>\"", why));
             }
         }
@@ -115,9 +115,22 @@ impl Strategy for SecretStrategy {
     }
 }
 
-fn is_json(base64: &str) -> bool {
-    let Ok(bytes) = STANDARD.decode(base64) else { return false };
-    serde_json::from_slice::<serde_json::Value>(&bytes).is_ok()
+/// Why Go would not read this as a JSON object.
+fn not_an_object(base64: &str) -> Option<String> {
+    let bytes = STANDARD.decode(base64).unwrap_or_default();
+    let kind = match serde_json::from_slice::<serde_json::Value>(&bytes) {
+        Ok(serde_json::Value::Object(_) | serde_json::Value::Null) => return None,
+        Ok(serde_json::Value::Array(_)) => "array",
+        Ok(serde_json::Value::String(_)) => "string",
+        Ok(serde_json::Value::Number(_)) => "number",
+        Ok(serde_json::Value::Bool(_)) => "bool",
+        Err(e) if e.is_eof() => return Some("unexpected end of JSON input".to_owned()),
+        Err(e) => {
+            let at = bytes.get(e.column().saturating_sub(1)).copied().map_or('?', char::from);
+            return Some(format!("invalid character '{at}' looking for beginning of value"));
+        }
+    };
+    Some(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
 }
 
 #[cfg(test)]
@@ -148,7 +161,7 @@ mod tests {
             (
                 "{type: kubernetes.io/dockerconfigjson, data: {.dockerconfigjson: eA==}}",
                 &[
-                    "data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": invalid character in JSON",
+                    "data[.dockerconfigjson]: Invalid value: \"<secret contents redacted>\": invalid character 'x' looking for beginning of value",
                 ],
             ),
             ("{type: kubernetes.io/dockerconfigjson, data: {.dockerconfigjson: e30=}}", &[]),

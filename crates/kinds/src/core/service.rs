@@ -1,17 +1,17 @@
 //! Service: a stable address for pods. Addresses and node ports are allocated by the API server.
 // k8s: pkg/registry/core/service/strategy.go, pkg/apis/core/validation/validation.go ValidateService
 
-use meta::field::quoted;
-use meta::{FieldError, Gvk, Path, name};
+use meta::{FieldError, Gvk};
 use schema::Value;
 
+use super::service_rules;
 use crate::columns::{AGE, NAME, labels_text, text, text_at, wide};
 use crate::defaults::{self, each as each_of, value, with_map};
 use crate::kind::{
     Cell, Column, Context, FieldReader, Kind, NameRule, Operation, STATUS, Strategy, Subresource,
     keep_other_half,
 };
-use crate::rules::{Errors, each, labels, one_of, printed};
+use crate::rules::same;
 
 const SUBRESOURCES: &[Subresource] = &[
     Subresource {
@@ -91,9 +91,28 @@ fn ports(o: &Value) -> String {
 
 struct ServiceStrategy;
 
-/// Types of services that have node ports.
-fn has_node_ports(kind: &str) -> bool {
-    matches!(kind, "NodePort" | "LoadBalancer")
+/// Whether ports of this service have ports on the nodes.
+fn needs_node_ports(spec: &Value) -> bool {
+    match spec.str_at(&["type"]) {
+        "NodePort" => true,
+        "LoadBalancer" => spec.bool_at(&["allocateLoadBalancerNodePorts"]) != Some(false),
+        _ => false,
+    }
+}
+
+/// Whether a load balancer asks the nodes which of them have pods.
+#[must_use]
+pub fn needs_health_check(spec: &Value) -> bool {
+    spec.str_at(&["type"]) == "LoadBalancer" && spec.str_at(&["externalTrafficPolicy"]) == "Local"
+}
+
+// k8s: pkg/api/service/util.go ExternallyAccessible
+pub(super) fn is_external(spec: &Value) -> bool {
+    match spec.str_at(&["type"]) {
+        "NodePort" | "LoadBalancer" => true,
+        "ClusterIP" => !spec.list_at(&["externalIPs"]).is_empty(),
+        _ => false,
+    }
 }
 
 impl Strategy for ServiceStrategy {
@@ -102,12 +121,14 @@ impl Strategy for ServiceStrategy {
         with_map(o, "spec", |spec| {
             defaults::text(spec, "sessionAffinity", "None");
             defaults::text(spec, "type", "ClusterIP");
-            if spec.str_at(&["sessionAffinity"]) == "ClientIP" {
-                with_map(spec, "sessionAffinityConfig", |c| {
+            match spec.str_at(&["sessionAffinity"]) {
+                "ClientIP" => with_map(spec, "sessionAffinityConfig", |c| {
                     with_map(c, "clientIP", |c| value(c, "timeoutSeconds", 10800));
-                });
-            } else {
-                spec.remove_at(&["sessionAffinityConfig"]);
+                }),
+                "None" => {
+                    spec.remove_at(&["sessionAffinityConfig"]);
+                }
+                _ => {}
             }
             each_of(spec, &["ports"], |p| {
                 defaults::text(p, "protocol", "TCP");
@@ -120,17 +141,24 @@ impl Strategy for ServiceStrategy {
                     p.set_at(&["targetPort"], n);
                 }
             });
-            let kind = spec.str_at(&["type"]).to_owned();
-            if has_node_ports(&kind) {
+            if is_external(spec) {
                 defaults::text(spec, "externalTrafficPolicy", "Cluster");
             }
-            if has_node_ports(&kind) || kind == "ClusterIP" {
+            let kind = spec.str_at(&["type"]).to_owned();
+            if matches!(kind.as_str(), "NodePort" | "LoadBalancer" | "ClusterIP") {
                 defaults::text(spec, "internalTrafficPolicy", "Cluster");
             }
             if kind == "LoadBalancer" {
                 value(spec, "allocateLoadBalancerNodePorts", true);
             }
         });
+        if o.str_at(&["spec", "type"]) == "LoadBalancer" {
+            each_of(o, &["status", "loadBalancer", "ingress"], |i| {
+                if !i.str_at(&["ip"]).is_empty() {
+                    defaults::text(i, "ipMode", "VIP");
+                }
+            });
+        }
     }
 
     fn prepare_for_create(&self, o: &mut Value, _cx: &Context) {
@@ -138,32 +166,41 @@ impl Strategy for ServiceStrategy {
         o.set_at(&["status", "loadBalancer"], defaults::empty_map());
     }
 
-    /// A write that leaves out what was allocated keeps it.
-    // k8s: pkg/registry/core/service/storage/alloc.go patchAllocatedValues
+    /// What the new type does not have and the write did not touch goes away.
+    // k8s: pkg/registry/core/service/strategy.go dropTypeDependentFields
     fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, _cx: &Context) {
         keep_other_half(new, old, op);
-        if op != Operation::Update {
-            return;
-        }
-        let kinds = (new.str_at(&["spec", "type"]).to_owned(), old.str_at(&["spec", "type"]).to_owned());
-        if kinds.0 != "ExternalName" && kinds.1 != "ExternalName" {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                if new.at(&["spec", field]).is_none()
-                    && let Some(v) = old.at(&["spec", field])
-                {
-                    new.set_at(&["spec", field], v.clone());
+        let (Operation::Update, Some(before)) = (op, old.get("spec")) else { return };
+        let Some(after) = new.get_mut("spec") else { return };
+        type Has = fn(&Value) -> bool;
+        let parts: [(Has, &[&str]); 4] = [
+            (
+                |s| s.str_at(&["type"]) != "ExternalName",
+                &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"],
+            ),
+            (needs_health_check, &["healthCheckNodePort"]),
+            (
+                |s| s.str_at(&["type"]) == "LoadBalancer",
+                &["allocateLoadBalancerNodePorts", "loadBalancerClass"],
+            ),
+            (is_external, &["externalTrafficPolicy"]),
+        ];
+        for (has, fields) in parts {
+            if has(before) && !has(after) {
+                for field in fields.iter().filter(|f| same(before.get(f), after.get(f))).collect::<Vec<_>>() {
+                    after.remove_at(&[field]);
                 }
             }
         }
-        if has_node_ports(&kinds.0) && has_node_ports(&kinds.1) {
-            let before = old.list_at(&["spec", "ports"]).to_vec();
-            each_of(new, &["spec", "ports"], |p| {
-                let key = |p: &Value| (p.int_at(&["port"]), p.str_at(&["protocol"]).to_owned());
-                let allocated =
-                    before.iter().find(|b| key(b) == key(p)).and_then(|b| b.int_at(&["nodePort"]));
-                if let (0, Some(n)) = (p.int_at(&["nodePort"]).unwrap_or(0), allocated) {
-                    p.set_at(&["nodePort"], n);
-                }
+        let node_ports = |s: &Value| -> Vec<i64> {
+            let all = s.list_at(&["ports"]).iter().filter_map(|p| p.int_at(&["nodePort"]));
+            let mut all: Vec<i64> = all.filter(|n| *n != 0).collect();
+            all.sort_unstable();
+            all
+        };
+        if needs_node_ports(before) && !needs_node_ports(after) && node_ports(before) == node_ports(after) {
+            each_of(after, &["ports"], |p| {
+                p.remove_at(&["nodePort"]);
             });
         }
     }
@@ -173,127 +210,19 @@ impl Strategy for ServiceStrategy {
     }
 
     fn validate(&self, o: &Value) -> Vec<FieldError> {
-        let mut errors = Errors::new();
-        let path = Path::new("spec");
         let empty = defaults::empty_map();
-        let spec = o.get("spec").unwrap_or(&empty);
-        let kind = spec.str_at(&["type"]);
-        let headless = spec.str_at(&["clusterIP"]) == "None";
-        addresses(&mut errors, spec, kind, headless, &path);
-        labels(&mut errors, spec.get("selector"), &path.child("selector"));
-        one_of(&mut errors, spec, "sessionAffinity", &path, &["ClientIP", "None"]);
-        if let Some(n) = spec.int_at(&["sessionAffinityConfig", "clientIP", "timeoutSeconds"])
-            && !(1..=86400).contains(&n)
-        {
-            let at = path.child("sessionAffinityConfig").child("clientIP").child("timeoutSeconds");
-            errors.push(FieldError::invalid(&at, n.to_string(), name::inclusive_range(1, 86400)));
-        }
-        one_of(&mut errors, spec, "type", &path, &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
-        let list = spec.list_at(&["ports"]);
-        if list.is_empty() && !headless && kind != "ExternalName" {
-            errors.push(FieldError::required(&path.child("ports"), ""));
-        }
-        service_ports(&mut errors, list, kind, &path.child("ports"));
-        for (field, allowed) in
-            [("externalTrafficPolicy", ["Cluster", "Local"]), ("internalTrafficPolicy", ["Cluster", "Local"])]
-        {
-            crate::rules::optional_one_of(&mut errors, spec, field, &path, &allowed);
-        }
-        errors
+        service_rules::validate(o, o.get("spec").unwrap_or(&empty))
     }
 
-    // k8s: pkg/apis/core/validation/validation.go ValidateServiceUpdate
     fn validate_update(&self, new: &Value, old: &Value, op: Operation) -> Vec<FieldError> {
+        let empty = defaults::empty_map();
+        let (after, before) = (new.get("spec").unwrap_or(&empty), old.get("spec").unwrap_or(&empty));
         if op == Operation::UpdateStatus {
-            return Vec::new();
+            return service_rules::validate_status(new);
         }
-        let mut errors = Errors::new();
-        let kind = |o: &Value| o.str_at(&["spec", "type"]) == "ExternalName";
-        let before = old.str_at(&["spec", "clusterIP"]);
-        let after = new.str_at(&["spec", "clusterIP"]);
-        if !kind(new) && !kind(old) && !before.is_empty() && after != before {
-            let at = Path::new("spec").child("clusterIPs").index(0);
-            let shown = printed(new.at(&["spec", "clusterIPs"]));
-            errors.push(FieldError::invalid(&at, shown, "may not change once set"));
-        }
+        let mut errors = service_rules::validate_update(after, before);
         errors.extend(self.validate(new));
         errors
-    }
-}
-
-fn addresses(errors: &mut Errors, spec: &Value, kind: &str, headless: bool, path: &Path) {
-    let cluster_ip = spec.str_at(&["clusterIP"]);
-    if kind == "ExternalName" {
-        if !cluster_ip.is_empty() {
-            let why = "may not be set for ExternalName services";
-            errors.push(FieldError::forbidden(&path.child("clusterIPs").index(0), why));
-        }
-        let external = spec.str_at(&["externalName"]).trim_end_matches('.');
-        if external.is_empty() {
-            errors.push(FieldError::required(&path.child("externalName"), ""));
-        } else {
-            let complaints = name::dns1123_subdomain(external);
-            each(errors, &path.child("externalName"), external, complaints);
-        }
-    } else if headless && has_node_ports(kind) {
-        let why = format!("may not be set to 'None' for {kind} services");
-        errors.push(FieldError::invalid(&path.child("clusterIPs").index(0), "\"None\"", why));
-    } else if !headless && !cluster_ip.is_empty() {
-        each(errors, &path.child("clusterIPs").index(0), cluster_ip, name::ip(cluster_ip));
-    }
-    for (i, ip) in spec.list_at(&["externalIPs"]).iter().enumerate() {
-        let ip = ip.as_str().unwrap_or("");
-        each(errors, &path.child("externalIPs").index(i), ip, name::ip(ip));
-    }
-}
-
-fn service_ports(errors: &mut Errors, list: &[Value], kind: &str, path: &Path) {
-    let (mut names, mut pairs, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
-    for (i, p) in list.iter().enumerate() {
-        let at = path.index(i);
-        let n = p.str_at(&["name"]);
-        if n.is_empty() && list.len() > 1 {
-            errors.push(FieldError::required(&at.child("name"), ""));
-        } else if !n.is_empty() {
-            each(errors, &at.child("name"), n, name::dns1123_label(n));
-            if names.contains(&n) {
-                errors.push(FieldError::duplicate(&at.child("name"), quoted(n)));
-            }
-            names.push(n);
-        }
-        let number = p.int_at(&["port"]).unwrap_or(0);
-        for why in name::port_number(number) {
-            errors.push(FieldError::invalid(&at.child("port"), number.to_string(), why));
-        }
-        one_of(errors, p, "protocol", &at, &["SCTP", "TCP", "UDP"]);
-        target_port(errors, p.get("targetPort"), &at.child("targetPort"));
-        let node_port = p.int_at(&["nodePort"]).unwrap_or(0);
-        if node_port != 0 && !has_node_ports(kind) {
-            let why = format!("may not be used when `type` is '{kind}'");
-            errors.push(FieldError::forbidden(&at.child("nodePort"), why));
-        }
-        let protocol = p.str_at(&["protocol"]);
-        if pairs.contains(&(number, protocol)) {
-            let shown = format!("{{\"port\":{number},\"protocol\":{}}}", quoted(protocol));
-            errors.push(FieldError::duplicate(&at, shown));
-        }
-        pairs.push((number, protocol));
-        if node_port != 0 && nodes.contains(&(node_port, protocol)) {
-            errors.push(FieldError::duplicate(&at.child("nodePort"), node_port.to_string()));
-        }
-        nodes.push((node_port, protocol));
-    }
-}
-
-fn target_port(errors: &mut Errors, v: Option<&Value>, path: &Path) {
-    match v {
-        Some(Value::Int(n)) => {
-            for why in name::port_number(*n) {
-                errors.push(FieldError::invalid(path, n.to_string(), why));
-            }
-        }
-        Some(Value::Str(s)) => each(errors, path, s, name::port_name(s)),
-        _ => {}
     }
 }
 
@@ -321,50 +250,24 @@ mod tests {
     }
 
     #[test]
-    fn refuses() {
-        let table: &[(&str, &[&str])] = &[
-            ("{clusterIP: None}", &[]),
-            ("{}", &["spec.ports: Required value"]),
-            (
-                "{ports: [{port: 0}, {name: a, port: 80, nodePort: 1}]}",
-                &[
-                    "spec.ports[0].name: Required value",
-                    "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive",
-                    "spec.ports[0].targetPort: Invalid value: 0: must be between 1 and 65535, inclusive",
-                    "spec.ports[1].nodePort: Forbidden: may not be used when `type` is 'ClusterIP'",
-                ],
-            ),
-            ("{type: ExternalName}", &["spec.externalName: Required value"]),
-            (
-                "{type: Magic, ports: [{port: 1}]}",
-                &[
-                    "spec.type: Unsupported value: \"Magic\": supported values: \"ClusterIP\", \"ExternalName\", \"LoadBalancer\", \"NodePort\"",
-                ],
-            ),
-        ];
-        for (spec, want) in table {
-            assert_eq!(texts(&ServiceStrategy.validate(&defaulted(spec))), *want, "{spec}");
-        }
-    }
-
-    #[test]
-    fn allocated_values_stay() {
+    fn a_type_takes_its_fields_along() {
         let old = defaulted(
-            "{type: NodePort, clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1], ports: [{port: 80, nodePort: 30080}]}",
+            "{type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30001, clusterIP: 10.0.0.1, clusterIPs: [10.0.0.1], ports: [{port: 80, nodePort: 30080}]}",
         );
-        let mut new = defaulted("{type: NodePort, ports: [{port: 80}]}");
+        let mut new = old.clone();
+        new.set_at(&["spec", "type"], "ClusterIP");
         ServiceStrategy.prepare_for_update(&mut new, &old, Operation::Update, &Context::default());
-        assert_eq!(new.str_at(&["spec", "clusterIP"]), "10.0.0.1");
-        assert_eq!(new.list_at(&["spec", "ports"])[0].int_at(&["nodePort"]), Some(30080));
-        assert_eq!(
-            texts(&ServiceStrategy.validate_update(&new, &old, Operation::Update)),
-            Vec::<String>::new()
-        );
-        new.set_at(&["spec", "clusterIP"], "10.0.0.2");
-        new.set_at(&["spec", "clusterIPs"], vec![Value::from("10.0.0.2")]);
-        assert_eq!(
-            texts(&ServiceStrategy.validate_update(&new, &old, Operation::Update)),
-            ["spec.clusterIPs[0]: Invalid value: [\"10.0.0.2\"]: may not change once set"]
-        );
+        for gone in ["externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts"] {
+            assert_eq!(new.at(&["spec", gone]), None, "{gone}");
+        }
+        assert_eq!(new.list_at(&["spec", "ports"])[0].int_at(&["nodePort"]), None);
+        let none = Vec::<String>::new();
+        assert_eq!(texts(&ServiceStrategy.validate_update(&new, &old, Operation::Update)), none);
+        let mut new = old.clone();
+        new.set_at(&["spec", "type"], "ExternalName");
+        new.set_at(&["spec", "externalName"], "a.b");
+        ServiceStrategy.prepare_for_update(&mut new, &old, Operation::Update, &Context::default());
+        assert_eq!(new.at(&["spec", "clusterIPs"]), None);
+        assert_eq!(texts(&ServiceStrategy.validate_update(&new, &old, Operation::Update)), none);
     }
 }

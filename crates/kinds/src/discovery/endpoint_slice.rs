@@ -5,10 +5,10 @@ use meta::{FieldError, Path, name};
 use schema::Value;
 
 use crate::columns::{AGE, NAME, text, text_at};
-use crate::core::endpoints::{first_few, not_for_endpoints};
+use crate::core::endpoints::{first_few, special_ip};
 use crate::defaults::{self, each as each_of};
 use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy};
-use crate::rules::{Errors, each, immutable};
+use crate::rules::{Errors, each, immutable, labels};
 
 /// `discovery.k8s.io/v1` EndpointSlice.
 pub static KIND: Kind =
@@ -20,6 +20,9 @@ pub static KIND: Kind =
 const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
 const MAX_PORTS: usize = 20000;
+const MAX_TOPOLOGY: usize = 16;
+const MAX_ZONE_HINTS: usize = 8;
+const MAX_NODE_HINTS: usize = 8;
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -105,20 +108,70 @@ fn endpoint(errors: &mut Errors, e: &Value, family: &str, path: &Path) {
     for (i, a) in addresses.iter().enumerate() {
         let a = a.as_str().unwrap_or("");
         let at = at.index(i);
-        let complaints = match family {
-            "IPv4" => name::ipv4(a),
-            "IPv6" => name::ipv6(a),
-            "FQDN" => name::dns1123_subdomain(a.trim_end_matches('.')),
-            _ => Vec::new(),
-        };
-        if let (true, Some(why)) = (complaints.is_empty() && family != "FQDN", not_for_endpoints(a)) {
-            errors.push(FieldError::invalid(&at, meta::field::quoted(a), why));
+        match family {
+            "IPv4" | "IPv6" => {
+                let complaints = if family == "IPv4" { name::ipv4(a) } else { name::ipv6(a) };
+                each(errors, &at, a, complaints);
+                special_ip(errors, a, &at);
+            }
+            "FQDN" => fqdn(errors, a, &at),
+            _ => {}
         }
-        each(errors, &at, a, complaints);
     }
-    let hostname = e.str_at(&["hostname"]);
-    if !hostname.is_empty() {
+    if let Some(node) = e.get("nodeName").and_then(Value::as_str) {
+        each(errors, &path.child("nodeName"), node, name::dns1123_subdomain(node));
+    }
+    let topology = e.get("deprecatedTopology").and_then(Value::as_map);
+    let at = path.child("deprecatedTopology");
+    if let Some(n) = topology.map(|t| t.len()).filter(|n| *n > MAX_TOPOLOGY) {
+        errors.push(FieldError::too_many(&at, n, MAX_TOPOLOGY));
+    }
+    labels(errors, e.get("deprecatedTopology"), &at);
+    if let Some(hostname) = e.get("hostname").and_then(Value::as_str) {
         each(errors, &path.child("hostname"), hostname, name::dns1123_label(hostname));
+    }
+    for (field, limit) in [("forZones", MAX_ZONE_HINTS), ("forNodes", MAX_NODE_HINTS)] {
+        hints(errors, e.list_at(&["hints", field]), limit, &path.child("hints").child(field));
+    }
+}
+
+fn hints(errors: &mut Errors, list: &[Value], limit: usize, path: &Path) {
+    if list.len() > limit {
+        errors.push(FieldError::too_many(path, list.len(), limit));
+        return;
+    }
+    for (i, hint) in list.iter().enumerate() {
+        let n = hint.str_at(&["name"]);
+        let at = path.index(i).child("name");
+        if list[..i].iter().any(|h| h.str_at(&["name"]) == n) {
+            errors.push(FieldError::duplicate(&at, meta::field::quoted(n)));
+        }
+        each(errors, &at, n, name::qualified_name(n));
+    }
+}
+
+// k8s: staging/src/k8s.io/apimachinery/pkg/util/validation/validation.go IsFullyQualifiedDomainName
+fn fqdn(errors: &mut Errors, text: &str, path: &Path) {
+    if text.is_empty() {
+        errors.push(FieldError::required(path, ""));
+        return;
+    }
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let mut bad = |value: &str, why: String| {
+        errors.push(FieldError::invalid(path, meta::field::quoted(value), why));
+    };
+    let complaints = name::dns1123_subdomain(text);
+    if !complaints.is_empty() {
+        return bad(text, complaints.join(","));
+    }
+    if !text.contains('.') {
+        return bad(text, "should be a domain with at least two segments separated by dots".to_owned());
+    }
+    for label in text.split('.') {
+        let complaints = name::dns1123_label(label);
+        if !complaints.is_empty() {
+            bad(label, complaints.join(","));
+        }
     }
 }
 
@@ -149,6 +202,9 @@ fn ports_valid(errors: &mut Errors, list: &[Value]) {
                 errors.push(FieldError::invalid(&at.child("port"), n.to_string(), why));
             }
         }
+        if let Some(protocol) = p.get("appProtocol").and_then(Value::as_str) {
+            each(errors, &at.child("appProtocol"), protocol, name::qualified_name(protocol));
+        }
     }
 }
 
@@ -166,6 +222,24 @@ mod tests {
         assert_eq!(texts(&EndpointSliceStrategy.validate(&o)), Vec::<String>::new());
         let cells: Vec<String> = row(&KIND, &o, "2026-01-01T00:00:00Z").into_iter().map(|c| c.1).collect();
         assert_eq!(cells, ["e", "IPv4", "80", "10.0.0.1", "<unknown>"]);
+        let bad = yaml(
+            "addressType: IPv4\nendpoints: [{addresses: [169.254.0.1]}, {addresses: [], hints: {forZones: [{name: a}, {name: a}]}}]",
+        );
+        assert_eq!(
+            texts(&EndpointSliceStrategy.validate(&bad)),
+            [
+                "endpoints[0].addresses[0]: Invalid value: \"169.254.0.1\": may not be in the link-local range (169.254.0.0/16, fe80::/10)",
+                "endpoints[1].addresses: Required value: must contain at least 1 address",
+                "endpoints[1].hints.forZones[1].name: Duplicate value: \"a\"",
+            ]
+        );
+        let names = yaml("addressType: FQDN\nendpoints: [{addresses: [a.b., a]}]");
+        assert_eq!(
+            texts(&EndpointSliceStrategy.validate(&names)),
+            [
+                "endpoints[0].addresses[1]: Invalid value: \"a\": should be a domain with at least two segments separated by dots"
+            ]
+        );
         let bad = yaml("addressType: IPv6\nendpoints: [{addresses: [10.0.0.1]}, {addresses: []}]");
         assert_eq!(
             texts(&EndpointSliceStrategy.validate(&bad)),

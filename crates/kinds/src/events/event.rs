@@ -6,7 +6,7 @@ use schema::Value;
 use crate::columns;
 use crate::core::event as stored;
 use crate::kind::{Column, Context, Conversion, FieldReader, Kind, NameRule, Operation, Storage, Strategy};
-use crate::rules::{Errors, converted};
+use crate::rules::converted;
 
 /// `events.k8s.io/v1` Event.
 pub static KIND: Kind = Kind::namespaced_kind("events.k8s.io", "v1", "Event", "events", "event")
@@ -80,23 +80,18 @@ impl Strategy for EventStrategy {
     }
 
     fn validate(&self, o: &Value) -> Vec<FieldError> {
-        let o = to_storage(o.clone());
-        let mut errors: Errors = stored::EventStrategy.validate(&o);
-        errors.extend(stored::validate_new_form(&o));
-        errors
+        stored::validate_new_form(&to_storage(o.clone()))
     }
 
     fn validate_update(&self, new: &Value, old: &Value, _op: Operation) -> Vec<FieldError> {
-        let (new, old) = (to_storage(new.clone()), to_storage(old.clone()));
-        let mut errors: Errors = stored::EventStrategy.validate(&new);
-        errors.extend(stored::validate_new_form_update(&new, &old));
-        errors
+        stored::validate_new_form_update(&to_storage(new.clone()), &to_storage(old.clone()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{texts, yaml};
 
     #[test]
     fn both_forms_are_one_object() {
@@ -111,5 +106,40 @@ mod tests {
         assert_eq!(core.str_at(&["involvedObject", "name"]), "web");
         assert_eq!(core.str_at(&["message"]), "hello");
         assert_eq!(from_storage(core), o);
+    }
+
+    #[test]
+    fn refuses() {
+        let good = "metadata: {namespace: d}\nregarding: {namespace: d}\neventTime: '2026-01-01T00:00:00Z'\nreportingController: a.b/c\nreportingInstance: i\naction: A\nreason: R\ntype: Normal";
+        let table: &[(&str, &[&str])] = &[
+            ("", &[]),
+            ("\nnote: n\nseries: {count: 2, lastObservedTime: '2026-01-01T00:00:00Z'}", &[]),
+            (
+                "\nseries: {count: 1}\ndeprecatedCount: 3",
+                &[
+                    "series.count: Invalid value: \"\": should be at least 2",
+                    "series.lastObservedTime: Required value",
+                    "count: Invalid value: \"\": needs to be unset",
+                ],
+            ),
+        ];
+        for (more, want) in table {
+            assert_eq!(texts(&EventStrategy.validate(&yaml(&format!("{good}{more}")))), *want, "{more}");
+        }
+        let bare = yaml("metadata: {namespace: d}\nregarding: {namespace: e}\ntype: Odd");
+        assert_eq!(
+            texts(&EventStrategy.validate(&bare)),
+            [
+                "involvedObject.namespace: Invalid value: \"e\": does not match event.namespace",
+                "eventTime: Required value",
+                "type: Invalid value: \"\": has invalid value: Odd",
+            ]
+        );
+        let mut new = yaml(good);
+        new.set_at(&["reason"], "Other");
+        assert_eq!(
+            texts(&EventStrategy.validate_update(&new, &yaml(good), Operation::Update)),
+            ["reason: Invalid value: \"Other\": field is immutable"]
+        );
     }
 }

@@ -214,9 +214,9 @@ mod tests {
         assert_eq!(
             texts(&s.validate(&bad)),
             [
-                "roleRef.kind: Unsupported value: \"X\": supported values: \"ClusterRole\", \"Role\"",
+                "roleRef.kind: Unsupported value: \"X\": supported values: \"Role\", \"ClusterRole\"",
                 "roleRef.name: Required value",
-                "subjects[0].kind: Unsupported value: \"Robot\": supported values: \"Group\", \"ServiceAccount\", \"User\"",
+                "subjects[0].kind: Unsupported value: \"Robot\": supported values: \"ServiceAccount\", \"User\", \"Group\"",
             ]
         );
         let e = texts(&s.validate_update(&bad, &o, Operation::Update));

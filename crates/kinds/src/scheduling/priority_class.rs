@@ -59,7 +59,7 @@ impl Strategy for PriorityClassStrategy {
             o,
             "preemptionPolicy",
             &Path::default(),
-            &["Never", "PreemptLowerPriority"],
+            &["PreemptLowerPriority", "Never"],
         );
         errors
     }

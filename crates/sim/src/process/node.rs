@@ -314,7 +314,7 @@ fn status(l: &Local, uid: &str) -> Op {
     let is = |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": since});
     let body = json!({"metadata": {"uid": uid}, "status": {
         "phase": "Running",
-        "podIP": l.ip, "podIPs": [{"ip": l.ip}],
+        "podIP": l.ip, "podIPs": [{"$patch": "replace"}, {"ip": l.ip}],
         "conditions": [is("Initialized", "True"), is("ContainersReady", ready), is("Ready", ready)],
         "containerStatuses": [{"name": "main", "image": "web", "imageID": "", "ready": ready == "True",
             "restartCount": l.restarts}],

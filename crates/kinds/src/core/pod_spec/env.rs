@@ -55,10 +55,14 @@ fn value_from(errors: &mut Errors, from: &Value, has_value: bool, path: &Path) {
     if let Some(r) = from.get("resourceFieldRef") {
         resource_field_ref(errors, r, false, &path.child("resourceFieldRef"));
     }
+    if let Some(r) = from.get("fileKeyRef") {
+        file_key_ref(errors, r, &path.child("fileKeyRef"));
+    }
     for source in ["configMapKeyRef", "secretKeyRef"] {
         if let Some(r) = from.get(source) {
             let at = path.child(source);
-            required(errors, r, "name", &at);
+            let n = r.str_at(&["name"]);
+            each(errors, &at.child("name"), n, name::dns1123_subdomain(n));
             if let Some(key) = required(errors, r, "key", &at) {
                 each(errors, &at.child("key"), key, name::config_map_key(key));
             }
@@ -71,6 +75,17 @@ fn value_from(errors: &mut Errors, from: &Value, has_value: bool, path: &Path) {
         errors.push(FieldError::invalid(path, "\"\"", "may not be specified when `value` is not empty"));
     } else if present > 1 {
         errors.push(FieldError::invalid(path, "\"\"", MORE_THAN_ONE));
+    }
+}
+
+// k8s: pkg/apis/core/validation/validation.go validateFileKeySelector
+fn file_key_ref(errors: &mut Errors, r: &Value, path: &Path) {
+    if let Some(key) = required(errors, r, "key", path) {
+        each(errors, &path.child("key"), key, name::env_var_name(key));
+    }
+    required(errors, r, "volumeName", path);
+    if let Some(p) = required(errors, r, "path", path) {
+        super::volume::local_path(errors, p, &path.child("path"));
     }
 }
 
@@ -87,7 +102,7 @@ pub fn field_ref(errors: &mut Errors, r: &Value, allowed: &[&str], path: &Path) 
                 each(errors, path, key, name::qualified_name(&key.to_lowercase()));
             }
             "metadata.labels" => each(errors, path, key, name::qualified_name(key)),
-            _ => errors.push(FieldError::invalid(path, quoted(field), "does not support subscript")),
+            _ => errors.push(FieldError::invalid(path, quoted(base), "does not support subscript")),
         }
     } else if !allowed.contains(&field) {
         errors.push(FieldError::not_supported(&path.child("fieldPath"), field, allowed));
@@ -102,16 +117,38 @@ fn subscripted(field: &str) -> Option<(&str, &str)> {
 
 /// A reference to a request or limit of a container; files must name the container.
 pub fn resource_field_ref(errors: &mut Errors, r: &Value, in_volume: bool, path: &Path) {
+    let resource = r.str_at(&["resource"]);
     if in_volume && r.str_at(&["containerName"]).is_empty() {
         errors.push(FieldError::required(&path.child("containerName"), ""));
-        return;
-    }
-    let resource = r.str_at(&["resource"]);
-    let huge = resource.starts_with("requests.hugepages-") || resource.starts_with("limits.hugepages-");
-    if resource.is_empty() {
+    } else if resource.is_empty() {
         errors.push(FieldError::required(&path.child("resource"), ""));
-    } else if !huge && !RESOURCES.contains(&resource) {
+    } else if !is_huge_pages(resource) && !RESOURCES.contains(&resource) {
         errors.push(FieldError::not_supported(&path.child("resource"), resource, RESOURCES));
+    }
+    divisor(errors, r, resource, path);
+}
+
+fn is_huge_pages(resource: &str) -> bool {
+    resource.starts_with("requests.hugepages-") || resource.starts_with("limits.hugepages-")
+}
+
+/// Units that a divisor may be, with the message's list of them.
+const BYTE_UNITS: &[&str] =
+    &["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
+
+// k8s: pkg/apis/core/validation/validation.go validateContainerResourceDivisor
+fn divisor(errors: &mut Errors, r: &Value, resource: &str, path: &Path) {
+    let Some(q) = r.get("divisor").and_then(super::quantity).filter(|q| q.sign() != 0) else { return };
+    let (allowed, listed, what) = match resource.split_once('.').map_or("", |(_, what)| what) {
+        "cpu" => (&["1m", "1"][..], "1m and 1".to_owned(), "cpu"),
+        "memory" => (BYTE_UNITS, BYTE_UNITS.join(", "), "memory"),
+        "ephemeral-storage" => (BYTE_UNITS, BYTE_UNITS.join(", "), "local ephemeral storage"),
+        _ if is_huge_pages(resource) => (BYTE_UNITS, BYTE_UNITS.join(", "), "hugepages"),
+        _ => return,
+    };
+    if !allowed.contains(&q.to_string().as_str()) {
+        let why = format!("only divisor's values {listed} are supported with the {what} resource");
+        errors.push(FieldError::invalid(&path.child("divisor"), quoted(resource), why));
     }
 }
 
@@ -127,14 +164,17 @@ pub fn env_from(errors: &mut Errors, list: &[Value], path: &Path) {
         for source in ["configMapRef", "secretRef"] {
             if let Some(r) = e.get(source) {
                 present += 1;
-                required(errors, r, "name", &at.child(source));
+                let at = at.child(source);
+                if let Some(n) = required(errors, r, "name", &at) {
+                    each(errors, &at.child("name"), n, name::dns1123_subdomain(n));
+                }
             }
         }
         if present == 0 {
             let why = "must specify one of: `configMapRef` or `secretRef`";
-            errors.push(FieldError::invalid(&at, "\"\"", why));
+            errors.push(FieldError::invalid(path, "\"\"", why));
         } else if present > 1 {
-            errors.push(FieldError::invalid(&at, "\"\"", MORE_THAN_ONE));
+            errors.push(FieldError::invalid(path, "\"\"", MORE_THAN_ONE));
         }
     }
 }

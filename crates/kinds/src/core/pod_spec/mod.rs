@@ -1,10 +1,13 @@
 //! The pod spec, which pods and all templates of pods hold: its defaults and its rules.
 //! Everything here is about one spec; what an update may change is in `update`.
 
+#[cfg(test)]
+mod cases;
 mod container;
 pub mod defaults;
 mod env;
 mod probe;
+pub mod resize;
 mod resources;
 mod scheduling;
 mod security;
@@ -12,6 +15,10 @@ pub mod update;
 mod validate;
 mod volume;
 
-pub use resources::quantity;
+pub use probe::port as port_name_or_number;
+pub use resources::{check_quantity, quantity};
 pub use scheduling::{node_selector, tolerations};
-pub use validate::{always_restarted, selector_and_template, validate, validate_template};
+pub use validate::{
+    MIRROR, always_restarted, only_for_pods, pod_annotations, selector_and_template, validate,
+    validate_template,
+};

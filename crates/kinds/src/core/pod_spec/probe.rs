@@ -4,7 +4,7 @@
 use meta::{FieldError, Path, name};
 use schema::Value;
 
-use crate::rules::{Errors, each, non_negative, optional_one_of, printed, required};
+use crate::rules::{Errors, each, non_negative, printed, required};
 
 /// A number or name of a port.
 pub fn port(errors: &mut Errors, v: Option<&Value>, path: &Path) {
@@ -15,18 +15,15 @@ pub fn port(errors: &mut Errors, v: Option<&Value>, path: &Path) {
                 errors.push(FieldError::invalid(path, n.to_string(), c));
             }
         }
+        None => errors.push(FieldError::invalid(path, "0", name::inclusive_range(1, 65535))),
         other => errors.push(FieldError::invalid(path, printed(other), name::inclusive_range(1, 65535))),
     }
 }
 
-fn handler(errors: &mut Errors, v: &Value, hook: bool, path: &Path) {
+/// `grace_seconds` is there for hooks, which may sleep that long.
+fn handler(errors: &mut Errors, v: &Value, grace_seconds: Option<i64>, path: &Path) {
     let mut present = 0;
-    let all: &[&str] = if hook {
-        &["exec", "httpGet", "tcpSocket", "sleep"]
-    } else {
-        &["exec", "httpGet", "tcpSocket", "grpc"]
-    };
-    for kind in all {
+    for kind in ["exec", "httpGet", "tcpSocket", if grace_seconds.is_some() { "sleep" } else { "grpc" }] {
         let Some(action) = v.get(kind) else { continue };
         let at = path.child(kind);
         present += 1;
@@ -34,12 +31,13 @@ fn handler(errors: &mut Errors, v: &Value, hook: bool, path: &Path) {
             errors.push(FieldError::forbidden(&at, "may not specify more than 1 handler type"));
             continue;
         }
-        match *kind {
+        match kind {
             "exec" if action.list_at(&["command"]).is_empty() => {
                 errors.push(FieldError::required(&at.child("command"), ""));
             }
             "httpGet" => http_get(errors, action, &at),
             "tcpSocket" | "grpc" => port(errors, action.get("port"), &at.child("port")),
+            "sleep" => sleep(errors, action, grace_seconds.unwrap_or(0), &at),
             _ => {}
         }
     }
@@ -48,14 +46,25 @@ fn handler(errors: &mut Errors, v: &Value, hook: bool, path: &Path) {
     }
 }
 
+fn sleep(errors: &mut Errors, action: &Value, grace_seconds: i64, path: &Path) {
+    let seconds = action.int_at(&["seconds"]).unwrap_or(0);
+    if seconds < 0 || seconds > grace_seconds {
+        let why =
+            format!("must be non-negative and less than terminationGracePeriodSeconds ({grace_seconds})");
+        errors.push(FieldError::invalid(path, seconds.to_string(), why));
+    }
+}
+
 fn http_get(errors: &mut Errors, action: &Value, path: &Path) {
     required(errors, action, "path", path);
     port(errors, action.get("port"), &path.child("port"));
-    optional_one_of(errors, action, "scheme", path, &["HTTP", "HTTPS"]);
-    for (i, h) in action.list_at(&["httpHeaders"]).iter().enumerate() {
-        let at = path.child("httpHeaders").index(i).child("name");
+    let scheme = action.str_at(&["scheme"]);
+    if !matches!(scheme, "HTTP" | "HTTPS") {
+        errors.push(FieldError::not_supported(&path.child("scheme"), scheme, &["HTTP", "HTTPS"]));
+    }
+    for h in action.list_at(&["httpHeaders"]) {
         let n = h.str_at(&["name"]);
-        each(errors, &at, n, name::http_header_name(n));
+        each(errors, &path.child("httpHeaders"), n, name::http_header_name(n));
     }
 }
 
@@ -64,7 +73,7 @@ pub fn probes(errors: &mut Errors, container: &Value, path: &Path) {
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
         let Some(p) = container.get(name) else { continue };
         let at = path.child(name);
-        handler(errors, p, false, &at);
+        handler(errors, p, None, &at);
         for field in
             ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
         {
@@ -72,6 +81,9 @@ pub fn probes(errors: &mut Errors, container: &Value, path: &Path) {
         }
         let grace_at = at.child("terminationGracePeriodSeconds");
         let grace = p.int_at(&["terminationGracePeriodSeconds"]);
+        if let Some(n) = grace.filter(|n| *n <= 0) {
+            errors.push(FieldError::invalid(&grace_at, n.to_string(), "must be greater than 0"));
+        }
         if name == "readinessProbe" {
             if let Some(n) = grace {
                 let why = "must not be set for readinessProbes";
@@ -79,20 +91,22 @@ pub fn probes(errors: &mut Errors, container: &Value, path: &Path) {
             }
             continue;
         }
-        if let Some(n) = grace.filter(|n| *n <= 0) {
-            errors.push(FieldError::invalid(&grace_at, n.to_string(), "must be greater than 0"));
-        }
-        if let Some(n) = p.int_at(&["successThreshold"]).filter(|n| *n != 1) {
-            errors.push(FieldError::invalid(&at.child("successThreshold"), n.to_string(), "must be 1"));
+        let threshold = p.int_at(&["successThreshold"]).unwrap_or(0);
+        if threshold != 1 {
+            errors.push(FieldError::invalid(
+                &at.child("successThreshold"),
+                threshold.to_string(),
+                "must be 1",
+            ));
         }
     }
 }
 
-/// `lifecycle`.
-pub fn lifecycle(errors: &mut Errors, container: &Value, path: &Path) {
+/// `lifecycle`; a pod has `grace_seconds` to end in.
+pub fn lifecycle(errors: &mut Errors, container: &Value, grace_seconds: i64, path: &Path) {
     for hook in ["postStart", "preStop"] {
         if let Some(h) = container.at(&["lifecycle", hook]) {
-            handler(errors, h, true, &path.child("lifecycle").child(hook));
+            handler(errors, h, Some(grace_seconds), &path.child("lifecycle").child(hook));
         }
     }
 }
