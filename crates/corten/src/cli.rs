@@ -195,6 +195,9 @@ pub struct KubeApiserver {
     pub tls_private_key_file: Option<PathBuf>,
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
+    /// Verify the serving certificates of kubelets against these authorities; without it any is taken.
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_certificate_authority: Option<PathBuf>,
     #[arg(long, value_name = "URL")]
     pub service_account_issuer: Option<String>,
     #[arg(long, value_name = "FILE")]

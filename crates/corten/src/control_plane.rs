@@ -11,7 +11,7 @@ use control::{CancellationToken, Context};
 use meta::User;
 use tokio::task::JoinSet;
 
-use crate::components::apiserver::{self, ApiServer, Settings, client_pair, nth_address};
+use crate::components::apiserver::{self, ApiServer, KubeletCa, Settings, client_pair, nth_address};
 use crate::components::{authority, controllers, dns, scheduler};
 use crate::join::publish::{self, Published};
 use crate::join::token::JoinToken;
@@ -60,6 +60,7 @@ pub fn apiserver_settings(o: &cli::KubeApiserver) -> Result<Settings> {
         tls_cert_file: o.tls_cert_file.clone(),
         tls_key_file: o.tls_private_key_file.clone(),
         client_ca_file: o.client_ca_file.clone(),
+        kubelet_ca: o.kubelet_certificate_authority.clone().map_or(KubeletCa::Any, KubeletCa::File),
         service_account_key_file: o.service_account_signing_key_file.clone(),
         always_allow: modes.contains(&"AlwaysAllow"),
         anonymous: o.anonymous_auth,
@@ -83,6 +84,7 @@ fn settings(o: &cli::ControlPlane) -> Result<Settings> {
         tls_cert_file: None,
         tls_key_file: None,
         client_ca_file: None,
+        kubelet_ca: KubeletCa::Own,
         service_account_key_file: None,
         always_allow: false,
         anonymous: true,

@@ -32,8 +32,8 @@ const ERROR_LIMIT_BYTES: usize = 50_000;
 /// How the far servers are trusted, and how this one shows itself.
 #[derive(Default)]
 pub struct DialerOptions<'a> {
-    /// Verify serving certificates against this; without it any is taken, as upstream does for kubelets
-    /// unless told otherwise.
+    /// Verify the serving certificates of kubelets (tunnels with `client_certificate`) against this; without it
+    /// any is taken, as upstream does unless told otherwise. Pods and services show what they like.
     pub ca_pem: Option<&'a [u8]>,
     /// Certificate and key for tunnels with `client_certificate`.
     pub client_pem: Option<(&'a [u8], &'a [u8])>,
@@ -50,7 +50,7 @@ impl Dialer {
     /// When a certificate or key cannot be read.
     pub fn new(options: &DialerOptions<'_>) -> Result<Self, TlsError> {
         Ok(Dialer {
-            plain: Arc::new(tls::client_config(options.ca_pem, None)?),
+            plain: Arc::new(tls::client_config(None, None)?),
             with_certificate: Arc::new(tls::client_config(options.ca_pem, options.client_pem)?),
         })
     }

@@ -25,6 +25,17 @@ use crate::state::StateDir;
 /// How often expired Events are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 
+/// Who must have signed the certificates that kubelets show.
+#[derive(Clone, Debug)]
+pub enum KubeletCa {
+    /// Nobody: any certificate is taken.
+    Any,
+    /// The cluster's own authority.
+    Own,
+    /// The authorities in a PEM file.
+    File(std::path::PathBuf),
+}
+
 /// Settings of one API server.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -44,6 +55,7 @@ pub struct Settings {
     pub tls_cert_file: Option<std::path::PathBuf>,
     pub tls_key_file: Option<std::path::PathBuf>,
     pub client_ca_file: Option<std::path::PathBuf>,
+    pub kubelet_ca: KubeletCa,
     pub service_account_key_file: Option<std::path::PathBuf>,
     pub always_allow: bool,
     pub anonymous: bool,
@@ -150,8 +162,13 @@ fn wire_config(settings: &Settings, pki: &Pki, clock: Arc<dyn Clock>) -> Result<
     };
     let tls = Tls::new(serving.cert_pem.as_bytes(), serving.key_pem.as_bytes(), Some(&client_ca))?;
     let kubelet = client_pair(pki, "apiserver-kubelet-client")?;
+    let kubelet_ca = match &settings.kubelet_ca {
+        KubeletCa::Any => None,
+        KubeletCa::Own => Some(pki.ca_pem().as_bytes().to_vec()),
+        KubeletCa::File(path) => Some(read(path)?),
+    };
     let dialer = Dialer::new(&DialerOptions {
-        ca_pem: None,
+        ca_pem: kubelet_ca.as_deref(),
         client_pem: Some((kubelet.cert_pem.as_bytes(), kubelet.key_pem.as_bytes())),
     })?;
     let mut config = wire::server::Config::plain(clock);
