@@ -7,7 +7,7 @@ use schema::Value;
 use super::rolling;
 use crate::columns::{AGE, CONTAINERS, IMAGES, NAME, SELECTOR, int, int_or_zero, labels_text, text};
 use crate::core::pod_spec::{self, defaults::pod_spec};
-use crate::defaults::{at, value, with_map};
+use crate::defaults::{value, with_map};
 use crate::kind::{Cell, Column, Kind, Operation, Strategy, WITH_STATUS};
 use crate::rules::{Errors, immutable, non_negative};
 
@@ -48,7 +48,7 @@ impl Strategy for DaemonSetStrategy {
         with_map(o, "spec", |spec| {
             with_map(spec, "updateStrategy", |s| rolling::strategy(s, (1.into(), 0.into())));
             value(spec, "revisionHistoryLimit", 10);
-            at(spec, &["template"], |t| with_map(t, "spec", pod_spec));
+            with_map(spec, "template", |t| with_map(t, "spec", pod_spec));
         });
     }
 

@@ -7,7 +7,7 @@ use schema::Value;
 use super::rolling;
 use crate::columns::{AGE, CONTAINERS, IMAGES, NAME, SELECTOR, int_or_zero, text};
 use crate::core::pod_spec::{self, defaults::pod_spec};
-use crate::defaults::{at, value, with_map};
+use crate::defaults::{value, with_map};
 use crate::kind::{Cell, Column, Kind, Operation, Strategy, WITH_SCALE};
 use crate::rules::{Errors, immutable, non_negative, same};
 
@@ -45,7 +45,7 @@ impl Strategy for DeploymentStrategy {
             with_map(spec, "strategy", |s| rolling::strategy(s, ("25%".into(), "25%".into())));
             value(spec, "revisionHistoryLimit", 10);
             value(spec, "progressDeadlineSeconds", 600);
-            at(spec, &["template"], |t| with_map(t, "spec", pod_spec));
+            with_map(spec, "template", |t| with_map(t, "spec", pod_spec));
         });
     }
 
@@ -136,6 +136,20 @@ mod tests {
     #[test]
     fn refuses() {
         let table: &[(&str, &[&str])] = &[
+            (
+                "{selector: {matchLabels: {a: b}}}",
+                &[
+                    "spec.template.metadata.labels: Invalid value: null: `selector` does not match template `labels`",
+                    "spec.template.spec.containers: Required value",
+                ],
+            ),
+            (
+                "{selector: {matchExpressions: [{key: a, operator: Odd}]}}",
+                &[
+                    "spec.selector.matchExpressions[0].operator: Invalid value: \"Odd\": not a valid selector operator",
+                    "spec.selector: Invalid value: {\"matchExpressions\":[{\"key\":\"a\",\"operator\":\"Odd\"}]}: invalid label selector",
+                ],
+            ),
             (GOOD, &[]),
             (
                 "{selector: {matchLabels: {a: c}}, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}}",

@@ -7,7 +7,7 @@ use schema::Value;
 use super::rolling;
 use crate::columns::{AGE, CONTAINERS, IMAGES, NAME, SELECTOR, int, int_or_zero};
 use crate::core::pod_spec::{self, defaults::pod_spec};
-use crate::defaults::{at, value, with_map};
+use crate::defaults::{value, with_map};
 use crate::kind::{Column, FieldReader, Kind, Operation, Strategy, WITH_SCALE};
 use crate::rules::{Errors, immutable, non_negative};
 
@@ -40,7 +40,7 @@ impl Strategy for ReplicaSetStrategy {
     fn default_fields(&self, o: &mut Value) {
         with_map(o, "spec", |spec| {
             value(spec, "replicas", 1);
-            at(spec, &["template"], |t| with_map(t, "spec", pod_spec));
+            with_map(spec, "template", |t| with_map(t, "spec", pod_spec));
         });
     }
 

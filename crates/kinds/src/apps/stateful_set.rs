@@ -59,7 +59,7 @@ impl Strategy for StatefulSetStrategy {
             });
             value(spec, "replicas", 1);
             value(spec, "revisionHistoryLimit", 10);
-            at(spec, &["template"], |t| with_map(t, "spec", pod_spec));
+            with_map(spec, "template", |t| with_map(t, "spec", pod_spec));
             each(spec, &["volumeClaimTemplates"], |c| {
                 defaults::text(c, "kind", "PersistentVolumeClaim");
                 defaults::text(c, "apiVersion", "v1");

@@ -5,7 +5,7 @@ use schema::Value;
 
 use crate::columns::{NAME, container_images, container_names, labels_text, text};
 use crate::core::pod_spec::{self, defaults::pod_spec};
-use crate::defaults::{at, with_map};
+use crate::defaults::with_map;
 use crate::kind::{Cell, Column, Kind, Strategy};
 
 /// `v1` PodTemplate.
@@ -30,7 +30,7 @@ struct PodTemplateStrategy;
 
 impl Strategy for PodTemplateStrategy {
     fn default_fields(&self, o: &mut Value) {
-        at(o, &["template"], |t| with_map(t, "spec", pod_spec));
+        with_map(o, "template", |t| with_map(t, "spec", pod_spec));
     }
 
     fn generation_changes(&self, new: &Value, old: &Value) -> bool {
