@@ -21,6 +21,7 @@ mod metrics;
 mod object;
 mod options;
 mod peek;
+mod process;
 mod registry;
 mod selector;
 mod server;

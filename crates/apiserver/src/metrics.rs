@@ -58,14 +58,9 @@ impl Metrics {
         }
     }
 
-    /// Prometheus text format; `inflight` is reads and writes.
+    /// Prometheus text format.
     #[must_use]
-    pub fn render(
-        &self,
-        inflight: (usize, usize),
-        started: jiff::Timestamp,
-        watchers: &[(String, usize)],
-    ) -> String {
+    pub fn render(&self, gauges: &Gauges) -> String {
         let mut out = String::with_capacity(16 << 10);
         let all = self.series.lock();
         let mut sorted: Vec<(&Series, &Numbers)> = all.iter().collect();
@@ -112,41 +107,88 @@ impl Metrics {
             let _ = writeln!(out, "apiserver_request_duration_seconds_count{{{labels}}} {}", n.count);
         }
         drop(all);
-        gauges(&mut out, inflight, started, watchers);
+        gauges.render(&mut out);
+        crate::process::render(&mut out);
         out
     }
 }
 
-fn gauges(
-    out: &mut String,
-    inflight: (usize, usize),
-    started: jiff::Timestamp,
-    watchers: &[(String, usize)],
-) {
-    head(
-        out,
-        "apiserver_current_inflight_requests",
-        "gauge",
-        "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
-    );
-    let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"readOnly\"}} {}", inflight.0);
-    let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"mutating\"}} {}", inflight.1);
-    head(
-        out,
-        "apiserver_registered_watchers",
-        "gauge",
-        "Number of currently registered watchers for a given resource.",
-    );
-    for (prefix, count) in watchers {
-        let _ = writeln!(out, "apiserver_registered_watchers{{resource=\"{}\"}} {count}", escape(prefix));
+/// What is measured when it is asked for.
+pub struct Gauges {
+    /// Running reads and writes.
+    pub inflight: (usize, usize),
+    pub started: jiff::Timestamp,
+    /// `v1.37.0`.
+    pub version: &'static str,
+    /// `deployments.apps` with its watchers and its objects.
+    pub resources: Vec<(String, usize, usize)>,
+}
+
+impl Gauges {
+    fn render(&self, out: &mut String) {
+        head(
+            out,
+            "apiserver_current_inflight_requests",
+            "gauge",
+            "Maximal number of currently used inflight request limit of this apiserver per request kind in last second.",
+        );
+        for (kind, n) in [("readOnly", self.inflight.0), ("mutating", self.inflight.1)] {
+            let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {n}");
+        }
+        head(
+            out,
+            "apiserver_longrunning_requests",
+            "gauge",
+            "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.",
+        );
+        for (resource, watchers, _) in self.resources.iter().filter(|r| r.1 > 0) {
+            let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+            let _ = writeln!(
+                out,
+                "apiserver_longrunning_requests{{component=\"apiserver\",group=\"{group}\",resource=\"{resource}\",verb=\"WATCH\"}} {watchers}"
+            );
+        }
+        head(
+            out,
+            "apiserver_storage_objects",
+            "gauge",
+            "Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.",
+        );
+        for (resource, _, objects) in &self.resources {
+            let _ = writeln!(out, "apiserver_storage_objects{{resource=\"{}\"}} {objects}", escape(resource));
+        }
+        head(
+            out,
+            "apiserver_resource_objects",
+            "gauge",
+            "Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.",
+        );
+        for (resource, _, objects) in &self.resources {
+            let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
+            let _ = writeln!(
+                out,
+                "apiserver_resource_objects{{group=\"{group}\",resource=\"{resource}\"}} {objects}"
+            );
+        }
+        head(
+            out,
+            "kubernetes_build_info",
+            "gauge",
+            "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.",
+        );
+        let _ = writeln!(
+            out,
+            "kubernetes_build_info{{git_version=\"{}\",major=\"1\",minor=\"37\"}} 1",
+            escape(self.version)
+        );
+        head(
+            out,
+            "process_start_time_seconds",
+            "gauge",
+            "Start time of the process since unix epoch in seconds.",
+        );
+        let _ = writeln!(out, "process_start_time_seconds {}", self.started.as_second());
     }
-    head(
-        out,
-        "process_start_time_seconds",
-        "gauge",
-        "Start time of the process since unix epoch in seconds.",
-    );
-    let _ = writeln!(out, "process_start_time_seconds {}", started.as_second());
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
@@ -186,14 +228,25 @@ mod tests {
         };
         m.observe(s.clone(), 200, Duration::from_millis(1));
         m.observe(s, 404, Duration::from_millis(30));
-        let text = m.render((1, 2), jiff::Timestamp::UNIX_EPOCH, &[("/registry/pods/".into(), 3)]);
+        let text = m.render(&Gauges {
+            inflight: (1, 2),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            version: "v1.37.0",
+            resources: vec![("pods".into(), 3, 5), ("deployments.apps".into(), 0, 2)],
+        });
         for want in [
             "apiserver_request_total{code=\"404\",component=\"apiserver\",dry_run=\"\",group=\"\",resource=\"pods\"",
             "le=\"0.005\"} 1",
             "le=\"0.05\"} 2",
             "le=\"+Inf\"} 2",
             "request_kind=\"mutating\"} 2",
-            "apiserver_registered_watchers{resource=\"/registry/pods/\"} 3",
+            "apiserver_longrunning_requests{component=\"apiserver\",group=\"\",resource=\"pods\",verb=\"WATCH\"} 3",
+            "apiserver_storage_objects{resource=\"deployments.apps\"} 2",
+            "apiserver_resource_objects{group=\"apps\",resource=\"deployments\"} 2",
+            "kubernetes_build_info{git_version=\"v1.37.0\"",
+            "process_resident_memory_bytes ",
+            "process_cpu_seconds_total ",
+            "process_open_fds ",
         ] {
             assert!(text.contains(want), "{want}\n{text}");
         }

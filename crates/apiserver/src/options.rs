@@ -149,6 +149,12 @@ impl Continue {
         }
     }
 
+    /// The same place in whatever state is newest.
+    #[must_use]
+    pub fn going_on(&self) -> Self {
+        Continue { revision: -1, ..self.clone() }
+    }
+
     /// The opaque text.
     #[must_use]
     pub fn encode(&self) -> String {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use meta::{BoxFuture, Handler, Request, Response, Status, Target, User, Verb};
+use meta::{BoxFuture, Credentials, Handler, Request, Response, Status, Target, User, Verb};
 use parking_lot::RwLock;
 use store::EventSink;
 use watchcache::WatchCache;
@@ -153,15 +154,24 @@ impl Server {
         }
     }
 
-    async fn answer(&self, request: &Request) -> Result<Response, Status> {
+    /// Who asks, when it is somebody who may.
+    fn check(&self, request: &Request) -> Result<User, Status> {
+        if let Credentials::Admitted(user) = &request.credentials {
+            return Ok(user.clone());
+        }
         let user = self.identify(request)?;
+        if !self.may_everything(&user) {
+            self.require(&attributes(request, &user))?;
+        }
+        Ok(user)
+    }
+
+    async fn answer(&self, request: &Request) -> Result<Response, Status> {
+        let user = self.check(request)?;
         let _ticket = match is_long_running(request) {
             true => None,
             false => Some(self.flow.enter(request.verb.is_write())?),
         };
-        if !self.may_everything(&user) {
-            self.require(&attributes(request, &user))?;
-        }
         if request.body.len() > LIMIT_BODY_BYTES {
             return Err(Status::too_large(LIMIT_BODY_BYTES));
         }
@@ -169,7 +179,7 @@ impl Server {
             Target::Path(path) => discovery::path(self, request, path),
             Target::Resource { gvr, namespace, name, subresource, subpath: _ } => {
                 if request.verb == Verb::Unknown {
-                    return Err(Status::method_not_supported(gvr, &request.method.to_lowercase()));
+                    return Err(Status::method_not_allowed());
                 }
                 let kind = kinds::by_gvr(gvr).ok_or_else(Status::unknown_resource)?;
                 if !kind.is_stored() {
@@ -200,14 +210,15 @@ impl Server {
 impl Call<'_> {
     /// Namespaced writes need a namespace, cluster-scoped ones must not have one.
     fn check_scope(&self) -> Result<(), Status> {
-        let collection = matches!(self.request.verb, Verb::List | Verb::Watch) && self.name.is_empty();
-        let namespaced = self.resource.kind.namespaced();
-        if (namespaced && self.namespace.is_empty() && !collection)
-            || (!namespaced && !self.namespace.is_empty())
-        {
-            return Err(Status::unknown_resource());
+        match (self.resource.kind.namespaced(), self.namespace.is_empty()) {
+            (true, true) if !self.name.is_empty() => Err(Status::unknown_resource()),
+            // All namespaces can be read, not written.
+            (true, true) if !matches!(self.request.verb, Verb::List | Verb::Watch) => {
+                Err(Status::method_not_allowed())
+            }
+            (false, false) => Err(Status::unknown_resource()),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -221,6 +232,19 @@ impl Call<'_> {
 }
 
 impl Handler for Server {
+    fn admit(&self, request: &mut Request) -> Result<(), Status> {
+        match self.check(request) {
+            Ok(user) => {
+                request.credentials = Credentials::Admitted(user);
+                Ok(())
+            }
+            Err(status) => {
+                self.metrics.observe(series(request), status.code, Duration::ZERO);
+                Err(status)
+            }
+        }
+    }
+
     fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
             let began = self.config.clock.monotonic();

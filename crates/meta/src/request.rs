@@ -77,6 +77,8 @@ pub enum Credentials {
     Bearer(String),
     /// A component in this process, already identified (`Client::Local`).
     Internal(User),
+    /// Somebody whom [`crate::Handler::admit`] has identified and let through. Only a handler sets it.
+    Admitted(User),
 }
 
 /// Decoded query parameters in their order.

@@ -93,4 +93,13 @@ impl From<Status> for Response {
 pub trait Handler: Send + Sync + 'static {
     /// Always answers; an error is a response made of a `Status`.
     fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
+
+    /// Looks at a request before its body is read, so that nobody's body is kept who may not ask. What passes is
+    /// marked, so that `handle` need not look again. The default leaves everything to `handle`.
+    ///
+    /// # Errors
+    /// The answer to a request that is refused.
+    fn admit(&self, _request: &mut Request) -> Result<(), Status> {
+        Ok(())
+    }
 }

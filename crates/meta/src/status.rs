@@ -23,6 +23,9 @@ pub struct Status {
     pub details: Option<StatusDetails>,
     #[serde(default)]
     pub code: u16,
+    /// `metadata.continue`: with 410, a token that goes on with a list inconsistently.
+    #[serde(skip)]
+    pub continue_token: String,
 }
 
 /// What the error is about.
@@ -71,6 +74,7 @@ impl Status {
             reason: Cow::Borrowed(reason),
             details: None,
             code,
+            continue_token: String::new(),
         }
     }
 
@@ -181,6 +185,16 @@ impl Status {
         Self::failure(405, "MethodNotAllowed", message).of_resource(gvr, "")
     }
 
+    /// 405: the path is served, but not with this method.
+    // k8s: staging/src/k8s.io/apimachinery/pkg/api/errors/errors.go NewGenericServerResponse
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        let mut s = Self::failure(405, "MethodNotAllowed", message);
+        s.details = Some(StatusDetails::default());
+        s
+    }
+
     /// 406: none of the accepted media types can be given.
     #[must_use]
     pub fn not_acceptable(supported: &[&str]) -> Self {
@@ -261,6 +275,7 @@ impl Status {
                 ..StatusDetails::default()
             }),
             code: 200,
+            continue_token: String::new(),
         }
     }
 
@@ -274,7 +289,13 @@ impl Status {
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let inner = serde_json::to_vec(self).expect("a Status has only string keys");
-        let mut out = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"#.to_vec();
+        let mut out = br#"{"kind":"Status","apiVersion":"v1","metadata":{"#.to_vec();
+        if !self.continue_token.is_empty() {
+            out.extend_from_slice(b"\"continue\":");
+            let token = serde_json::to_vec(&self.continue_token).expect("text is JSON");
+            out.extend_from_slice(&token);
+        }
+        out.extend_from_slice(b"},");
         out.extend_from_slice(&inner[1..]);
         if !matches!(self.status.as_ref(), "Success") || self.code != 200 {
             return out;

@@ -32,7 +32,7 @@ pub fn authenticate(
 ) -> Result<User, Status> {
     let mut user = match credentials {
         Credentials::None => return Ok(User::new(ANONYMOUS, &[UNAUTHENTICATED])),
-        Credentials::Internal(user) => user.clone(),
+        Credentials::Internal(user) | Credentials::Admitted(user) => user.clone(),
         Credentials::Certificate(der) => known.user(der)?,
         Credentials::Bearer(text) if bootstrap::is_bootstrap(text) => {
             let secret = bound.secret(bootstrap::NAMESPACE, &bootstrap::secret_name(text));

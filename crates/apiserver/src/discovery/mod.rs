@@ -12,6 +12,7 @@ use meta::{Request, Response, Status, Verb};
 use serde_json::{Value as Json, json};
 
 use crate::content::{self, aggregated_discovery};
+use crate::metrics::Gauges;
 use crate::server::Server;
 
 /// Discovery documents, made once.
@@ -87,7 +88,7 @@ impl Documents {
 /// Answers a request for a path.
 pub(crate) fn path(server: &Server, request: &Request, path: &str) -> Result<Response, Status> {
     if request.verb != Verb::Get {
-        return Err(method_not_allowed());
+        return Err(Status::method_not_allowed());
     }
     let trimmed = if path == "/" { path } else { path.trim_end_matches('/') };
     if let Some(answer) = discover(server, request, trimmed) {
@@ -106,14 +107,6 @@ pub(crate) fn path(server: &Server, request: &Request, path: &str) -> Result<Res
         "/.well-known/openid-configuration" | "/openid/v1/jwks" => issuer(server, trimmed),
         _ => Err(Status::unknown_resource()),
     }
-}
-
-fn method_not_allowed() -> Status {
-    Status::failure(
-        405,
-        "MethodNotAllowed",
-        "the server does not allow this method on the requested resource",
-    )
 }
 
 fn discover(server: &Server, request: &Request, path: &str) -> Option<Result<Response, Status>> {
@@ -167,10 +160,20 @@ fn root(server: &Server) -> Response {
 }
 
 fn metrics(server: &Server) -> Response {
-    let mut watchers: Vec<(String, usize)> =
-        server.cache.resources().iter().map(|r| (r.prefix().to_owned(), r.watcher_count())).collect();
-    watchers.retain(|(_, count)| *count > 0);
-    let text = server.metrics.render(server.flow.running(), server.started, &watchers);
+    let name = |prefix: &str| {
+        let path = prefix.trim_start_matches("/registry/").trim_end_matches('/');
+        match path.split_once('/') {
+            Some((group, resource)) => format!("{resource}.{group}"),
+            None => path.to_owned(),
+        }
+    };
+    let resources = server.cache.resources();
+    let text = server.metrics.render(&Gauges {
+        inflight: server.flow.running(),
+        started: server.started,
+        version: version::GIT_VERSION,
+        resources: resources.iter().map(|r| (name(r.prefix()), r.watcher_count(), r.len())).collect(),
+    });
     let mut response = Response::text(200, text);
     response.content_type = "text/plain; version=0.0.4; charset=utf-8".into();
     response

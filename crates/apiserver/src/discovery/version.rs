@@ -3,7 +3,7 @@
 use serde_json::json;
 
 /// The Kubernetes version whose API this server serves.
-const GIT_VERSION: &str = "v1.37.0+corten";
+pub(crate) const GIT_VERSION: &str = "v1.37.0+corten";
 
 /// The document.
 pub(crate) fn document() -> String {

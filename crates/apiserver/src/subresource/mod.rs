@@ -25,7 +25,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
         return Err(Status::unknown_resource());
     }
     let verb = call.request.verb;
-    let refused = || Err(Status::method_not_supported(&call.resource.gvr, verb.as_str()));
+    let refused = || Err(Status::method_not_allowed());
     match (declared.name, verb) {
         ("binding", Verb::Create) => binding::answer(call).await,
         ("eviction", Verb::Create) => eviction::answer(call).await,

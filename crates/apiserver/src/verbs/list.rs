@@ -73,16 +73,25 @@ pub(crate) async fn snapshot(call: &Call<'_>, options: &ListOptions) -> Result<S
         // A token handed out with an expiry goes on with the newest state, inconsistently.
         Err(_) => cache.list(RevisionMatch::Any).map_err(|e| status_of(&e)),
         Ok(revision) => cache.list(RevisionMatch::Exact(revision)).map_err(|e| match e {
-            Error::Expired { .. } => Status::expired(EXPIRED_TOKEN),
+            Error::Expired { .. } => expired_token(from),
             other => status_of(&other),
         }),
     }
 }
 
-/// 410. Upstream adds a token that goes on inconsistently; here the client starts anew, as it must be able to.
+/// 410 with a token that goes on at the same place in the newest state.
 // k8s: staging/src/k8s.io/apiserver/pkg/storage/etcd3/errors.go handleCompactedErrorForPaging
-const EXPIRED_TOKEN: &str = "The provided continue parameter is too old to display a consistent list result. You must start \
-                             a new list without the continue parameter.";
+fn expired_token(from: &Continue) -> Status {
+    let mut status = Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter, or use the continue token in this response to retrieve the remainder of \
+         the results. Continuing with the provided token results in an inconsistent list - objects that were \
+         created, modified, or deleted between the time the first chunk was returned and now may show up in the \
+         list.",
+    );
+    status.continue_token = from.going_on().encode();
+    status
+}
 
 pub(crate) fn status_of(e: &Error) -> Status {
     match e {

@@ -17,7 +17,7 @@ use crate::server::Call;
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let verb = call.request.verb;
     if !call.resource.kind.verbs.contains(&verb.as_str()) {
-        return Err(Status::method_not_supported(&call.resource.gvr, verb.as_str()));
+        return Err(Status::method_not_allowed());
     }
     let named = !call.name.is_empty();
     match verb {
@@ -29,6 +29,6 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
         Verb::Patch if named => patch::answer(call).await,
         Verb::Delete if named => delete::answer(call).await,
         Verb::DeleteCollection => delete::collection(call).await,
-        _ => Err(Status::method_not_supported(&call.resource.gvr, verb.as_str())),
+        _ => Err(Status::method_not_allowed()),
     }
 }

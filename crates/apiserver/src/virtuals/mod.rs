@@ -33,7 +33,7 @@ pub(crate) async fn answer(
         return component_statuses(request, kind);
     }
     if request.verb != Verb::Create {
-        return Err(Status::method_not_supported(&kind.gvr(), request.verb.as_str()));
+        return Err(Status::method_not_allowed());
     }
     if kind.namespaced() == namespace.is_empty() {
         return Err(Status::unknown_resource());
@@ -93,7 +93,7 @@ fn component_statuses(request: &Request, kind: &'static Kind) -> Result<Response
             schema::type_of("", "v1", "ComponentStatus"),
         ),
         (Verb::Get, name) => return Err(Status::not_found(&kind.gvr(), name)),
-        (verb, _) => return Err(Status::method_not_supported(&kind.gvr(), verb.as_str())),
+        _ => return Err(Status::method_not_allowed()),
     };
     let mut response = content::encoded(&accepted, 200, json.into(), ty)?;
     response.warnings.push(warning);

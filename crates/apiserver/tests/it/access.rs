@@ -1,6 +1,6 @@
 //! Who may do what: RBAC, the node authorizer, impersonation, escalation, reviews.
 
-use meta::{Credentials, Request, Target, Verb};
+use meta::{Credentials, Handler, Request, Target, Verb};
 use serde_json::json;
 
 use crate::harness::World;
@@ -77,6 +77,23 @@ fn bad_credentials_are_401() {
         r.credentials = credentials;
         assert_eq!(w.send(r).expect(401).at("/reason"), "Unauthorized");
     }
+}
+
+#[test]
+fn what_is_admitted_is_not_asked_again() {
+    let w = World::new();
+    let object = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a"}});
+    let head = |w: &World| w.request(Verb::Create, "configmaps", "default", "");
+    let mut nobody = head(&w.by("nobody", &[]));
+    let refused = w.server.admit(&mut nobody).unwrap_err();
+    assert_eq!(refused.code, 403);
+    assert!(w.path("/metrics").text().contains("code=\"403\""));
+    let mut request = head(&w);
+    w.server.admit(&mut request).unwrap();
+    assert!(matches!(&request.credentials, Credentials::Admitted(u) if u.name == "admin"));
+    request.content_type = "application/json".into();
+    request.body = object.to_string().into();
+    w.send(request).expect(201);
 }
 
 #[test]

@@ -143,4 +143,9 @@ fn places_that_do_not_exist() {
     w.send(r).expect(406);
     let r = w.request(Verb::Create, "namespaces", "", "a");
     w.send(r).expect(405);
+    // All namespaces can be read, not written.
+    for verb in [Verb::Create, Verb::DeleteCollection] {
+        let refused = w.send(w.request(verb, "pods", "", "")).expect(405);
+        assert_eq!(refused.message(), "the server does not allow this method on the requested resource");
+    }
 }

@@ -180,3 +180,26 @@ fn the_kubernetes_service_leads_to_the_advertised_address() {
     assert_eq!(endpoints["subsets"][0]["addresses"][0]["ip"], "192.0.2.9");
     assert_eq!(w.get("services", "default", "kubernetes").at("/spec/ports/0/targetPort"), "6443");
 }
+
+#[test]
+fn an_expired_token_comes_with_one_to_go_on_with() {
+    let w = World::with(|c| c.cache_limits.ring_changes = 4);
+    for name in ["a", "b", "c", "d"] {
+        w.create("configmaps", "default", &config_map(name)).expect(201);
+    }
+    let first = w.list("configmaps", "default", "limit=2").expect(200).at("/metadata/continue");
+    w.delete("configmaps", "default", "c", &Json::Null).expect(200);
+    for i in 0..8 {
+        w.create("configmaps", "default", &config_map(&format!("x{i}"))).expect(201);
+    }
+    let expired = w.list("configmaps", "default", &format!("limit=2&continue={first}")).expect(410);
+    assert_eq!(expired.at("/reason"), "Expired");
+    assert!(expired.message().contains("use the continue token in this response"), "{}", expired.message());
+    let token = expired.at("/metadata/continue");
+    let rest = w.list("configmaps", "default", &format!("limit=2&continue={token}")).expect(200).json();
+    assert_eq!(rest["items"][0]["metadata"]["name"], "d");
+    assert_eq!(rest["items"][1]["metadata"]["name"], "x0");
+    let more = rest["metadata"]["continue"].as_str().unwrap();
+    let next = w.list("configmaps", "default", &format!("limit=2&continue={more}")).expect(200).json();
+    assert_eq!(next["metadata"]["resourceVersion"], rest["metadata"]["resourceVersion"]);
+}

@@ -64,11 +64,12 @@ impl From<PatchError> for Status {
     fn from(e: PatchError) -> Status {
         match e {
             PatchError::BadRequest(message) => Status::failure(400, "BadRequest", message),
-            PatchError::Unprocessable(_) => Status::failure(
-                422,
-                "Invalid",
-                "the server rejected our request due to an error in our request",
-            ),
+            PatchError::Unprocessable(_) => {
+                let why = "the server rejected our request due to an error in our request";
+                let mut s = Status::failure(422, "Invalid", why);
+                s.details = Some(meta::StatusDetails::default());
+                s
+            }
             PatchError::TooLarge(message) => {
                 Status::failure(413, "RequestEntityTooLarge", format!("Request entity too large: {message}"))
             }
@@ -104,6 +105,7 @@ pub fn apply(
         );
         return Err(PatchError::BadRequest(format!("error decoding patch: {why}")));
     }
+    let shown = (kind == PatchKind::Strategic).then(|| go_form(&patch));
     let mut object =
         decode_plain(&encode_json(current, ty)).map_err(|e| PatchError::BadRequest(e.to_string()))?;
     match kind {
@@ -112,8 +114,26 @@ pub fn apply(
         PatchKind::Strategic => strategic_merge(&mut object, patch, ty)?,
     }
     let bytes = encode_plain(&object);
-    decode_json(&bytes, ty, validation)
-        .map_err(|error| PatchError::Decode { error, patched: String::from_utf8_lossy(&bytes).into_owned() })
+    decode_json(&bytes, ty, validation).map_err(|error| PatchError::Decode {
+        error,
+        patched: shown.unwrap_or_else(|| String::from_utf8_lossy(&bytes).into_owned()),
+    })
+}
+
+/// A tree as Go prints it with `%+v`: of a strategic patch upstream shows the patch, of others what came out.
+fn go_form(v: &Value) -> String {
+    let joined = |parts: Vec<String>| parts.join(" ");
+    match v {
+        Value::Null => "<nil>".to_owned(),
+        Value::Str(s) => s.to_string(),
+        Value::List(l) => format!("[{}]", joined(l.iter().map(go_form).collect())),
+        Value::Map(m) => {
+            let mut entries: Vec<(&str, &Value)> = m.iter().collect();
+            entries.sort_by_key(|(k, _)| *k);
+            format!("map[{}]", joined(entries.iter().map(|(k, v)| format!("{k}:{}", go_form(v))).collect()))
+        }
+        other => String::from_utf8_lossy(&encode_plain(other)).into_owned(),
+    }
 }
 
 /// What Go's decoder calls a value of this sort.
@@ -194,6 +214,13 @@ mod tests {
             mistyped
                 .message
                 .starts_with(r#" "" is invalid: patch: Invalid value: "{\"kind\":\"Deployment\""#),
+            "{mistyped}"
+        );
+        let mistyped = status(PatchKind::Strategic, r#"{"spec":{"replicas":"x","paused":true}}"#);
+        assert!(
+            mistyped.message.starts_with(
+                r#" "" is invalid: patch: Invalid value: "map[spec:map[paused:true replicas:x]]": "#
+            ),
             "{mistyped}"
         );
         assert_eq!(status(PatchKind::Merge, "{").code, 400);

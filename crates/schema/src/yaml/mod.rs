@@ -66,6 +66,10 @@ pub fn encode_yaml(value: &Value, ty: TypeRef<'_>) -> Vec<u8> {
 /// The document, and what to say about keys that are given twice (the last counts).
 fn parse(bytes: &[u8]) -> Result<(Value, Option<String>), DecodeError> {
     let text = String::from_utf8_lossy(bytes);
+    if let Some(line) = tab_indented(&text) {
+        let why = format!("line {line}: found character that cannot start any token");
+        return Err(DecodeError::Syntax(format!("error converting YAML to JSON: yaml: {why}")));
+    }
     match parse_with(&text, DuplicateKeyPolicy::Error) {
         Ok(value) => Ok((value, None)),
         Err(first) => match parse_with(&text, DuplicateKeyPolicy::LastWins) {
@@ -73,6 +77,16 @@ fn parse(bytes: &[u8]) -> Result<(Value, Option<String>), DecodeError> {
             Err(e) => Err(DecodeError::Syntax(format!("error converting YAML to JSON: yaml: {e}"))),
         },
     }
+}
+
+/// The first line that is indented by a tab, which YAML allows inside brackets only.
+fn tab_indented(text: &str) -> Option<usize> {
+    if matches!(text.trim_start().bytes().next(), Some(b'{' | b'[')) {
+        return None;
+    }
+    let is_content =
+        |l: &str| l.starts_with('\t') && !matches!(l.trim_start().chars().next(), None | Some('#'));
+    text.lines().position(is_content).map(|i| i + 1)
 }
 
 fn parse_with(text: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<Value, String> {
@@ -198,6 +212,8 @@ mod tests {
             ("a: |\n  x\n  y\n", r#"{"a":"x\ny\n"}"#),
             ("a: &x {b: 1}\nc: *x", r#"{"a":{"b":1},"c":{"b":1}}"#),
             ("{\"a\": [1, 2]}", r#"{"a":[1,2]}"#),
+            ("{\n\t\"a\": 1\n}", r#"{"a":1}"#),
+            ("a: |\n  x\n  \ty\n", r#"{"a":"x\n\ty\n"}"#),
             ("- a: 1\n  b: 2\n-\n  - 3", r#"[{"a":1,"b":2},[3]]"#),
         ];
         for (yaml, want) in cases {
@@ -207,7 +223,7 @@ mod tests {
 
     #[test]
     fn refused() {
-        for yaml in ["a: [", "a: 1\n---\nb: 2", "a: b: c"] {
+        for yaml in ["a: [", "a: 1\n---\nb: 2", "a: b: c", "\ta: 1", "a:\n\tb: 1"] {
             assert!(decode_yaml_plain(yaml.as_bytes()).is_err(), "{yaml}");
         }
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");

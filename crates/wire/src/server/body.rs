@@ -27,7 +27,7 @@ const TURN_BYTES: usize = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("{0}")]
-    Status(meta::Status),
+    Status(Box<meta::Status>),
     #[error("the response's stream panicked")]
     Panic,
     #[error(transparent)]
@@ -229,7 +229,7 @@ impl Streamed {
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         let source = &mut self.source;
         match catch_unwind(AssertUnwindSafe(|| source.as_mut().poll_next(cx))) {
-            Ok(poll) => poll.map(|o| o.map(|r| r.map_err(BodyError::Status))),
+            Ok(poll) => poll.map(|o| o.map(|r| r.map_err(|s| BodyError::Status(Box::new(s))))),
             Err(_) => {
                 tracing::error!("the stream of a response panicked");
                 Poll::Ready(Some(Err(BodyError::Panic)))

@@ -217,6 +217,13 @@ async fn collect(body: &mut Incoming, limit: usize, share: &mut Share) -> Result
     if all.is_empty() { Ok(first) } else { Ok(all.freeze()) }
 }
 
+/// Throws a body away, so that a client that only writes first gets to read the answer.
+pub(crate) async fn discard(parts: &Parts, mut body: Incoming) {
+    if !parts.headers.contains_key(http::header::EXPECT) {
+        let _ = tokio::time::timeout(DRAIN_TIME, drain(&mut body)).await;
+    }
+}
+
 async fn drain(body: &mut Incoming) {
     let mut left = DRAIN_LIMIT_BYTES;
     while let Some(Ok(frame)) = body.frame().await {

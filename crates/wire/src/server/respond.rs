@@ -68,6 +68,10 @@ async fn answer(
     if request.verb == Verb::Connect {
         raw = Some(body);
     } else {
+        if let Err(status) = admit(connection, &mut request, &body) {
+            request::discard(&parts, body).await;
+            return encode(connection, status.into(), wishes);
+        }
         match request::read_body(connection, &parts, body).await {
             Ok((bytes, share)) => {
                 request.body = bytes;
@@ -88,6 +92,18 @@ async fn answer(
         }
     }
     encode(connection, response, wishes)
+}
+
+/// Asks the handler before a body is read; a request without one is left to `handle`.
+fn admit(connection: &Connection, request: &mut Request, body: &Incoming) -> Result<(), Status> {
+    if http_body::Body::is_end_stream(body) {
+        return Ok(());
+    }
+    let handler = &connection.shared.handler;
+    std::panic::catch_unwind(AssertUnwindSafe(|| handler.admit(request))).unwrap_or_else(|_| {
+        tracing::error!("a request panicked");
+        Err(Status::internal("the request panicked; the server's log says more"))
+    })
 }
 
 /// Answers 101 and runs the session on the connection until either side or the server ends it.

@@ -50,10 +50,14 @@ where
     F: Fn(Request) -> R + Send + Sync + 'static,
     R: Future<Output = Response> + Send + 'static,
 {
+    start_with(config, Arc::new(Closure(handler))).await
+}
+
+pub async fn start_with(config: Config, handler: Arc<dyn Handler>) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
     let address = listener.local_addr().expect("bound");
     let (stop, stopped) = oneshot::channel::<()>();
-    let done = tokio::spawn(serve(listener, config, Arc::new(Closure(handler)), async {
+    let done = tokio::spawn(serve(listener, config, handler, async {
         let _ = stopped.await;
     }));
     Running { address, stop, done }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
-use crate::harness::{config, connect, get, request, send, start, whole};
+use crate::harness::{config, connect, get, request, send, start, start_with, whole};
 
 /// Says what it was asked.
 async fn echo(r: meta::Request) -> Response {
@@ -20,7 +20,7 @@ async fn echo(r: meta::Request) -> Response {
         Credentials::None => "none".to_owned(),
         Credentials::Bearer(t) => format!("bearer {t}"),
         Credentials::Certificate(der) => format!("certificate {}", der.len()),
-        Credentials::Internal(u) => format!("internal {}", u.name),
+        Credentials::Internal(u) | Credentials::Admitted(u) => format!("internal {}", u.name),
     };
     let what = match &r.target {
         Target::Path(p) => p.clone(),
@@ -117,6 +117,49 @@ async fn bodies_over_the_limit_are_refused() {
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.expect("reads");
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    server.stop().await;
+}
+
+/// Lets nobody in but those with the token `good`, whom it marks.
+struct Gate;
+
+impl meta::Handler for Gate {
+    fn handle(&self, r: meta::Request) -> meta::BoxFuture<'_, Response> {
+        Box::pin(echo(r))
+    }
+
+    fn admit(&self, r: &mut meta::Request) -> Result<(), Status> {
+        match &r.credentials {
+            Credentials::Bearer(token) if token == "good" => {
+                r.credentials = Credentials::Admitted(meta::User::new("known", &[]));
+                Ok(())
+            }
+            _ => Err(Status::unauthorized()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_ask_has_no_body_read() {
+    let mut config = config();
+    // Nobody's body has room: whoever is let in is told so, and who is not never gets as far.
+    config.limits.buffered_body_bytes = 0;
+    let server = start_with(config, std::sync::Arc::new(Gate)).await;
+    for (token, length, want) in [
+        ("bad", 1_000_000, 401),
+        ("bad", 10, 401),
+        ("good", 1_000_000, 429),
+        ("good", 10, 200),
+        ("bad", 0, 200),
+    ] {
+        let mut r = request("POST", "/x", vec![0; length]);
+        r.headers_mut().insert("authorization", format!("Bearer {token}").parse().expect("a value"));
+        let (code, body) = whole(send(server.address, r).await).await;
+        assert_eq!(code, want, "{token} {length}");
+        if (token, code) == ("good", 200) {
+            assert!(body.windows(14).any(|w| w == b"internal known"), "{body:?}");
+        }
+    }
     server.stop().await;
 }
 
