@@ -457,6 +457,27 @@ impl Kind {
         Gvk { group: self.group.clone(), version: self.version.clone(), kind: self.kind.clone() }
     }
 
+    /// Whether a deletion answers with the object and not with a Status.
+    // k8s: ReturnDeletedObject of the stores in pkg/registry
+    #[must_use]
+    pub fn returns_deleted(&self) -> bool {
+        match &*self.group {
+            "" => matches!(
+                &*self.plural,
+                "pods"
+                    | "services"
+                    | "persistentvolumes"
+                    | "persistentvolumeclaims"
+                    | "podtemplates"
+                    | "resourcequotas"
+                    | "serviceaccounts"
+            ),
+            "resource.k8s.io" => true,
+            "storage.k8s.io" => self.plural != "csistoragecapacities",
+            _ => false,
+        }
+    }
+
     #[must_use]
     pub fn namespaced(&self) -> bool {
         self.scope == Scope::Namespaced

@@ -37,28 +37,12 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, true)?;
     let options = DeleteOptions::of(call.request)?;
     let deleted = remove(call, call.name, &options).await?;
-    if !deleted.gone || returns_object(call) {
+    if !deleted.gone || call.resource.kind.returns_deleted() {
         let code = if !deleted.gone && options.orphan_dependents == Some(false) { 202 } else { 200 };
         return content::object(call, &accepted, code, deleted.object, Vec::new());
     }
     let status = Status::deleted(&call.resource.gvr, call.name, object::text(&deleted.value, "uid"));
     content::encoded(&accepted, 200, status.to_json().into(), schema::type_of("meta.k8s.io", "v1", "Status"))
-}
-
-/// Kinds whose deletion answers with the object.
-// k8s: ReturnDeletedObject of the stores in pkg/registry/core
-fn returns_object(call: &Call<'_>) -> bool {
-    call.resource.gvr.group.is_empty()
-        && matches!(
-            &*call.resource.gvr.resource,
-            "pods"
-                | "services"
-                | "persistentvolumes"
-                | "persistentvolumeclaims"
-                | "podtemplates"
-                | "resourcequotas"
-                | "serviceaccounts"
-        )
 }
 
 /// Deletes one object, or marks it for deletion.

@@ -39,6 +39,10 @@ fn a_config_map_lives_and_dies() {
     assert_eq!(gone.at("/status"), "Success");
     let missing = w.get("configmaps", "default", "a").expect(404);
     assert_eq!(missing.message(), "configmaps \"a\" not found");
+    let class = json!({"metadata": {"name": "s"}, "provisioner": "p"});
+    w.create("storage.k8s.io/storageclasses", "", &class).expect(201);
+    let gone = w.delete("storage.k8s.io/storageclasses", "", "s", &Json::Null).expect(200);
+    assert_eq!(gone.at("/metadata/name"), "s");
 }
 
 #[test]

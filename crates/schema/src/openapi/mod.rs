@@ -28,6 +28,8 @@ pub struct Route {
     pub namespaced: bool,
     /// What goes in and out: the kind itself, or that of the subresource (`autoscaling/v1 Scale`).
     pub object: Gvk,
+    /// Whether a deletion answers with the object and not with a Status.
+    pub returns_deleted: bool,
     /// As discovery lists them.
     pub verbs: Vec<String>,
 }

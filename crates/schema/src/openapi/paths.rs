@@ -303,6 +303,7 @@ impl Operation<'_> {
         } else {
             match self.form.verb {
                 "list" => self.refer(&self.object_name("List")),
+                "delete" if self.route.returns_deleted => self.refer(&self.object_name("")),
                 "delete" | "deletecollection" => self.refer(&format!("{META}.Status")),
                 _ => self.refer(&self.object_name("")),
             }

@@ -28,6 +28,7 @@ fn routes() -> Option<Vec<Route>> {
                 subresource: subresource.to_owned(),
                 namespaced: r["namespaced"] == true,
                 object,
+                returns_deleted: plural == "pods",
                 verbs: words(verbs),
             };
             routes.push(route("", meta::Gvk::from_api_version(gv, &kind), &r["verbs"]));
@@ -135,6 +136,21 @@ fn patch_has_field_validation() {
     assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Deployment");
     let parameters = patch["parameters"].as_array().expect("parameters");
     assert!(parameters.iter().any(|p| p["name"] == "fieldValidation"));
+}
+
+#[test]
+fn a_deletion_answers_with_a_status_or_the_object() {
+    let Some(routes) = routes() else { return };
+    let doc: Value = serde_json::from_slice(&openapi::v2(&routes)).expect("own JSON is JSON");
+    for (plural, want) in
+        [("pods", "io.k8s.api.core.v1.Pod"), ("secrets", "io.k8s.apimachinery.pkg.apis.meta.v1.Status")]
+    {
+        let path = &doc["paths"][format!("/api/v1/namespaces/{{namespace}}/{plural}/{{name}}")];
+        assert_eq!(path["delete"]["responses"]["200"]["schema"]["$ref"], format!("#/definitions/{want}"));
+        let all = &doc["paths"][format!("/api/v1/namespaces/{{namespace}}/{plural}")]["delete"];
+        let status = "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.Status";
+        assert_eq!(all["responses"]["200"]["schema"]["$ref"], status);
+    }
 }
 
 /// Length-delimited fields of a message.
