@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use client::Kubeconfig;
 use control::{CancellationToken, Context};
 use meta::User;
+use sys::{Clock, SystemClock};
 use tokio::task::JoinSet;
 
 use crate::components::apiserver::{self, ApiServer, KubeletCa, Settings, client_pair, nth_address};
+use crate::components::certificates::AdminFile;
 use crate::components::{authority, controllers, dns, scheduler};
 use crate::join::publish::{self, Published};
 use crate::join::token::JoinToken;
@@ -99,17 +100,8 @@ fn settings(o: &cli::ControlPlane) -> Result<Settings> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_admin_kubeconfig(state: &StateDir, api: &ApiServer) -> Result<()> {
-    let admin = client_pair(&api.pki, "admin")?;
-    let host = if api.address.ip().is_unspecified() {
-        std::net::IpAddr::from([127, 0, 0, 1])
-    } else {
-        api.address.ip()
-    };
-    let server = format!("https://{}", std::net::SocketAddr::new(host, api.address.port()));
-    let config =
-        Kubeconfig::with_certificate("corten", &server, api.pki.ca_pem(), &admin.cert_pem, &admin.key_pem);
-    config.write(&state.admin_kubeconfig())?;
-    Ok(())
+    let admin = client_pair(&api.pki, "admin", SystemClock.now())?;
+    AdminFile::new(state.admin_kubeconfig(), api.address).write(api.pki.ca_pem(), &admin)
 }
 
 /// What nodes need to join; the token is in the state directory.

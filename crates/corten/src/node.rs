@@ -16,6 +16,7 @@ use crate::components::{proxy, routes};
 use crate::control_plane::ControlPlane;
 use crate::state::StateDir;
 use crate::{cli, host};
+use sys::{Clock, SystemClock};
 
 /// Everything one node needs to know.
 pub struct Settings {
@@ -93,7 +94,7 @@ impl Settings {
             usage: Usage::Server,
             names: vec![name.clone(), ip.to_string(), "127.0.0.1".to_owned()],
         };
-        let _: Pair = pki.leaf(&leaf)?;
+        let _: Pair = pki.leaf(&leaf, SystemClock.now())?;
         let dir = state.path().join("pki");
         Ok(Settings {
             node: o.node.clone(),

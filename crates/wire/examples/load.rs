@@ -54,7 +54,10 @@ async fn client(tls: TlsConnector, port: u16, count: Arc<AtomicU64>) -> Result<(
 async fn run(connections: usize, seconds: u64) -> Result<(), Failure> {
     let dir = std::env::temp_dir().join(format!("load-{}", sys::uuid_v4(&sys::SystemEntropy)));
     let pki = Pki::open(&dir, sys::Clock::now(&sys::SystemClock))?;
-    let pair = pki.leaf(&Leaf::server("server", "load", vec!["localhost".into()]))?;
+    let pair = pki.leaf(
+        &Leaf::server("server", "load", vec!["localhost".into()]),
+        sys::Clock::now(&sys::SystemClock),
+    )?;
     let ca = pki.ca_pem().as_bytes();
     let tls = Tls::new(pair.cert_pem.as_bytes(), pair.key_pem.as_bytes(), Some(ca))?;
     let config = Config { tls: Some(Arc::new(tls)), ..Config::plain(Arc::new(sys::SystemClock)) };

@@ -1,5 +1,5 @@
 //! The cluster's certificates and keys in one directory: made at first start, used again at the next, made
-//! anew when they end or no longer fit. It must never touch what it cannot read: that is an error to be
+//! anew when they near their end, also in a running process, or no longer fit. It must never touch what it cannot read: that is an error to be
 //! looked at by a person.
 //!
 //! ```text
@@ -18,6 +18,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
@@ -29,7 +30,7 @@ pub use request::{Signer, Wanted, facts, make_request, new_key, public_key_hash,
 const DAY: u64 = 24 * 3600;
 const CA_LIFE: Duration = Duration::from_secs(10 * 365 * DAY);
 const LEAF_LIFE: Duration = Duration::from_secs(365 * DAY);
-/// A certificate with less than this left is made anew at the next start.
+/// A certificate with less than this left, which is when two thirds of its life are over, is made anew.
 const RENEW_BEFORE: Duration = Duration::from_secs(120 * DAY);
 /// Clocks of other machines may be behind by this much.
 const SKEW: Duration = Duration::from_secs(3600);
@@ -128,11 +129,51 @@ pub fn apiserver_names(domain: &str, service_ip: IpAddr, extra: &[String]) -> Ve
 /// The directory with its authority.
 pub struct Pki {
     dir: PathBuf,
-    now: Timestamp,
     ca_pem: String,
     ca_facts: Facts,
     issuer: Issuer<'static, KeyPair>,
     sa: Pair,
+    /// What this process has asked for, and so has to be renewed.
+    asked: Mutex<Vec<Asked>>,
+}
+
+/// A [`Leaf`] of its own.
+struct Asked {
+    file: String,
+    common_name: String,
+    organization: String,
+    usage: Usage,
+    names: Vec<String>,
+}
+
+impl Asked {
+    fn new(leaf: &Leaf<'_>) -> Self {
+        Asked {
+            file: leaf.file.to_owned(),
+            common_name: leaf.common_name.to_owned(),
+            organization: leaf.organization.to_owned(),
+            usage: leaf.usage,
+            names: leaf.names.clone(),
+        }
+    }
+
+    fn leaf(&self) -> Leaf<'_> {
+        Leaf {
+            file: &self.file,
+            common_name: &self.common_name,
+            organization: &self.organization,
+            usage: self.usage,
+            names: self.names.clone(),
+        }
+    }
+}
+
+/// A certificate that was made anew, or could not be.
+#[derive(Debug)]
+pub struct Renewed {
+    /// [`Leaf::file`].
+    pub file: String,
+    pub pair: Result<Pair, PkiError>,
 }
 
 impl Pki {
@@ -153,7 +194,8 @@ impl Pki {
         }
         let issuer = Issuer::from_ca_cert_pem(&ca_pem, key)?;
         let sa = service_account_key(dir)?;
-        Ok(Pki { dir: dir.to_owned(), now, ca_pem, ca_facts, issuer, sa })
+        let asked = Mutex::new(Vec::new());
+        Ok(Pki { dir: dir.to_owned(), ca_pem, ca_facts, issuer, sa, asked })
     }
 
     /// The authority's certificate.
@@ -174,18 +216,43 @@ impl Pki {
         &self.sa
     }
 
-    /// The certificate, from its files or made anew.
+    /// The certificate, from its files or made anew. From now on [`Pki::renew`] looks after it.
     ///
     /// # Errors
     /// When its files are damaged or cannot be written, or a name is not one.
-    pub fn leaf(&self, leaf: &Leaf<'_>) -> Result<Pair, PkiError> {
+    pub fn leaf(&self, leaf: &Leaf<'_>, now: Timestamp) -> Result<Pair, PkiError> {
+        let (pair, _) = self.ensure(leaf, now)?;
+        let mut asked = self.asked.lock();
+        asked.retain(|other| other.file != leaf.file);
+        asked.push(Asked::new(leaf));
+        Ok(pair)
+    }
+
+    /// Makes those certificates anew that were asked for and are due at `now`; their keys stay, and so do the
+    /// authority and the service account key. What is not due, or was renewed before, is not among the answer.
+    #[must_use]
+    pub fn renew(&self, now: Timestamp) -> Vec<Renewed> {
+        let asked = self.asked.lock();
+        let mut renewed = Vec::new();
+        for one in asked.iter() {
+            match self.ensure(&one.leaf(), now) {
+                Ok((_, false)) => {}
+                Ok((pair, true)) => renewed.push(Renewed { file: one.file.clone(), pair: Ok(pair) }),
+                Err(error) => renewed.push(Renewed { file: one.file.clone(), pair: Err(error) }),
+            }
+        }
+        renewed
+    }
+
+    /// The certificate, and whether it was made just now.
+    fn ensure(&self, leaf: &Leaf<'_>, now: Timestamp) -> Result<(Pair, bool), PkiError> {
         let cert_path = self.dir.join(format!("{}.crt", leaf.file));
         let key_path = self.dir.join(format!("{}.key", leaf.file));
         let key = load_key(&key_path, LEAF_ADVICE)?;
         if let (Some(cert_pem), Some(key)) = (files::read(&cert_path)?, &key) {
             let facts = inspect::facts(&cert_path, &cert_pem, LEAF_ADVICE)?;
-            if self.fits(&facts, leaf, key) {
-                return Ok(Pair { cert_pem, key_pem: key.serialize_pem() });
+            if self.fits(&facts, leaf, key, now) {
+                return Ok((Pair { cert_pem, key_pem: key.serialize_pem() }, false));
             }
         }
         let key = match key {
@@ -196,12 +263,12 @@ impl Pki {
                 key
             }
         };
-        let cert_pem = self.params(leaf)?.signed_by(&key, &self.issuer)?.pem();
+        let cert_pem = leaf_params(leaf, now)?.signed_by(&key, &self.issuer)?.pem();
         files::write(&cert_path, &cert_pem, files::Kind::Public, files::Sync::No)?;
-        Ok(Pair { cert_pem, key_pem: key.serialize_pem() })
+        Ok((Pair { cert_pem, key_pem: key.serialize_pem() }, true))
     }
 
-    fn fits(&self, facts: &Facts, leaf: &Leaf<'_>, key: &KeyPair) -> bool {
+    fn fits(&self, facts: &Facts, leaf: &Leaf<'_>, key: &KeyPair, now: Timestamp) -> bool {
         let mut names = leaf.names.clone();
         names.sort();
         names.dedup();
@@ -210,30 +277,30 @@ impl Pki {
             && facts.organization == leaf.organization
             && facts.names == names
             && facts.authority_key_id == self.ca_facts.subject_key_id
-            && facts.not_before <= self.now
-            && facts.not_after.duration_since(self.now).as_secs() > RENEW_BEFORE.as_secs().cast_signed()
+            && facts.not_before <= now
+            && facts.not_after.duration_since(now).as_secs() > RENEW_BEFORE.as_secs().cast_signed()
     }
+}
 
-    fn params(&self, leaf: &Leaf<'_>) -> Result<CertificateParams, PkiError> {
-        let mut p = params(self.now, LEAF_LIFE);
-        p.distinguished_name.push(DnType::CommonName, leaf.common_name);
-        if !leaf.organization.is_empty() {
-            p.distinguished_name.push(DnType::OrganizationName, leaf.organization);
-        }
-        for name in &leaf.names {
-            p.subject_alt_names.push(match IpAddr::from_str(name) {
-                Ok(ip) => SanType::IpAddress(ip),
-                Err(_) => SanType::DnsName(name.as_str().try_into()?),
-            });
-        }
-        p.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        p.extended_key_usages = vec![match leaf.usage {
-            Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
-            Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
-        }];
-        p.use_authority_key_identifier_extension = true;
-        Ok(p)
+fn leaf_params(leaf: &Leaf<'_>, now: Timestamp) -> Result<CertificateParams, PkiError> {
+    let mut p = params(now, LEAF_LIFE);
+    p.distinguished_name.push(DnType::CommonName, leaf.common_name);
+    if !leaf.organization.is_empty() {
+        p.distinguished_name.push(DnType::OrganizationName, leaf.organization);
     }
+    for name in &leaf.names {
+        p.subject_alt_names.push(match IpAddr::from_str(name) {
+            Ok(ip) => SanType::IpAddress(ip),
+            Err(_) => SanType::DnsName(name.as_str().try_into()?),
+        });
+    }
+    p.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    p.extended_key_usages = vec![match leaf.usage {
+        Usage::Client => ExtendedKeyUsagePurpose::ClientAuth,
+        Usage::Server => ExtendedKeyUsagePurpose::ServerAuth,
+    }];
+    p.use_authority_key_identifier_extension = true;
+    Ok(p)
 }
 
 fn params(now: Timestamp, life: Duration) -> CertificateParams {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::request::Parts;
@@ -42,7 +43,8 @@ pub struct DialerOptions<'a> {
 /// Opens connections for tunnels.
 pub struct Dialer {
     plain: Arc<ClientConfig>,
-    with_certificate: Arc<ClientConfig>,
+    with_certificate: ArcSwap<ClientConfig>,
+    ca_pem: Option<Vec<u8>>,
 }
 
 impl Dialer {
@@ -51,8 +53,19 @@ impl Dialer {
     pub fn new(options: &DialerOptions<'_>) -> Result<Self, TlsError> {
         Ok(Dialer {
             plain: Arc::new(tls::client_config(None, None)?),
-            with_certificate: Arc::new(tls::client_config(options.ca_pem, options.client_pem)?),
+            with_certificate: ArcSwap::from_pointee(tls::client_config(options.ca_pem, options.client_pem)?),
+            ca_pem: options.ca_pem.map(<[u8]>::to_vec),
         })
+    }
+
+    /// New connections show this certificate.
+    ///
+    /// # Errors
+    /// When it or its key cannot be read; the old one stays.
+    pub fn replace(&self, cert_pem: &[u8], key_pem: &[u8]) -> Result<(), TlsError> {
+        let config = tls::client_config(self.ca_pem.as_deref(), Some((cert_pem, key_pem)))?;
+        self.with_certificate.store(Arc::new(config));
+        Ok(())
     }
 
     async fn open(&self, to: &Tunnel) -> io::Result<Box<dyn Stream>> {
@@ -63,8 +76,9 @@ impl Dialer {
         }
         let name = ServerName::try_from(to.host.clone())
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "the host is no name or address"))?;
-        let config = if to.client_certificate { &self.with_certificate } else { &self.plain };
-        Ok(Box::new(TlsConnector::from(Arc::clone(config)).connect(name, tcp).await?))
+        let config =
+            if to.client_certificate { self.with_certificate.load_full() } else { Arc::clone(&self.plain) };
+        Ok(Box::new(TlsConnector::from(config).connect(name, tcp).await?))
     }
 }
 

@@ -28,8 +28,11 @@ async fn serve_tls(handler: Arc<dyn Handler>) -> (Dir, PathBuf) {
     let dir = Dir(std::env::temp_dir().join(format!("client-{}", sys::uuid_v4(&SystemEntropy))));
     let pki = Pki::open(&dir.0, SystemClock.now()).expect("opens");
     let names = vec!["127.0.0.1".to_owned()];
-    let serving = pki.leaf(&Leaf::server("apiserver", "kube-apiserver", names)).expect("makes");
-    let admin = pki.leaf(&Leaf::client("admin", "kubernetes-admin", "system:masters")).expect("makes");
+    let serving =
+        pki.leaf(&Leaf::server("apiserver", "kube-apiserver", names), SystemClock.now()).expect("makes");
+    let admin = pki
+        .leaf(&Leaf::client("admin", "kubernetes-admin", "system:masters"), SystemClock.now())
+        .expect("makes");
     let ca = Some(pki.ca_pem().as_bytes());
     let tls = Tls::new(serving.cert_pem.as_bytes(), serving.key_pem.as_bytes(), ca).expect("good files");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");

@@ -67,7 +67,7 @@ impl Handler for Nothing {
 
 async fn echo(dir: &Path, total: usize) -> Result<load::Load> {
     let pki = Pki::open(&dir.join("echo"), SystemClock.now())?;
-    let pair = pki.leaf(&Leaf::server("server", "bench", vec!["127.0.0.1".to_owned()]))?;
+    let pair = pki.leaf(&Leaf::server("server", "bench", vec!["127.0.0.1".to_owned()]), SystemClock.now())?;
     let ca = pki.ca_pem().as_bytes();
     let tls = Tls::new(pair.cert_pem.as_bytes(), pair.key_pem.as_bytes(), Some(ca))?;
     let config = Config { tls: Some(Arc::new(tls)), ..Config::plain(Arc::new(SystemClock)) };

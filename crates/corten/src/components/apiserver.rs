@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use apiserver::{Issuer, Server, Timer};
 use client::{Client, Local};
+use jiff::Timestamp;
 use meta::{BoxFuture, Handler, User};
 use store::redb::{RedbOptions, RedbStore};
 use sys::{Clock, Entropy, SystemClock, SystemEntropy};
@@ -20,6 +21,7 @@ use wire::pki::{CLIENTS, Leaf, Pair, Pki, apiserver_names};
 use wire::tls::Tls;
 use wire::tunnel::{Dialer, DialerOptions};
 
+use super::certificates::{self, AdminFile, Users};
 use crate::state::StateDir;
 
 /// How often expired Events are looked for.
@@ -67,7 +69,7 @@ pub struct Settings {
 /// A running server.
 pub struct ApiServer {
     pub server: Arc<Server>,
-    pub pki: Pki,
+    pub pki: Arc<Pki>,
     pub address: SocketAddr,
     serving: JoinHandle<()>,
     stop: CancellationToken,
@@ -100,7 +102,7 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
         _ => anyhow!("cannot listen on {listen}: {e}"),
     })?;
     let address = listener.local_addr()?;
-    let pki = Pki::open(&state.path().join("pki"), clock.now())?;
+    let pki = Arc::new(Pki::open(&state.path().join("pki"), clock.now())?);
     let (path, cache) = (state.store(), RedbOptions::default());
     let store = tokio::task::spawn_blocking(move || RedbStore::open(path, &cache)).await??;
     let mut config = apiserver::Config::new(Arc::new(store), clock.clone(), entropy, Arc::new(TokioTimer));
@@ -117,12 +119,19 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
         config.authorization = apiserver::Authorization::AlwaysAllow;
     }
     let server = Server::new(config).map_err(|s| anyhow!("{s}"))?;
-    let wire = wire_config(settings, &pki, clock)?;
+    let wire = wire_config(settings, &pki, clock.clone())?;
+    let users = Users {
+        pki: pki.clone(),
+        tls: wire.tls.clone().filter(|_| settings.tls_cert_file.is_none()),
+        dialer: wire.dialer.clone(),
+        admin: AdminFile::new(state.admin_kubeconfig(), address),
+    };
     let stop = CancellationToken::new();
     let handler: Arc<dyn Handler> = server.clone();
     let serving = tokio::spawn(wire::server::serve(listener, wire, handler, stop.clone().cancelled_owned()));
     server.bootstrap().await.map_err(|s| anyhow!("the server cannot start: {s}"))?;
     tokio::spawn(sweep(server.clone(), stop.clone()));
+    tokio::spawn(certificates::run(users, clock, stop.clone()));
     Ok(ApiServer { server, pki, address, serving, stop })
 }
 
@@ -153,7 +162,7 @@ fn wire_config(settings: &Settings, pki: &Pki, clock: Arc<dyn Clock>) -> Result<
         (Some(cert), Some(key)) => {
             Pair { cert_pem: String::from_utf8(read(cert)?)?, key_pem: String::from_utf8(read(key)?)? }
         }
-        (None, None) => pki.leaf(&Leaf::server("apiserver", "kube-apiserver", names))?,
+        (None, None) => pki.leaf(&Leaf::server("apiserver", "kube-apiserver", names), clock.now())?,
         _ => return Err(anyhow!("--tls-cert-file and --tls-private-key-file belong together")),
     };
     let client_ca = match &settings.client_ca_file {
@@ -161,7 +170,7 @@ fn wire_config(settings: &Settings, pki: &Pki, clock: Arc<dyn Clock>) -> Result<
         None => pki.ca_pem().as_bytes().to_vec(),
     };
     let tls = Tls::new(serving.cert_pem.as_bytes(), serving.key_pem.as_bytes(), Some(&client_ca))?;
-    let kubelet = client_pair(pki, "apiserver-kubelet-client")?;
+    let kubelet = client_pair(pki, "apiserver-kubelet-client", clock.now())?;
     let kubelet_ca = match &settings.kubelet_ca {
         KubeletCa::Any => None,
         KubeletCa::Own => Some(pki.ca_pem().as_bytes().to_vec()),
@@ -199,10 +208,10 @@ pub fn nth_address(cidr: &str, n: u32) -> Result<IpAddr> {
 ///
 /// # Errors
 /// When its files are damaged or cannot be written.
-pub fn client_pair(pki: &Pki, file: &str) -> Result<Pair> {
+pub fn client_pair(pki: &Pki, file: &str, now: Timestamp) -> Result<Pair> {
     let (file, user, group) =
         CLIENTS.iter().find(|(f, _, _)| *f == file).with_context(|| format!("no client {file}"))?;
-    Ok(pki.leaf(&Leaf::client(file, user, group))?)
+    Ok(pki.leaf(&Leaf::client(file, user, group), now)?)
 }
 
 async fn sweep(server: Arc<Server>, stop: CancellationToken) {

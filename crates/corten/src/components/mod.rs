@@ -3,6 +3,7 @@
 
 pub mod apiserver;
 pub mod authority;
+pub mod certificates;
 pub mod controllers;
 pub mod dns;
 mod mirror;

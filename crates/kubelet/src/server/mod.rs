@@ -10,6 +10,7 @@ mod logs;
 mod metrics;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ use crate::spec::PodExt;
 
 /// How often it is looked for a certificate that is to come.
 const TLS_FILES_POLL: Duration = Duration::from_millis(200);
+
+/// How often it is looked whether it was renewed.
+const TLS_FILES_LOOK: Duration = Duration::from_secs(3600);
 
 /// Serves until the agent stops. Without a certificate there is no server.
 pub(crate) async fn run(shared: Arc<Shared>) -> io::Result<()> {
@@ -39,18 +43,45 @@ pub(crate) async fn run(shared: Arc<Shared>) -> io::Result<()> {
         }
     }
     let ca = c.client_ca_file.as_ref().map(std::fs::read).transpose()?;
-    let tls = wire::tls::Tls::new(&std::fs::read(cert)?, &std::fs::read(key)?, ca.as_deref())
-        .map_err(io::Error::other)?;
+    let shown = std::fs::read(cert)?;
+    let tls = wire::tls::Tls::new(&shown, &std::fs::read(key)?, ca.as_deref()).map_err(io::Error::other)?;
+    let tls = Arc::new(tls);
     let listener = TcpListener::bind(c.listen)
         .await
         .map_err(|e| io::Error::new(e.kind(), format!("listen on {}: {e}", c.listen)))?;
     let server = Arc::new(Server { shared: shared.clone() });
     let mut config = wire::server::Config::plain(shared.ctx.clock.clone());
-    config.tls = Some(Arc::new(tls));
+    config.tls = Some(tls.clone());
     config.upgrader = Some(server.clone());
     let stop = shared.ctx.stop.clone();
-    wire::server::serve(listener, config, server, async move { stop.cancelled().await }).await;
+    let follow = follow_files(&tls, shown, cert, key);
+    let serve = wire::server::serve(listener, config, server, async move { stop.cancelled().await });
+    tokio::select! {
+        () = serve => {}
+        () = follow => {}
+    }
     Ok(())
+}
+
+/// Shows a certificate that was renewed in its files to new connections. Does not end.
+// k8s: ReloadKubeletServerCertificateFile
+async fn follow_files(tls: &wire::tls::Tls, mut shown: Vec<u8>, cert: &Path, key: &Path) {
+    loop {
+        tokio::time::sleep(TLS_FILES_LOOK).await;
+        let (Ok(cert), Ok(key)) = (std::fs::read(cert), std::fs::read(key)) else { continue };
+        if cert == shown {
+            continue;
+        }
+        match tls.replace(&cert, &key) {
+            Ok(()) => tracing::info!("the serving certificate is renewed"),
+            // Of two files that are being replaced one may still be the old one.
+            Err(e) => {
+                tracing::warn!("the renewed serving certificate: {e}");
+                continue;
+            }
+        }
+        shown = cert;
+    }
 }
 
 /// Answers requests.

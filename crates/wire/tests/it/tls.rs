@@ -19,18 +19,20 @@ use crate::pki::Dir;
 struct World {
     _dir: Dir,
     pki: Pki,
+    tls: Arc<Tls>,
     server: Running,
 }
 
 async fn world() -> World {
     let dir = Dir::new("tls");
-    let now = sys::Clock::now(&sys::SystemClock);
+    let now = now();
     let pki = Pki::open(&dir.0, now).expect("opens");
     let names = vec!["localhost".into(), "127.0.0.1".into()];
-    let pair = pki.leaf(&Leaf::server("apiserver", "kube-apiserver", names)).expect("makes");
+    let pair = pki.leaf(&Leaf::server("apiserver", "kube-apiserver", names), now).expect("makes");
     let ca = pki.ca_pem().as_bytes();
     let tls = Tls::new(pair.cert_pem.as_bytes(), pair.key_pem.as_bytes(), Some(ca)).expect("good files");
-    let config = Config { tls: Some(Arc::new(tls)), ..config() };
+    let tls = Arc::new(tls);
+    let config = Config { tls: Some(tls.clone()), ..config() };
     let server = start(config, |r| async move {
         Response::text(
             200,
@@ -43,7 +45,11 @@ async fn world() -> World {
         )
     })
     .await;
-    World { _dir: dir, pki, server }
+    World { _dir: dir, pki, tls, server }
+}
+
+fn now() -> jiff::Timestamp {
+    sys::Clock::now(&sys::SystemClock)
 }
 
 fn connector(w: &World, own: Option<&Pair>, alpn: &[u8]) -> TlsConnector {
@@ -84,11 +90,13 @@ async fn ask(w: &World, connector: &TlsConnector, token: Option<&str>) -> (u16, 
 #[tokio::test]
 async fn client_certificates() {
     let w = world().await;
-    let good = w.pki.leaf(&Leaf::client("admin", "kubernetes-admin", "system:masters")).expect("makes");
+    let good =
+        w.pki.leaf(&Leaf::client("admin", "kubernetes-admin", "system:masters"), now()).expect("makes");
     let dir = Dir::new("foreign");
-    let foreign = Pki::open(&dir.0, sys::Clock::now(&sys::SystemClock)).expect("opens");
-    let foreign = foreign.leaf(&Leaf::client("admin", "kubernetes-admin", "system:masters")).expect("makes");
-    let serving = w.pki.leaf(&Leaf::server("other", "other", Vec::new())).expect("makes");
+    let foreign = Pki::open(&dir.0, now()).expect("opens");
+    let foreign =
+        foreign.leaf(&Leaf::client("admin", "kubernetes-admin", "system:masters"), now()).expect("makes");
+    let serving = w.pki.leaf(&Leaf::server("other", "other", Vec::new()), now()).expect("makes");
     for alpn in [&b"http/1.1"[..], b"h2"] {
         for (own, token, want) in [
             (None, None, (200, "none")),
@@ -113,10 +121,48 @@ async fn client_certificates() {
 #[tokio::test]
 async fn sessions_are_resumed_with_their_certificate() {
     let w = world().await;
-    let good = w.pki.leaf(&Leaf::client("admin", "kubernetes-admin", "system:masters")).expect("makes");
+    let good =
+        w.pki.leaf(&Leaf::client("admin", "kubernetes-admin", "system:masters"), now()).expect("makes");
     let c = connector(&w, Some(&good), b"http/1.1");
     assert!(!ask(&w, &c, None).await.2);
     let (code, body, resumed) = ask(&w, &c, None).await;
     assert_eq!((code, &body[..], resumed), (200, &b"certificate true"[..], true));
+    w.server.stop().await;
+}
+
+type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
+
+/// An open connection, and the certificate that the server has shown on it.
+async fn connect(w: &World) -> (Sender, Vec<u8>) {
+    let socket = TcpStream::connect(w.server.address).await.expect("connects");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let io = connector(w, None, b"http/1.1").connect(name, socket).await.expect("handshake");
+    let shown = io.get_ref().1.peer_certificates().expect("it has one")[0].to_vec();
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(io)).await.expect("handshake");
+    tokio::spawn(connection);
+    (sender, shown)
+}
+
+async fn code(sender: &mut Sender) -> u16 {
+    let answer = sender.send_request(request("GET", "/x", "")).await.expect("an answer");
+    let code = answer.status().as_u16();
+    answer.into_body().collect().await.expect("a body");
+    code
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+    let w = world().await;
+    let (mut old, first) = connect(&w).await;
+    assert_eq!(code(&mut old).await, 200);
+    assert!(w.tls.replace(b"nonsense", b"nonsense").is_err());
+    assert_eq!(connect(&w).await.1, first, "what cannot be read changes nothing");
+    let leaf = Leaf::server("other", "kube-apiserver", vec!["localhost".into()]);
+    let other = w.pki.leaf(&leaf, now()).expect("makes");
+    w.tls.replace(other.cert_pem.as_bytes(), other.key_pem.as_bytes()).expect("good files");
+    let (mut new, second) = connect(&w).await;
+    assert_ne!(second, first);
+    assert_eq!((code(&mut new).await, code(&mut old).await), (200, 200));
     w.server.stop().await;
 }
