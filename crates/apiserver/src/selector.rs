@@ -117,6 +117,7 @@ impl Selection {
             Some(name) if !name.is_empty() && (!namespaced || !namespace.is_empty()) => {
                 Scope::Key(resource.key(namespace, name))
             }
+            Some(name) if !name.is_empty() => Scope::Name(name.to_owned()),
             _ if namespaced && !namespace.is_empty() => Scope::Namespace(namespace.to_owned()),
             _ => Scope::All,
         }

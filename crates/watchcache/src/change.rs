@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::entry::Entry;
 
@@ -43,11 +44,22 @@ pub(crate) struct Change {
     /// The frame that is not the new entry's own one (ADDED for an update that starts to match).
     other: OnceLock<Bytes>,
     deleted: OnceLock<Bytes>,
+    /// The event in other forms, each made once for all watchers; `None` once the change is not recent any more.
+    encoded: Mutex<Option<Vec<Encoded>>>,
+}
+
+/// What a form is, is known to the caller only.
+#[derive(Debug)]
+struct Encoded {
+    kind: WatchEventType,
+    form: u8,
+    frame: Bytes,
 }
 
 impl Change {
     pub(crate) fn new(revision: u64, old: Option<Arc<Entry>>, new: Option<Arc<Entry>>) -> Change {
-        Change { revision, old, new, other: OnceLock::new(), deleted: OnceLock::new() }
+        let (other, deleted) = (OnceLock::new(), OnceLock::new());
+        Change { revision, old, new, other, deleted, encoded: Mutex::new(Some(Vec::new())) }
     }
 
     /// What a watcher with this predicate sees of the change.
@@ -82,6 +94,33 @@ impl Change {
             Some(frame) => frame,
             None => self.other.get_or_init(|| entry.reframe(kind, self.revision)).clone(),
         }
+    }
+
+    /// The event in the form of this number, made by the first watcher that wants it.
+    pub(crate) fn encoded(&self, kind: WatchEventType, form: u8, make: impl FnOnce() -> Bytes) -> Bytes {
+        let mut encoded = self.encoded.lock();
+        let Some(all) = encoded.as_mut() else {
+            drop(encoded);
+            return make();
+        };
+        if let Some(found) = all.iter().find(|e| e.kind == kind && e.form == form) {
+            return found.frame.clone();
+        }
+        // Others that want the same wait for it: making it again takes longer.
+        let frame = make();
+        all.push(Encoded { kind, form, frame: frame.clone() });
+        frame
+    }
+
+    /// Watchers that come as late as this make the other forms themselves.
+    pub(crate) fn forget_encoded(&self) {
+        *self.encoded.lock() = None;
+    }
+
+    /// Roughly the size of the event in another form.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        let size = |entry: &Option<Arc<Entry>>| entry.as_ref().map_or(0, |entry| entry.object_bytes().len());
+        size(&self.new).max(size(&self.old))
     }
 
     /// Bytes that the ring alone keeps alive: the replaced object.

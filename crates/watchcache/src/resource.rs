@@ -125,7 +125,7 @@ impl ResourceCache {
             }
             Start::Initial { mark_end } => {
                 let prefix = match &filter.scope {
-                    crate::Scope::All => self.spec.prefix.clone(),
+                    crate::Scope::All | crate::Scope::Name(_) => self.spec.prefix.clone(),
                     crate::Scope::Namespace(namespace) => format!("{}{namespace}/", self.spec.prefix),
                     crate::Scope::Key(key) => key.clone(),
                 };

@@ -79,6 +79,15 @@ impl WatchEvent {
         }
     }
 
+    /// The event in another form, which the caller numbers: made at most once for all watchers of a recent
+    /// change. The same number must always give the same bytes.
+    pub fn encoded(&self, form: u8, make: impl FnOnce() -> Bytes) -> Bytes {
+        match &self.source {
+            Source::Present(_) => make(),
+            Source::Change(change) => change.encoded(self.kind, form, make),
+        }
+    }
+
     /// The event's object; a deleted one carries the revision of its deletion. Shared bytes.
     pub fn object(&self) -> Bytes {
         match (&self.source, self.kind) {

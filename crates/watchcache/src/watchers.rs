@@ -21,6 +21,8 @@ pub enum Scope {
     Namespace(String),
     /// One object, by its whole key.
     Key(String),
+    /// Objects of this name in all namespaces.
+    Name(String),
 }
 
 type Predicate = Box<dyn Fn(&Entry) -> bool + Send + Sync>;
@@ -50,6 +52,7 @@ impl Filter {
             Scope::All => true,
             Scope::Namespace(namespace) => entry.namespace() == namespace,
             Scope::Key(key) => &**entry.key() == key.as_str(),
+            Scope::Name(name) => entry.name() == name,
         };
         in_scope
             && self.field.as_ref().is_none_or(|(index, value)| entry.facts().field(*index) == value)
@@ -66,6 +69,7 @@ pub(crate) enum Slot {
     All,
     Namespace(Box<str>),
     Key(Box<str>),
+    Name(Box<str>),
     Field(usize, Box<str>),
 }
 
@@ -115,9 +119,11 @@ impl Watchers {
 
     pub(crate) fn remove(&mut self, slot: &Slot, id: u64) {
         let Some(watchers) = self.slots.get_mut(slot) else { return };
-        let before = watchers.len();
-        watchers.retain(|watcher| watcher.id != id);
-        self.count -= before - watchers.len();
+        // Numbers grow, and nobody changes places.
+        if let Ok(at) = watchers.binary_search_by_key(&id, |watcher| watcher.id) {
+            watchers.remove(at);
+            self.count -= 1;
+        }
         if watchers.is_empty() {
             self.slots.remove(slot);
         }
@@ -168,6 +174,7 @@ impl Watchers {
             (_, Some((index, value))) if self.triggers.contains(index) => {
                 Slot::Field(*index, value.as_str().into())
             }
+            (Scope::Name(name), _) => Slot::Name(name.as_str().into()),
             (Scope::Namespace(namespace), _) => Slot::Namespace(namespace.as_str().into()),
             (Scope::All, _) => Slot::All,
         }
@@ -177,7 +184,11 @@ impl Watchers {
     fn slots_of(&self, change: &Change) -> Vec<Slot> {
         let entry = change.new.as_ref().or(change.old.as_ref());
         let Some(entry) = entry else { return Vec::new() };
-        let mut slots = vec![Slot::Key((&**entry.key()).into()), Slot::Namespace(entry.namespace().into())];
+        let mut slots = vec![
+            Slot::Key((&**entry.key()).into()),
+            Slot::Name(entry.name().into()),
+            Slot::Namespace(entry.namespace().into()),
+        ];
         for index in &self.triggers {
             for side in [&change.old, &change.new].into_iter().flatten() {
                 let slot = Slot::Field(*index, side.facts().field(*index).into());

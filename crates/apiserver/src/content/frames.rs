@@ -58,10 +58,31 @@ impl Frames {
         if plain && self.accepted.format == Format::Json {
             return event.frame();
         }
+        match self.shared_form() {
+            Some(form) => event.encoded(form, || self.make(event)),
+            None => self.make(event),
+        }
+    }
+
+    fn make(&mut self, event: &WatchEvent) -> Bytes {
         let kind = event.kind().as_str();
         match self.shown(event.object()) {
             Ok(object) => self.frame(kind, &object),
             Err(status) => self.error(&status),
+        }
+    }
+
+    /// The number of a form that is the same for every watcher of the cache. Tables depend on the time and on
+    /// what was sent before; and two resources that share a cache show different objects.
+    fn shared_form(&self) -> Option<u8> {
+        if !self.resource.is_own_storage() {
+            return None;
+        }
+        match (self.accepted.form, self.accepted.format) {
+            (Form::Plain, Format::Protobuf) => Some(1),
+            (Form::Metadata { version: "v1" }, Format::Protobuf) => Some(2),
+            (Form::Metadata { version: "v1" }, Format::Json) => Some(3),
+            _ => None,
         }
     }
 

@@ -4,6 +4,7 @@
 pub mod body;
 pub mod frames;
 mod negotiate;
+mod pieces;
 mod table;
 
 use std::borrow::Cow;
@@ -81,8 +82,11 @@ pub(crate) fn encoded(
 }
 
 /// A page that is not sent as plain slices.
-pub(crate) fn list(call: &Call<'_>, accepted: &Accepted, page: &Page) -> Result<Response, Status> {
+pub(crate) fn list(call: &Call<'_>, accepted: &Accepted, page: Page) -> Result<Response, Status> {
     let resource = &call.resource;
+    if page.entries.len() > list::CHUNKED_OBJECTS && pieces::can_send(accepted) {
+        return pieces::list(resource, accepted, page);
+    }
     let (bytes, ty): (Bytes, _) = match accepted.form {
         Form::Plain => {
             let api_version = resource.gvr.api_version();

@@ -240,8 +240,5 @@ pub(crate) async fn collection(call: &Call<'_>) -> Result<Response, Status> {
             Err(e) => return Err(e),
         }
     }
-    if page.entries.is_empty() && accepted.form == content::Form::Plain {
-        return content::list(call, &accepted, &page);
-    }
-    content::list(call, &accepted, &page)
+    content::list(call, &accepted, page)
 }

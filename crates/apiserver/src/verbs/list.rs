@@ -17,9 +17,9 @@ use crate::selector::Selection;
 use crate::server::Call;
 
 /// Lists of up to so many objects are sent as one body of shared slices; larger ones are streamed.
-const CHUNKED_OBJECTS: usize = 256;
+pub(crate) const CHUNKED_OBJECTS: usize = 256;
 /// Size of the pieces of a streamed list.
-const PIECE_BYTES: usize = 64 << 10;
+pub(crate) const PIECE_BYTES: usize = 64 << 10;
 
 /// A page of a list before it is encoded.
 pub(crate) struct Page {
@@ -49,7 +49,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     }
     let page = page(r, &snapshot, &scope, &selection, &options);
     if !plain || !r.is_own_storage() {
-        return content::list(call, &accepted, &page);
+        return content::list(call, &accepted, page);
     }
     Ok(chunks(r, &page))
 }
@@ -104,7 +104,7 @@ pub(crate) fn status_of(e: &Error) -> Status {
 
 fn range(resource: &Resource, scope: &Scope) -> String {
     match scope {
-        Scope::All => resource.prefix.clone(),
+        Scope::All | Scope::Name(_) => resource.prefix.clone(),
         Scope::Namespace(ns) => format!("{}{ns}/", resource.prefix),
         Scope::Key(key) => key.clone(),
     }

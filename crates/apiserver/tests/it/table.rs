@@ -116,3 +116,85 @@ fn watches_in_protobuf() {
     let at = event.windows(4).position(|four| four == b"k8s\0").expect("an envelope");
     assert!(event[at + 4..].starts_with(b"\x0a\x0f\x0a\x02v1\x12\x09ConfigMap\x12"), "{event:?}");
 }
+
+/// The pieces of a list, and the largest one.
+fn pieces(w: &World, accept: &str, query: &str) -> (Vec<u8>, usize) {
+    use futures_util::StreamExt;
+    let mut r = w.request(Verb::List, "configmaps", "default", "");
+    r.accept = accept.to_owned();
+    r.query = crate::harness::parse_query(query);
+    let meta::Body::Stream(mut body) = w.raw(r).body else { panic!("{accept} {query}: not streamed") };
+    stdx::block_on(async move {
+        let (mut out, mut largest) = (Vec::new(), 0);
+        while let Some(piece) = body.next().await {
+            let piece = piece.expect("the stream does not fail");
+            largest = piece.len().max(largest);
+            out.extend_from_slice(&piece);
+        }
+        (out, largest)
+    })
+}
+
+#[test]
+fn large_lists_are_made_in_pieces_in_every_form() {
+    const OBJECTS: usize = 700;
+    const PIECE: usize = 64 << 10;
+    let w = world();
+    for n in 0..OBJECTS - 1 {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": format!("n-{n:04}"), "labels": {"odd": (n % 2 == 1).to_string()}},
+            "data": {"k": "v".repeat(n)},
+        });
+        w.create("configmaps", "default", &object).expect(201);
+    }
+    let whole = |query: &str| {
+        let (bytes, largest) = pieces(&w, "application/json", query);
+        assert!(largest < PIECE + 2000);
+        serde_json::from_slice::<Json>(&bytes).unwrap()
+    };
+    let ty = schema::type_of("", "v1", "ConfigMapList").unwrap();
+    let metadata_ty = schema::type_of("meta.k8s.io", "v1", "PartialObjectMetadataList").unwrap();
+    let read = |bytes: &[u8], ty| {
+        let value = schema::decode_protobuf(bytes, ty).unwrap();
+        serde_json::from_slice::<Json>(&schema::encode_json(&value, ty)).unwrap()
+    };
+    let all = whole("");
+    assert_eq!(all["items"].as_array().unwrap().len(), OBJECTS);
+    for query in ["", "labelSelector=odd in (true)", "limit=600"] {
+        let (bytes, largest) = pieces(&w, "application/vnd.kubernetes.protobuf", query);
+        assert!(largest < PIECE + 2000, "{query}: {largest}");
+        let list = read(&bytes, ty);
+        let items = list["items"].as_array().unwrap();
+        let want: Vec<&Json> = match query {
+            "" => all["items"].as_array().unwrap().iter().collect(),
+            "limit=600" => {
+                assert_eq!(list["metadata"]["remainingItemCount"], OBJECTS - 600);
+                assert!(!list["metadata"]["continue"].as_str().unwrap().is_empty());
+                all["items"].as_array().unwrap().iter().take(600).collect()
+            }
+            _ => {
+                let odd = |item: &&Json| item["metadata"]["labels"]["odd"] == "true";
+                all["items"].as_array().unwrap().iter().filter(odd).collect()
+            }
+        };
+        assert_eq!(items.iter().collect::<Vec<_>>(), want, "{query}");
+        assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("ConfigMapList"), &json!("v1")));
+        assert_eq!(list["metadata"]["resourceVersion"], all["metadata"]["resourceVersion"]);
+    }
+    let form = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let (bytes, largest) = pieces(&w, &format!("application/json;{form}"), "");
+    assert!(largest < PIECE + 2000);
+    let json: Json = serde_json::from_slice(&bytes).unwrap();
+    let (bytes, _) = pieces(&w, &format!("application/vnd.kubernetes.protobuf;{form}"), "");
+    let protobuf = read(&bytes, metadata_ty);
+    for list in [&json, &protobuf] {
+        assert_eq!(list["kind"], "PartialObjectMetadataList");
+        let items = list["items"].as_array().unwrap();
+        assert_eq!(items.len(), OBJECTS);
+        for (item, want) in items.iter().zip(all["items"].as_array().unwrap()) {
+            assert_eq!(item["metadata"], want["metadata"]);
+            assert!(item.get("data").is_none());
+        }
+    }
+}

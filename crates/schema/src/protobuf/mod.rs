@@ -113,6 +113,35 @@ pub fn wrap(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
     w.finish()
 }
 
+/// What stands before and behind a message of so many bytes in its envelope, for one that is sent in pieces.
+#[must_use]
+pub fn envelope(api_version: &str, kind: &str, message_bytes: usize) -> (Vec<u8>, Vec<u8>) {
+    /// The two empty fields behind the message.
+    const TAIL_BYTES: usize = 4;
+    let mut head = wrap(api_version, kind, b"");
+    let tail = head.split_off(head.len() - TAIL_BYTES);
+    // The length of no message.
+    head.pop();
+    put_varint(&mut head, message_bytes as u64);
+    (head, tail)
+}
+
+/// The tag of a field that holds bytes and their length, which stand before them.
+#[must_use]
+pub fn field_head(number: u8, bytes: usize) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    put_varint(&mut out, bytes as u64);
+    out
+}
+
+fn put_varint(out: &mut Vec<u8>, mut n: u64) {
+    while n >= 0x80 {
+        out.push(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.push(n as u8);
+}
+
 /// A `WatchEvent` message, without magic, as a protobuf watch stream carries it. `object` has its magic.
 /// The caller frames it (four bytes of length, big endian).
 #[must_use]

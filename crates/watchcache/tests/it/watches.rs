@@ -1,5 +1,8 @@
 //! Watches: starts, filters, frames, bookmarks, limits.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use store::Op;
 use watchcache::{Error, Filter, Limits, Scope, Start, WatchEvent, WatchEventType, WatchItem};
 
@@ -76,6 +79,82 @@ fn scopes_see_their_keys_only() {
     assert_eq!(drain(&mut world.watch(present, one)), ["ADDED a 3"]);
     let namespace = Filter { scope: Scope::Namespace("ns".into()), ..Filter::all() };
     assert_eq!(drain(&mut world.watch(present, namespace)), ["ADDED a 3", "ADDED ab 4"]);
+    let name = || Filter { scope: Scope::Name("a".into()), ..Filter::all() };
+    let everywhere = ["ADDED a 2", "ADDED a 3", "ADDED a 5"];
+    assert_eq!(drain(&mut world.watch(present, name())), everywhere);
+    let mut live = world.watch(Start::After(world.cache.revision()), name());
+    assert_eq!(drain(&mut world.watch(Start::After(1), name())), everywhere);
+    for path in ["other/b", "other/a"] {
+        world.put(path, "1", "");
+    }
+    world.delete("other/a");
+    assert_eq!(drain(&mut live), ["ADDED a 7", "DELETED a 8"]);
+}
+
+#[test]
+fn a_change_costs_nothing_for_watchers_of_other_objects() {
+    const WATCHERS: usize = 10_000;
+    let world = world();
+    let looked_at = Arc::new(AtomicUsize::new(0));
+    let counting = |scope, field: Option<(usize, String)>| {
+        let looked_at = looked_at.clone();
+        let predicate = move |_: &watchcache::Entry| {
+            looked_at.fetch_add(1, Ordering::Relaxed);
+            true
+        };
+        Filter { scope, field, predicate: Some(Box::new(predicate)) }
+    };
+    // As kubelets do: pods by node, and single objects by name; and names in all namespaces.
+    let mut watches: Vec<_> = (0..WATCHERS)
+        .map(|number| {
+            let filter = match number % 3 {
+                0 => counting(Scope::All, Some((0, format!("n{number}")))),
+                1 => counting(Scope::Key(key(&format!("ns/p{number}"))), None),
+                _ => counting(Scope::Name(format!("p{number}")), None),
+            };
+            world.watch(Start::After(1), filter)
+        })
+        .collect();
+    // Nobody's, and then one for one watcher of each kind.
+    world.put("ns/nobodys", "1", "nowhere");
+    assert_eq!(looked_at.load(Ordering::Relaxed), 0);
+    world.put("ns/p4", "1", "n6");
+    world.put("other/p5", "1", "");
+    assert_eq!(looked_at.load(Ordering::Relaxed), 3);
+    let seen: Vec<_> =
+        watches.iter_mut().map(drain).enumerate().filter(|(_, seen)| !seen.is_empty()).collect();
+    let want = [(4, "ADDED p4 3"), (5, "ADDED p5 4"), (6, "ADDED p4 3")];
+    assert_eq!(seen, want.map(|(number, line)| (number, vec![line.to_owned()])));
+    watches.retain({
+        let mut number = 0;
+        move |_| {
+            number += 1;
+            number % 2 == 0
+        }
+    });
+    assert_eq!(world.pods.watcher_count(), WATCHERS / 2);
+    drop(watches);
+    assert_eq!(world.pods.watcher_count(), 0);
+}
+
+#[test]
+fn another_form_is_made_once_for_all_watchers() {
+    let world = world();
+    let mut watches: Vec<_> = (0..50).map(|_| world.watch(Start::After(1), Filter::all())).collect();
+    world.put("ns/a", "1", "");
+    world.put("ns/a", "2", "");
+    let mut made = 0;
+    for watch in &mut watches {
+        for want in ["ADDED 1", "MODIFIED 1"] {
+            let event = event(watch);
+            let frame = event.encoded(1, || {
+                made += 1;
+                format!("{} 1", event.kind().as_str()).into()
+            });
+            assert_eq!(frame, want);
+        }
+    }
+    assert_eq!(made, 2);
 }
 
 #[test]
