@@ -53,7 +53,7 @@ pub struct RedbOptions {
 impl Default for RedbOptions {
     fn default() -> RedbOptions {
         RedbOptions {
-            cache_bytes: 8 << 20,
+            cache_bytes: 2 << 20,
             limit_bytes: u64::MAX,
             lock_wait: Duration::from_secs(2),
             history: HistoryLimits { events: 256, bytes: 1 << 20 },
