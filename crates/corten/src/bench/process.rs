@@ -90,7 +90,18 @@ impl Process {
     /// Memory in MiB.
     #[must_use]
     pub fn rss_mib(&self) -> f64 {
-        rss_kib(self.pid()).unwrap_or(0) as f64 / 1024.0
+        status_kib(self.pid(), "VmRSS:").unwrap_or(0) as f64 / 1024.0
+    }
+
+    /// The most memory since [`Process::reset_peak`], in MiB.
+    #[must_use]
+    pub fn peak_mib(&self) -> f64 {
+        status_kib(self.pid(), "VmHWM:").unwrap_or(0) as f64 / 1024.0
+    }
+
+    /// Forgets the peak. Where the kernel does not let it, the peak is that of the whole life.
+    pub fn reset_peak(&self) {
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5");
     }
 }
 
@@ -105,9 +116,9 @@ fn cpu(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks * (1000 / TICKS)))
 }
 
-fn rss_kib(pid: u32) -> Option<u64> {
+fn status_kib(pid: u32, what: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|l| l.starts_with(what))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 

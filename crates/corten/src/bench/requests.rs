@@ -152,7 +152,7 @@ async fn list(client: &Remote, query: &[(&str, &str)]) -> Result<(), meta::Statu
 }
 
 /// The token in a list's metadata, which comes before its items.
-fn continue_token(body: &[u8]) -> String {
+pub(super) fn continue_token(body: &[u8]) -> String {
     let head = String::from_utf8_lossy(&body[..body.len().min(2048)]);
     let found = head.split_once("\"continue\":\"").and_then(|(_, rest)| rest.split_once('"'));
     found.map(|(token, _)| token.to_owned()).unwrap_or_default()
