@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{StrMap, null_default};
 
 /// A label selector. An empty one matches everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LabelSelector {
     #[serde(deserialize_with = "null_default", skip_serializing_if = "StrMap::is_empty")]
@@ -16,7 +16,7 @@ pub struct LabelSelector {
 }
 
 /// One expression.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Requirement {
     pub key: String,
     pub operator: Operator,
@@ -25,7 +25,7 @@ pub struct Requirement {
 }
 
 /// How an expression compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operator {
     In,
     NotIn,

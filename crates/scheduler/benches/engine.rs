@@ -21,11 +21,13 @@ fn node(number: usize) -> Arc<Node> {
     let node = json!({
         "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux",
             "kubernetes.io/arch": "amd64", "topology.kubernetes.io/zone": format!("z{}", number % 3)}},
+        "spec": {"taints": if number % 10 == 9 { json!([{"key": "dedicated", "effect": "PreferNoSchedule"}]) } else { json!([]) }},
         "status": {"allocatable": {"cpu": "32", "memory": "256Gi", "ephemeral-storage": "1Ti", "pods": "110"}}});
     Arc::new(serde_json::from_value(node).expect("a node"))
 }
 
-fn pod(number: usize, more: &Value) -> Pod {
+/// A pod of one of ten applications, with what its form adds.
+fn pod(number: usize, more: Value) -> Pod {
     let mut pod = json!({
         "metadata": {"namespace": "d", "name": format!("p-{number}"), "uid": format!("uid-{number}"),
             "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"app": format!("a{}", number % 10)}},
@@ -43,6 +45,71 @@ fn pod(number: usize, more: &Value) -> Pod {
     serde_json::from_value(pod).expect("a pod")
 }
 
+const HOST: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+fn app(number: usize) -> Value {
+    json!({"matchLabels": {"app": format!("a{}", number % 10)}})
+}
+
+/// A pod of group `group` with one required term about the pods of its group.
+fn grouped(group: usize, kind: &str, key: &str) -> Value {
+    let term = json!({"topologyKey": key, "labelSelector": {"matchLabels": {"group": group.to_string()}}});
+    json!({"metadata": {"labels": {"group": group.to_string()}},
+        "spec": {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}})
+}
+
+fn spread(number: usize, key: &str, skew: usize) -> Value {
+    json!({"spec": {"topologySpreadConstraints": [{"maxSkew": skew, "topologyKey": key,
+        "whenUnsatisfiable": "DoNotSchedule", "labelSelector": app(number)}]}})
+}
+
+fn in_zone(how: &str) -> Value {
+    let term = json!({"matchExpressions": [{"key": ZONE, "operator": "In", "values": ["z1", "z2"]}]});
+    match how {
+        "required" => json!({"spec": {"affinity": {"nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}}}),
+        _ => json!({"spec": {"affinity": {"nodeAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 10, "preference": term}]}}}}),
+    }
+}
+
+/// What a form adds to the pod of a number.
+type Form = fn(usize) -> Value;
+
+const FORMS: &[(&str, Form)] = &[
+    ("plain", |_| json!({})),
+    ("of a ReplicaSet", |_| {
+        json!({"metadata": {"ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r",
+            "uid": "owner", "controller": true}]}})
+    }),
+    ("node selector", |_| json!({"spec": {"nodeSelector": {ZONE: "z1"}}})),
+    ("required node affinity", |_| in_zone("required")),
+    ("preferred node affinity", |_| in_zone("preferred")),
+    ("tolerations", |_| json!({"spec": {"tolerations": [{"key": "dedicated", "operator": "Exists"}]}})),
+    ("tainted nodes to avoid", |_| json!({"spec": {"tolerations": []}})),
+    ("hard zone spread", |n| spread(n, ZONE, 5)),
+    ("hard zone spread, skew 1", |n| spread(n, ZONE, 1)),
+    ("hard hostname spread", |n| spread(n, HOST, 1)),
+    ("affinity on hostname, groups of 20", |n| grouped(n / 20, "podAffinity", HOST)),
+    ("affinity on zone, groups of 1000", |n| grouped(n % 10, "podAffinity", ZONE)),
+    ("anti-affinity on hostname, groups of 1000", |n| grouped(n % 10, "podAntiAffinity", HOST)),
+    ("anti-affinity on hostname, groups of 5000", |n| grouped(n % 2, "podAntiAffinity", HOST)),
+    ("anti-affinity on zone, groups of 3", |n| grouped(n / 3, "podAntiAffinity", ZONE)),
+    ("preferred anti-affinity on zone", |n| {
+        json!({"spec": {"affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution":
+            [{"weight": 10, "podAffinityTerm": {"topologyKey": ZONE, "labelSelector": app(n)}}]}}}})
+    }),
+    ("of a StatefulSet, with anti-affinity on hostname", |n| {
+        let mut pod = grouped(n / 1000, "podAntiAffinity", HOST);
+        pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = format!("p-{n}").into();
+        pod
+    }),
+    ("each with a request of its own", |n| {
+        json!({"spec": {"containers": [{"image": "a", "resources": {"requests": {"memory": format!("{n}Ki")}}}]}})
+    }),
+];
+
 /// CPU time of this process so far.
 fn cpu() -> Duration {
     let t = clock_gettime(ClockId::ProcessCPUTime);
@@ -50,12 +117,12 @@ fn cpu() -> Duration {
 }
 
 /// Time to take the pods in, and to decide all of them with their binds reported at once.
-fn run(more: &Value) -> (Duration, Duration) {
+fn run(form: Form) -> (Duration, Duration) {
     let mut engine = Engine::new("default-scheduler", 1);
     for number in 0..NODES {
         engine.node_applied(node(number), now());
     }
-    let pods: Vec<Pod> = (0..PODS).map(|number| pod(number, more)).collect();
+    let pods: Vec<Pod> = (0..PODS).map(|number| pod(number, form(number))).collect();
     let began = cpu();
     for pod in &pods {
         engine.pod_applied(pod, now());
@@ -64,29 +131,27 @@ fn run(more: &Value) -> (Duration, Duration) {
     let began = cpu();
     let mut bound = 0;
     while let Some(decision) = engine.next(now()) {
-        if let Decision::Bind { uid, .. } = decision {
-            engine.bound(&uid, true, now());
-            bound += 1;
+        match decision {
+            Decision::Bind { uid, .. } => {
+                engine.bound(&uid, true, now());
+                bound += 1;
+            }
+            Decision::Unschedulable { pod, message, .. } => panic!("{pod}: {message}"),
         }
     }
     assert_eq!(bound, PODS, "every pod fits");
     (taken, cpu() - began)
 }
 
+/// With arguments, only the forms whose name contains one of them.
 fn main() {
-    let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "owner",
-        "controller": true}]);
-    let spread = json!([{"maxSkew": 5, "topologyKey": "topology.kubernetes.io/zone",
-        "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "a1"}}}]);
-    let forms = [
-        ("plain", json!({})),
-        ("of a ReplicaSet", json!({"metadata": {"ownerReferences": owner}})),
-        ("node selector", json!({"spec": {"nodeSelector": {"topology.kubernetes.io/zone": "z1"}}})),
-        ("hard zone spread", json!({"spec": {"topologySpreadConstraints": spread}})),
-    ];
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     println!("{PODS} pods, {NODES} nodes");
-    for (name, more) in forms {
-        let (taken, decided) = run(&more);
+    for (name, form) in FORMS {
+        if !wanted.is_empty() && !wanted.iter().any(|w| name.contains(w.as_str())) {
+            continue;
+        }
+        let (taken, decided) = run(*form);
         let rate = PODS as f64 / decided.as_secs_f64();
         let each = taken.as_nanos() / PODS as u128;
         println!("{name}: {rate:.0} decisions/s; {each} ns to take a pod in");

@@ -2,25 +2,29 @@
 //! node at once, so binds can be in flight while the next pod is decided.
 // k8s: pkg/scheduler/schedule_one.go
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reconcile::Key;
+use reconcile::{Key, StrMap};
 
-use crate::framework::{ClusterEvent, FitError, Ties, schedule};
-use crate::model::{Node, Pod};
-use crate::pod::PodInfo;
-use crate::preempt;
+use crate::cycle::{Cycle, Nominated};
+use crate::framework::{ClusterEvent, FitError, Ties};
+use crate::model::{Budget, Node, Pod};
+use crate::pod::{Parts, PodInfo};
+use crate::preempt::{Candidate, Outcome, preempt};
 use crate::queue::Queue;
+use crate::sheets::Sheets;
 use crate::snapshot::Snapshot;
 
 /// Pods to delete so that another fits.
 #[derive(Clone, Debug)]
 pub struct Preemption {
     pub node: Box<str>,
-    /// Key and UID of each.
+    /// Key and UID of each. Pods that are leaving already are not among them.
     pub victims: Vec<(Key, Arc<str>)>,
+    /// Pods of lower priority that were nominated to the node; they no longer are.
+    pub displaced: Vec<(Key, Arc<str>)>,
 }
 
 /// What to do about one pod.
@@ -28,19 +32,25 @@ pub struct Preemption {
 pub enum Decision {
     /// Bind it, then report with [`Engine::bound`].
     Bind { pod: Key, uid: Arc<str>, node: Box<str> },
-    /// Tell the user (event FailedScheduling, condition PodScheduled) and, if asked, preempt.
-    Unschedulable { pod: Key, uid: Arc<str>, message: String, preemption: Option<Preemption> },
+    /// Tell the user (event FailedScheduling, condition PodScheduled) and, if asked, preempt. `clear` says that
+    /// the pod's status nominates a node that is not being emptied for it.
+    Unschedulable { pod: Key, uid: Arc<str>, message: String, preemption: Option<Preemption>, clear: bool },
 }
 
 /// The scheduler's state.
 #[derive(Debug)]
 pub struct Engine {
     name: Box<str>,
+    parts: Parts,
     snapshot: Snapshot,
+    sheets: Sheets,
     queue: Queue,
     /// Pods decided but not yet seen with a node.
-    assumed: HashMap<Arc<str>, Box<str>>,
-    nominated: BTreeMap<Box<str>, Vec<Arc<PodInfo>>>,
+    assumed: HashSet<Arc<str>>,
+    nominated: Nominated,
+    /// Pods that were chosen to go for others.
+    chosen: HashSet<Arc<str>>,
+    budgets: BTreeMap<Key, Arc<Budget>>,
     start: usize,
     ties: Ties,
 }
@@ -51,10 +61,14 @@ impl Engine {
     pub fn new(name: &str, seed: u64) -> Self {
         Engine {
             name: name.into(),
+            parts: Parts::default(),
             snapshot: Snapshot::default(),
+            sheets: Sheets::default(),
             queue: Queue::default(),
-            assumed: HashMap::new(),
+            assumed: HashSet::new(),
             nominated: BTreeMap::new(),
+            chosen: HashSet::new(),
+            budgets: BTreeMap::new(),
             start: 0,
             ties: Ties(seed),
         }
@@ -78,7 +92,7 @@ impl Engine {
         if finished {
             return self.pod_deleted(&pod.metadata.uid, now);
         }
-        let info = Arc::new(PodInfo::new(pod));
+        let info = Arc::new(self.parts.info(pod));
         if !info.node_name.is_empty() {
             self.assumed.remove(&info.uid);
             self.queue.remove(&info.uid);
@@ -94,7 +108,7 @@ impl Engine {
         if *pod.spec.scheduler_name != *self.name || pod.metadata.deleting() {
             return self.queue.remove(&info.uid);
         }
-        if self.assumed.contains_key(&info.uid) {
+        if self.assumed.contains(&info.uid) {
             return;
         }
         if !info.nominated.is_empty() {
@@ -107,6 +121,7 @@ impl Engine {
     /// A pod is gone.
     pub fn pod_deleted(&mut self, uid: &str, now: Timestamp) {
         self.assumed.remove(uid);
+        self.chosen.remove(uid);
         self.queue.remove(uid);
         self.unnominate(uid);
         if self.snapshot.remove_pod(uid).is_some() {
@@ -135,6 +150,26 @@ impl Engine {
         self.snapshot.remove_node(name);
     }
 
+    /// A namespace was added or changed.
+    pub fn namespace_applied(&mut self, name: &str, labels: &StrMap) {
+        self.snapshot.set_namespace(name, Some(labels));
+    }
+
+    /// A namespace is gone.
+    pub fn namespace_deleted(&mut self, name: &str) {
+        self.snapshot.set_namespace(name, None);
+    }
+
+    /// A disruption budget was added or changed.
+    pub fn budget_applied(&mut self, budget: Arc<Budget>) {
+        self.budgets.insert(budget.metadata.key(), budget);
+    }
+
+    /// A disruption budget is gone.
+    pub fn budget_deleted(&mut self, key: &Key) {
+        self.budgets.remove(key);
+    }
+
     fn nominate(&mut self, pod: Arc<PodInfo>, node: Box<str>) {
         self.unnominate(&pod.uid);
         self.nominated.entry(node).or_default().push(pod);
@@ -150,42 +185,76 @@ impl Engine {
     /// Decides the next pod; `None` when none is ready at `now`.
     pub fn next(&mut self, now: Timestamp) -> Option<Decision> {
         let pod = self.queue.pop(now)?;
-        match schedule(&pod, &self.snapshot, &self.nominated, &mut self.start, &mut self.ties) {
-            Ok(at) => {
-                let node = self.snapshot.nodes[at].name.clone();
+        let node = self.nominated.iter().find(|(_, pods)| pods.iter().any(|p| p.uid == pod.uid));
+        let own = node.and_then(|(name, _)| self.snapshot.slot(name));
+        let sheet = self.sheets.of(&pod.needs);
+        let mut cycle = Cycle::new(&pod, &mut self.snapshot, sheet, &self.nominated);
+        let found = cycle.search(own, &mut self.start, &mut self.ties);
+        let outcome = match &found {
+            Err(error) if error.nodes > 0 => {
+                let budgets: Vec<Arc<Budget>> = self.budgets.values().cloned().collect();
+                Some(preempt(&mut cycle, error, own, &self.chosen, &budgets, &mut self.ties))
+            }
+            _ => None,
+        };
+        let around = cycle.end();
+        self.snapshot.put_back(&pod, around);
+        match found {
+            Ok(slot) => {
+                let node = self.snapshot.at(slot).name.clone();
                 self.snapshot.set_pod(pod.clone(), &node);
-                self.assumed.insert(pod.uid.clone(), node.clone());
+                self.assumed.insert(pod.uid.clone());
+                self.unnominate(&pod.uid);
                 Some(Decision::Bind { pod: pod.key.clone(), uid: pod.uid.clone(), node })
             }
-            Err(error) => Some(self.rejected(&pod, &error, now)),
+            Err(error) => Some(self.rejected(&pod, error, outcome, now)),
         }
     }
 
-    fn rejected(&mut self, pod: &Arc<PodInfo>, error: &FitError, now: Timestamp) -> Decision {
+    fn rejected(
+        &mut self,
+        pod: &Arc<PodInfo>,
+        error: FitError,
+        outcome: Option<Outcome>,
+        now: Timestamp,
+    ) -> Decision {
         let mut message = error.message();
-        let nominated = self.nominated.iter().find(|(_, pods)| pods.iter().any(|p| p.uid == pod.uid));
-        let waits = preempt::must_wait(pod, nominated.map(|(node, _)| &**node), &self.snapshot, error);
-        let found = if waits { None } else { preempt::find(pod, &self.snapshot, error) };
-        let preemption = found.map(|c| {
-            let node = self.snapshot.nodes[c.node].name.clone();
-            self.nominate(pod.clone(), node.clone());
-            Preemption { node, victims: c.victims.iter().map(|v| (v.key.clone(), v.uid.clone())).collect() }
-        });
-        if waits {
-            message.push_str(" preemption: not eligible due to a terminating pod on the nominated node.");
-        } else if preemption.is_none() && error.nodes > 0 {
-            message.push_str(&not_preempted(pod, error));
+        let mut preemption = None;
+        let mut clear = false;
+        match outcome {
+            Some(Outcome::Found(candidate)) => preemption = Some(self.preempted(pod, candidate, now)),
+            Some(Outcome::NotEligible(why)) => message.push_str(&format!(" preemption: {why}")),
+            Some(Outcome::Nothing(why)) => {
+                message.push_str(&format!(" preemption: {why}"));
+                self.unnominate(&pod.uid);
+                clear = !pod.nominated.is_empty();
+            }
+            None => {}
         }
-        self.queue.unschedulable(&pod.uid, error.plugins.clone(), now);
-        Decision::Unschedulable { pod: pod.key.clone(), uid: pod.uid.clone(), message, preemption }
+        self.queue.unschedulable(&pod.uid, error.plugins, now);
+        Decision::Unschedulable { pod: pod.key.clone(), uid: pod.uid.clone(), message, preemption, clear }
+    }
+
+    fn preempted(&mut self, pod: &Arc<PodInfo>, candidate: Candidate, now: Timestamp) -> Preemption {
+        let node = self.snapshot.at(candidate.slot).name.clone();
+        let weaker = self.nominated.get(&node).into_iter().flatten().filter(|p| p.priority < pod.priority);
+        let displaced: Vec<(Key, Arc<str>)> = weaker.map(|p| (p.key.clone(), p.uid.clone())).collect();
+        for (_, uid) in &displaced {
+            self.unnominate(uid);
+            self.queue.wake(uid, now);
+        }
+        self.nominate(pod.clone(), node.clone());
+        let victims = candidate.victims.iter().filter(|v| !v.deleting);
+        let victims: Vec<(Key, Arc<str>)> = victims.map(|v| (v.key.clone(), v.uid.clone())).collect();
+        self.chosen.extend(victims.iter().map(|(_, uid)| uid.clone()));
+        Preemption { node, victims, displaced }
     }
 
     /// How a bind ended. After a failure the pod is tried again after a back-off.
     pub fn bound(&mut self, uid: &str, ok: bool, now: Timestamp) {
         if ok {
             self.queue.remove(uid);
-            self.unnominate(uid);
-        } else if self.assumed.remove(uid).is_some() {
+        } else if self.assumed.remove(uid) {
             self.snapshot.remove_pod(uid);
             self.queue.retry(uid, now);
         }
@@ -196,28 +265,15 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Timestamp> {
         self.queue.next_wake()
     }
-}
 
-// k8s: pkg/scheduler/framework/preemption/preemption.go Preempt
-fn not_preempted(pod: &PodInfo, error: &FitError) -> String {
-    let helpless = error.rejections.iter().filter(|(_, r)| r.unresolvable).count();
-    let others = error.rejections.len() - helpless;
-    let mut parts = Vec::new();
-    if others > 0 && pod.may_preempt {
-        parts.push(format!("{others} No preemption victims found for incoming pod"));
+    /// Forgets all work that equal pods share. Decisions are the same with and without.
+    pub fn forget(&mut self) {
+        self.sheets.forget();
+        self.snapshot.forget();
     }
-    if helpless > 0 || !pod.may_preempt {
-        let n = if pod.may_preempt { helpless } else { error.rejections.len() };
-        parts.push(format!("{n} Preemption is not helpful for scheduling"));
-    }
-    format!(" preemption: 0/{} nodes are available: {}.", error.nodes, parts.join(", "))
 }
 
 /// Whether a change of a waiting pod can make it fit.
 fn asks_differ(old: &PodInfo, new: &PodInfo) -> bool {
-    old.requests != new.requests
-        || old.labels != new.labels
-        || old.node_selector != new.node_selector
-        || old.tolerations.len() != new.tolerations.len()
-        || old.gated != new.gated
+    old.needs != new.needs || old.wants != new.wants || old.identity != new.identity || old.gated != new.gated
 }

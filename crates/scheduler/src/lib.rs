@@ -2,16 +2,20 @@
 //! points. Pure and synchronous: events go in, decisions come out; the caller binds, deletes victims and
 //! reports back. It must never read a clock, call the API, or draw randomness but from its seed.
 
+mod columns;
+pub mod cycle;
 pub mod engine;
 pub mod framework;
+mod ledgers;
 pub mod model;
 pub mod plugins;
 pub mod pod;
 pub mod preempt;
 pub mod queue;
 pub mod resources;
+mod sheets;
 pub mod snapshot;
 
 pub use engine::{Decision, Engine, Preemption};
-pub use model::{Node, Pod};
+pub use model::{Budget, Namespace, Node, Pod};
 pub use pod::PodInfo;

@@ -1,5 +1,9 @@
 //! What the scheduler reads of a Pod and of a Node, straight from their JSON bytes.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use meta::Gvr;
 use reconcile::{LabelSelector, ObjectMeta, Projection, StrMap, null_default};
 use serde::Deserialize;
@@ -22,8 +26,15 @@ impl Projection for Pod {
 
     fn compact(&mut self) {
         self.metadata.annotations = StrMap::default();
+        // Of the conditions only one matters, and seldom is it there.
+        self.status.conditions.retain(|c| &*c.kind == DISRUPTION_TARGET);
+        self.status.conditions.shrink_to_fit();
     }
 }
+
+/// The condition of a pod that is being preempted, and the reason that says so.
+pub const DISRUPTION_TARGET: &str = "DisruptionTarget";
+pub const PREEMPTION: &str = "PreemptionByScheduler";
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -56,6 +67,18 @@ pub struct PodSpec {
 pub struct PodStatus {
     pub phase: Box<str>,
     pub nominated_node_name: Box<str>,
+    pub start_time: Option<Timestamp>,
+    #[serde(deserialize_with = "null_default")]
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    pub status: Box<str>,
+    pub reason: Box<str>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -75,7 +98,7 @@ pub struct Resources {
     pub requests: StrMap,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Port {
     pub host_port: u16,
@@ -84,13 +107,13 @@ pub struct Port {
     pub protocol: Box<str>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct Gate {
     pub name: Box<str>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Toleration {
     pub key: Box<str>,
@@ -107,7 +130,7 @@ pub struct Affinity {
     pub pod_anti_affinity: Option<PodAffinity>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct NodeAffinity {
     #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
@@ -116,21 +139,21 @@ pub struct NodeAffinity {
     pub preferred: Vec<PreferredNodeTerm>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSelector {
     #[serde(deserialize_with = "null_default")]
     pub node_selector_terms: Vec<NodeTerm>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct PreferredNodeTerm {
     pub weight: i64,
     pub preference: NodeTerm,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeTerm {
     #[serde(deserialize_with = "null_default")]
@@ -139,7 +162,7 @@ pub struct NodeTerm {
     pub match_fields: Vec<NodeRequirement>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct NodeRequirement {
     pub key: Box<str>,
@@ -148,7 +171,7 @@ pub struct NodeRequirement {
     pub values: Vec<Box<str>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct PodAffinity {
     #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_default")]
@@ -157,26 +180,30 @@ pub struct PodAffinity {
     pub preferred: Vec<PreferredPodTerm>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PreferredPodTerm {
     pub weight: i64,
     pub pod_affinity_term: PodTerm,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PodTerm {
     /// Absent matches no pod; empty matches all.
     pub label_selector: Option<LabelSelector>,
     #[serde(deserialize_with = "null_default")]
     pub namespaces: Vec<Box<str>>,
-    /// Only the empty selector (all namespaces) is understood; others match the pod's own namespace.
+    /// Absent matches no namespace; empty matches all.
     pub namespace_selector: Option<LabelSelector>,
     pub topology_key: Box<str>,
+    #[serde(deserialize_with = "null_default")]
+    pub match_label_keys: Vec<Box<str>>,
+    #[serde(deserialize_with = "null_default")]
+    pub mismatch_label_keys: Vec<Box<str>>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SpreadConstraint {
     pub max_skew: i64,
@@ -184,6 +211,10 @@ pub struct SpreadConstraint {
     pub when_unsatisfiable: Box<str>,
     pub label_selector: Option<LabelSelector>,
     pub min_domains: Option<i64>,
+    /// Whether nodes that the pod's node affinity rules out are left out of the count: `Honor` (default) or `Ignore`.
+    pub node_affinity_policy: Option<Box<str>>,
+    /// Whether nodes whose taints the pod does not tolerate are: `Honor` or `Ignore` (default).
+    pub node_taints_policy: Option<Box<str>>,
     #[serde(deserialize_with = "null_default")]
     pub match_label_keys: Vec<Box<str>>,
 }
@@ -240,4 +271,59 @@ pub struct NodeImage {
     #[serde(deserialize_with = "null_default")]
     pub names: Vec<Box<str>>,
     pub size_bytes: i64,
+}
+
+/// core/v1 Namespace: only its labels matter.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Namespace {
+    pub metadata: ObjectMeta,
+}
+
+impl Projection for Namespace {
+    const GVR: Gvr = Gvr::new("", "v1", "namespaces");
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn compact(&mut self) {
+        self.metadata.annotations = StrMap::default();
+    }
+}
+
+/// policy/v1 PodDisruptionBudget.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Budget {
+    pub metadata: ObjectMeta,
+    pub spec: BudgetSpec,
+    pub status: BudgetStatus,
+}
+
+impl Projection for Budget {
+    const GVR: Gvr = Gvr::new("policy", "v1", "poddisruptionbudgets");
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn compact(&mut self) {
+        self.metadata.annotations = StrMap::default();
+    }
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct BudgetSpec {
+    pub selector: Option<LabelSelector>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BudgetStatus {
+    pub disruptions_allowed: i32,
+    /// Pods whose eviction was granted already, by name.
+    #[serde(deserialize_with = "null_default")]
+    pub disrupted_pods: BTreeMap<Arc<str>, serde::de::IgnoredAny>,
 }

@@ -185,6 +185,17 @@ impl Queue {
         }
     }
 
+    /// Something changed about the pod itself: it is tried again after its back-off.
+    pub fn wake(&mut self, uid: &str, now: Timestamp) {
+        if let Some(w) = self.pods.get_mut(uid) {
+            match w.place {
+                Place::InFlight => w.moved = true,
+                Place::Unschedulable(_) => self.retry(uid, now),
+                _ => {}
+            }
+        }
+    }
+
     /// Something changed: pods that it may help are tried again after their back-off.
     pub fn happened(&mut self, event: ClusterEvent, now: Timestamp) {
         let helped = |w: &Waiting| {

@@ -11,7 +11,7 @@ const DEFAULT_MILLI_CPU: i64 = 100;
 const DEFAULT_MEMORY_BYTES: i64 = 200 << 20;
 
 /// CPU in thousandths, memory and ephemeral storage in bytes, everything else by name.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Amounts {
     pub milli_cpu: i64,
     pub memory: i64,

@@ -1,15 +1,18 @@
-//! Prefers nodes where CPU and memory would be used to the same degree.
+//! Prefers nodes where the pod brings CPU and memory closer to being used to the same degree.
 // k8s: pkg/scheduler/framework/plugins/noderesources/balanced_allocation.go
 
-use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, State};
-use crate::pod::PodInfo;
-use crate::snapshot::{NodeInfo, Snapshot};
+use crate::framework::{ClusterEvent, MAX_SCORE, Plugin};
+use crate::pod::Needs;
+use crate::snapshot::NodeInfo;
 
 pub struct BalancedAllocation;
 
-/// Parts in a thousand, so that the arithmetic stays whole.
-fn fraction(used: i64, have: i64) -> i64 {
-    if have <= 0 { 1000 } else { (used.saturating_mul(1000) / have).clamp(0, 1000) }
+/// How even the use of both is, of 0..=100. What a node does not have at all does not count.
+fn evenness(cpu: (i64, i64), memory: (i64, i64)) -> i64 {
+    let part = |(used, have): (i64, i64)| (used as f64 / have as f64).min(1.0);
+    // With two resources the standard deviation is half the distance.
+    let deviation = if cpu.1 == 0 || memory.1 == 0 { 0.0 } else { ((part(cpu) - part(memory)) / 2.0).abs() };
+    ((1.0 - deviation) * MAX_SCORE as f64) as i64
 }
 
 impl Plugin for BalancedAllocation {
@@ -21,17 +24,19 @@ impl Plugin for BalancedAllocation {
         1
     }
 
-    fn pre_score(&self, pod: &PodInfo, _snapshot: &Snapshot, _feasible: &[usize]) -> Option<State> {
+    fn scores(&self, needs: &Needs) -> bool {
         // A best-effort pod changes nothing about the balance.
-        let asks = pod.requests.milli_cpu > 0 || pod.requests.memory > 0;
-        asks.then(|| Box::new(()) as State)
+        needs.requests.milli_cpu > 0 || needs.requests.memory > 0
     }
 
-    fn score(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> i64 {
-        let cpu = fraction(node.requested.milli_cpu + pod.requests.milli_cpu, node.allocatable.milli_cpu);
-        let memory = fraction(node.requested.memory + pod.requests.memory, node.allocatable.memory);
-        // With two resources the standard deviation is half the distance.
-        (2000 - (cpu - memory).abs()) * MAX_SCORE / 2000
+    fn score(&self, needs: &Needs, node: &NodeInfo) -> i64 {
+        let (have, used, more) = (&node.allocatable, &node.requested, &needs.requests);
+        let with = evenness(
+            (used.milli_cpu + more.milli_cpu, have.milli_cpu),
+            (used.memory + more.memory, have.memory),
+        );
+        let without = evenness((used.milli_cpu, have.milli_cpu), (used.memory, have.memory));
+        MAX_SCORE / 2 + (MAX_SCORE / 2 + with - without) / 2
     }
 
     fn helped_by(&self, _event: ClusterEvent) -> bool {

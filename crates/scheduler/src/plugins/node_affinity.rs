@@ -1,10 +1,12 @@
 //! Node selectors and node affinity.
 // k8s: pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go
 
-use crate::framework::{ClusterEvent, Plugin, Rejection, State, normalize_by_max};
+use std::collections::BTreeSet;
+
+use crate::framework::{ClusterEvent, Plugin, Rejection, normalize_by_max};
 use crate::model::{NodeRequirement, NodeTerm};
-use crate::pod::PodInfo;
-use crate::snapshot::{NodeInfo, Snapshot};
+use crate::pod::Needs;
+use crate::snapshot::NodeInfo;
 
 pub struct NodeAffinity;
 
@@ -35,10 +37,29 @@ fn term(t: &NodeTerm, node: &NodeInfo) -> bool {
 }
 
 /// Whether selector and required affinity allow the node.
-pub fn allowed(pod: &PodInfo, node: &NodeInfo) -> bool {
-    let selected = pod.node_selector.iter().all(|(k, v)| node.label(k) == Some(v));
-    let required = pod.affinity.as_ref().and_then(|a| a.node_affinity.as_ref()?.required.as_ref());
+#[must_use]
+pub fn allowed(needs: &Needs, node: &NodeInfo) -> bool {
+    let selected = needs.node_selector.iter().all(|(k, v)| node.label(k) == Some(v));
+    let required = needs.node_affinity.as_ref().and_then(|a| a.required.as_ref());
     selected && required.is_none_or(|r| r.node_selector_terms.iter().any(|t| term(t, node)))
+}
+
+/// The only nodes in question, when every term names its nodes.
+// k8s: pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go PreFilter
+#[must_use]
+pub fn named(needs: &Needs) -> Option<BTreeSet<&str>> {
+    let terms = &needs.node_affinity.as_ref()?.required.as_ref()?.node_selector_terms;
+    let mut names = BTreeSet::new();
+    for term in terms {
+        let listed = term.match_fields.iter().filter(|r| &*r.key == "metadata.name" && &*r.operator == "In");
+        let mut of_term: Option<BTreeSet<&str>> = None;
+        for r in listed {
+            let these: BTreeSet<&str> = r.values.iter().map(AsRef::as_ref).collect();
+            of_term = Some(of_term.map_or(these.clone(), |before| &before & &these));
+        }
+        names.append(&mut of_term?);
+    }
+    (!terms.is_empty()).then_some(names)
 }
 
 impl Plugin for NodeAffinity {
@@ -46,13 +67,8 @@ impl Plugin for NodeAffinity {
         NAME
     }
 
-    fn pre_filter(&self, pod: &PodInfo, _snapshot: &Snapshot) -> Option<State> {
-        let affinity = pod.affinity.as_ref().is_some_and(|a| a.node_affinity.is_some());
-        (affinity || !pod.node_selector.is_empty()).then(|| Box::new(()) as State)
-    }
-
-    fn filter(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> Result<(), Rejection> {
-        if allowed(pod, node) {
+    fn filter(&self, needs: &Needs, node: &NodeInfo) -> Result<(), Rejection> {
+        if allowed(needs, node) {
             Ok(())
         } else {
             Err(Rejection::unresolvable(NAME, "node(s) didn't match Pod's node affinity/selector"))
@@ -63,14 +79,12 @@ impl Plugin for NodeAffinity {
         2
     }
 
-    fn pre_score(&self, pod: &PodInfo, _snapshot: &Snapshot, _feasible: &[usize]) -> Option<State> {
-        let preferred = &pod.affinity.as_ref()?.node_affinity.as_ref()?.preferred;
-        (!preferred.is_empty()).then(|| Box::new(()) as State)
+    fn scores(&self, needs: &Needs) -> bool {
+        needs.node_affinity.as_ref().is_some_and(|a| !a.preferred.is_empty())
     }
 
-    fn score(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> i64 {
-        let affinity = pod.affinity.as_ref().and_then(|a| a.node_affinity.as_ref());
-        let preferred = affinity.map_or(&[][..], |a| &a.preferred);
+    fn score(&self, needs: &Needs, node: &NodeInfo) -> i64 {
+        let preferred = needs.node_affinity.as_ref().map_or(&[][..], |a| &a.preferred);
         preferred.iter().filter(|p| term(&p.preference, node)).map(|p| p.weight).sum()
     }
 

@@ -1,9 +1,9 @@
 //! Host ports must be free.
 // k8s: pkg/scheduler/framework/plugins/nodeports/node_ports.go
 
-use crate::framework::{ClusterEvent, Plugin, Rejection, State};
-use crate::pod::PodInfo;
-use crate::snapshot::{NodeInfo, Snapshot};
+use crate::framework::{ClusterEvent, Plugin, Rejection};
+use crate::pod::Needs;
+use crate::snapshot::NodeInfo;
 
 pub struct NodePorts;
 
@@ -14,13 +14,12 @@ impl Plugin for NodePorts {
         NAME
     }
 
-    fn pre_filter(&self, pod: &PodInfo, _snapshot: &Snapshot) -> Option<State> {
-        (!pod.ports.is_empty()).then(|| Box::new(()) as State)
-    }
-
-    fn filter(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> Result<(), Rejection> {
-        let mut taken = node.pods.values().flat_map(|p| &p.ports);
-        if taken.any(|t| pod.ports.iter().any(|p| p.conflicts(t))) {
+    fn filter(&self, needs: &Needs, node: &NodeInfo) -> Result<(), Rejection> {
+        if needs.ports.is_empty() {
+            return Ok(());
+        }
+        let mut taken = node.pods.values().flat_map(|p| &p.needs.ports);
+        if taken.any(|t| needs.ports.iter().any(|p| p.conflicts(t))) {
             return Err(Rejection::new(NAME, "node(s) didn't have free ports for the requested pod ports"));
         }
         Ok(())

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Rejection, State};
-use crate::pod::PodInfo;
-use crate::snapshot::{NodeInfo, Snapshot};
+use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Rejection};
+use crate::pod::Needs;
+use crate::snapshot::NodeInfo;
 
 pub struct NodeResourcesFit;
 
@@ -16,12 +16,8 @@ impl Plugin for NodeResourcesFit {
         NAME
     }
 
-    fn pre_filter(&self, _pod: &PodInfo, _snapshot: &Snapshot) -> Option<State> {
-        Some(Box::new(()))
-    }
-
-    fn filter(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> Result<(), Rejection> {
-        let (want, have, used) = (&pod.requests, &node.allocatable, &node.requested);
+    fn filter(&self, needs: &Needs, node: &NodeInfo) -> Result<(), Rejection> {
+        let (want, have, used) = (&needs.requests, &node.allocatable, &node.requested);
         let mut reasons: Vec<Cow<'static, str>> = Vec::new();
         let mut unresolvable = false;
         let mut lacks = |what: Cow<'static, str>, want: i64, have: i64, used: i64| {
@@ -55,17 +51,20 @@ impl Plugin for NodeResourcesFit {
         1
     }
 
-    fn pre_score(&self, _pod: &PodInfo, _snapshot: &Snapshot, _feasible: &[usize]) -> Option<State> {
-        Some(Box::new(()))
+    fn scores(&self, _needs: &Needs) -> bool {
+        true
     }
 
-    fn score(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> i64 {
-        let free = |have: i64, used: i64| {
-            if have == 0 || used > have { 0 } else { (have - used) * MAX_SCORE / have }
-        };
-        let cpu = free(node.allocatable.milli_cpu, node.filled.0 + pod.filled.0);
-        let memory = free(node.allocatable.memory, node.filled.1 + pod.filled.1);
-        i64::midpoint(cpu, memory)
+    fn score(&self, needs: &Needs, node: &NodeInfo) -> i64 {
+        let free = |have: i64, used: i64| if used > have { 0 } else { (have - used) * MAX_SCORE / have };
+        let parts = [
+            (node.allocatable.milli_cpu, node.filled.0 + needs.filled.0),
+            (node.allocatable.memory, node.filled.1 + needs.filled.1),
+        ];
+        // What a node does not have at all does not count.
+        let known = parts.iter().filter(|(have, _)| *have > 0);
+        let sum: i64 = known.clone().map(|(have, used)| free(*have, *used)).sum();
+        sum / i64::try_from(known.count().max(1)).unwrap_or(1)
     }
 
     fn helped_by(&self, event: ClusterEvent) -> bool {

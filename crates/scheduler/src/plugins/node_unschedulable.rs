@@ -1,11 +1,11 @@
 //! Keeps pods off cordoned nodes unless they tolerate the taint that stands for it.
 // k8s: pkg/scheduler/framework/plugins/nodeunschedulable/node_unschedulable.go
 
-use crate::framework::{ClusterEvent, Plugin, Rejection, State};
+use crate::framework::{ClusterEvent, Plugin, Rejection};
 use crate::model::Taint;
 use crate::plugins::taint_toleration::tolerated;
-use crate::pod::PodInfo;
-use crate::snapshot::{NodeInfo, Snapshot};
+use crate::pod::Needs;
+use crate::snapshot::NodeInfo;
 
 pub struct NodeUnschedulable;
 
@@ -16,11 +16,7 @@ impl Plugin for NodeUnschedulable {
         NAME
     }
 
-    fn pre_filter(&self, _pod: &PodInfo, _snapshot: &Snapshot) -> Option<State> {
-        Some(Box::new(()))
-    }
-
-    fn filter(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> Result<(), Rejection> {
+    fn filter(&self, needs: &Needs, node: &NodeInfo) -> Result<(), Rejection> {
         if !node.node.as_ref().is_some_and(|n| n.spec.unschedulable) {
             return Ok(());
         }
@@ -29,7 +25,7 @@ impl Plugin for NodeUnschedulable {
             value: "".into(),
             effect: "NoSchedule".into(),
         };
-        if tolerated(&taint, &pod.tolerations) {
+        if tolerated(&taint, &needs.tolerations) {
             Ok(())
         } else {
             Err(Rejection::unresolvable(NAME, "node(s) were unschedulable"))

@@ -2,178 +2,319 @@
 //! the same owner (upstream derives the same defaults from Services and controllers).
 // k8s: pkg/scheduler/framework/plugins/podtopologyspread/{filtering,scoring}.go
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Rejection, State};
+use reconcile::LabelSelector;
+
+use crate::columns::{Columns, Tally};
+use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Rejection};
 use crate::model::SpreadConstraint;
-use crate::plugins::node_affinity;
-use crate::pod::PodInfo;
-use crate::snapshot::{NodeInfo, PerNode, Snapshot};
+use crate::plugins::{node_affinity, taint_toleration};
+use crate::pod::{Part, PodInfo, Wants};
+use crate::snapshot::{NodeInfo, World};
 
 pub struct PodTopologySpread;
 
 const NAME: &str = "PodTopologySpread";
+const HOSTNAME: &str = "kubernetes.io/hostname";
+const ZONE: &str = "topology.kubernetes.io/zone";
+/// Topology keys and skews of pods that do not say how to spread.
+const DEFAULTS: [(&str, i64); 2] = [(HOSTNAME, 3), (ZONE, 5)];
 
-/// Matching pods per domain for one constraint.
-struct Counts {
-    key: Box<str>,
-    max_skew: i64,
-    min_domains: i64,
-    matches_self: bool,
-    by_domain: HashMap<Box<str>, i64>,
-}
-
-struct Hard(Vec<Counts>);
-struct Soft(Vec<Counts>);
-
-fn matches(c: &SpreadConstraint, pod: &PodInfo, other: &PodInfo) -> bool {
-    other.key.namespace == pod.key.namespace
-        && !other.deleting
-        && c.label_selector.as_ref().is_some_and(|s| s.matches(&other.labels))
-        && c.match_label_keys.iter().all(|k| pod.labels.get(k).is_none_or(|v| other.labels.get(k) == Some(v)))
-}
-
-fn count(c: &SpreadConstraint, pod: &PodInfo, snapshot: &Snapshot) -> Counts {
-    let mut by_domain: HashMap<Box<str>, i64> = HashMap::new();
-    for node in snapshot.nodes.iter().filter(|n| n.node.is_some() && node_affinity::allowed(pod, n)) {
-        let Some(domain) = node.label(&c.topology_key) else { continue };
-        let found = node.pods.values().filter(|p| matches(c, pod, p)).count();
-        *by_domain.entry(domain.into()).or_default() += i64::try_from(found).unwrap_or(i64::MAX);
-    }
-    Counts {
-        key: c.topology_key.clone(),
-        max_skew: c.max_skew,
-        min_domains: c.min_domains.unwrap_or(1),
-        matches_self: matches(c, pod, pod),
-        by_domain,
-    }
-}
-
-/// Pods of the same owner, for pods that say nothing about spreading: as two constraints over nodes (skew 3)
-/// and zones (skew 5).
-struct Siblings {
-    on_node: Arc<PerNode>,
-    /// By the number of the zone; `None` when no node in question is in it.
-    in_zone: Vec<Option<u32>>,
-    host_weight: f64,
-    zone_weight: f64,
-}
-
-const HOST_SKEW: f64 = 3.0;
-const ZONE_SKEW: f64 = 5.0;
-
-/// Domains weigh by the logarithm of their number, as upstream.
-fn weight(domains: usize) -> f64 {
-    (domains as f64 + 2.0).ln()
-}
-
-fn siblings(pod: &PodInfo, snapshot: &Snapshot, feasible: &[usize]) -> Option<Siblings> {
-    let on_node = snapshot.of_owner(&pod.owner)?;
-    let mut hosts = 0;
-    let mut in_zone = vec![None; snapshot.zones.len()];
-    for at in feasible {
-        let node = &snapshot.nodes[*at];
-        hosts += usize::from(node.has_hostname);
-        let Some(zone) = node.zone else { continue };
-        let found = on_node.get(&node.slot).copied().unwrap_or(0);
-        in_zone[zone] = Some(in_zone[zone].unwrap_or(0) + found);
-    }
-    let zone_weight = weight(in_zone.iter().flatten().count());
-    Some(Siblings { on_node: Arc::clone(on_node), in_zone, host_weight: weight(hosts), zone_weight })
-}
-
-impl Siblings {
-    fn score(&self, node: &NodeInfo) -> f64 {
-        let mut score = 0.0;
-        if node.has_hostname {
-            let here = self.on_node.get(&node.slot).copied().unwrap_or(0);
-            score += f64::from(here) * self.host_weight + (HOST_SKEW - 1.0);
-        }
-        if let Some(here) = node.zone.and_then(|zone| self.in_zone[zone]) {
-            score += f64::from(here) * self.zone_weight + (ZONE_SKEW - 1.0);
-        }
-        score
-    }
-}
+static NO_LABEL: Rejection =
+    Rejection::unresolvable(NAME, "node(s) didn't match pod topology spread constraints (missing required label)");
+static SKEWED: Rejection = Rejection::new(NAME, "node(s) didn't match pod topology spread constraints");
 
 impl Plugin for PodTopologySpread {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn pre_filter(&self, pod: &PodInfo, snapshot: &Snapshot) -> Option<State> {
-        let hard: Vec<Counts> = pod
-            .spread
-            .iter()
-            .filter(|c| &*c.when_unsatisfiable != "ScheduleAnyway")
-            .map(|c| count(c, pod, snapshot))
-            .collect();
-        (!hard.is_empty()).then(|| Box::new(Hard(hard)) as State)
+    fn weight(&self) -> i64 {
+        2
     }
 
-    fn filter(&self, _pod: &PodInfo, node: &NodeInfo, state: &State) -> Result<(), Rejection> {
-        let Some(Hard(constraints)) = state.downcast_ref::<Hard>() else { return Ok(()) };
-        for c in constraints {
-            let Some(domain) = node.label(&c.key) else {
-                return Err(Rejection::unresolvable(
-                    NAME,
-                    "node(s) didn't match pod topology spread constraints (missing required label)",
-                ));
-            };
-            let few = i64::try_from(c.by_domain.len()).unwrap_or(i64::MAX) < c.min_domains;
-            let least = if few { 0 } else { c.by_domain.values().copied().min().unwrap_or(0) };
-            let here = c.by_domain.get(domain).copied().unwrap_or(0);
-            if here + i64::from(c.matches_self) - least > c.max_skew {
-                return Err(Rejection::new(NAME, "node(s) didn't match pod topology spread constraints"));
+    fn helped_by(&self, event: ClusterEvent) -> bool {
+        event != ClusterEvent::NodeAllocatable
+    }
+}
+
+/// Which pods count.
+#[derive(Debug)]
+enum Counted {
+    Labels(Option<LabelSelector>),
+    /// Those of one owner.
+    Siblings(Arc<str>),
+}
+
+impl Counted {
+    fn counts(&self, pod: &PodInfo) -> bool {
+        match self {
+            Counted::Labels(Some(s)) => !s.is_empty() && s.matches(&pod.identity.labels),
+            Counted::Labels(None) => false,
+            Counted::Siblings(owner) => pod.wants.siblings == *owner,
+        }
+    }
+
+    /// Whether the pod itself will count.
+    fn takes(&self, pod: &PodInfo) -> bool {
+        match self {
+            Counted::Labels(selector) => selector.as_ref().is_some_and(|s| s.matches(&pod.identity.labels)),
+            Counted::Siblings(_) => true,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Domain {
+    /// Nodes that count.
+    nodes: usize,
+    /// Matching pods on them.
+    pods: i64,
+}
+
+/// The counts of one constraint.
+#[derive(Debug)]
+struct Constraint {
+    column: usize,
+    hostname: bool,
+    counted: Counted,
+    max_skew: i64,
+    min_domains: usize,
+    by_affinity: bool,
+    by_taints: bool,
+    domains: Vec<Domain>,
+    /// How many domains have how many pods.
+    levels: BTreeMap<i64, usize>,
+    /// Domains with a node that counts.
+    present: usize,
+    /// Whether the node in the slot counts.
+    eligible: Vec<bool>,
+    /// Matching pods by slot, whether the node counts or not.
+    on_node: Tally,
+}
+
+impl Constraint {
+    fn new(column: usize, key: &str, counted: Counted, max_skew: i64) -> Self {
+        Constraint {
+            column,
+            hostname: key == HOSTNAME,
+            counted,
+            max_skew,
+            min_domains: 1,
+            by_affinity: true,
+            by_taints: false,
+            domains: Vec::new(),
+            levels: BTreeMap::new(),
+            present: 0,
+            eligible: Vec::new(),
+            on_node: Tally::default(),
+        }
+    }
+
+    fn of(c: &SpreadConstraint, world: &mut World) -> Self {
+        let column = world.columns.of(&c.topology_key, world.nodes);
+        let counted = Counted::Labels(c.label_selector.clone());
+        Constraint {
+            min_domains: c.min_domains.and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
+            by_affinity: c.node_affinity_policy.as_deref() != Some("Ignore"),
+            by_taints: c.node_taints_policy.as_deref() == Some("Honor"),
+            ..Constraint::new(column, &c.topology_key, counted, c.max_skew)
+        }
+    }
+
+    fn change(&mut self, domain: usize, nodes: isize, pods: i64) {
+        if self.domains.len() <= domain {
+            self.domains.resize(domain + 1, Domain::default());
+        }
+        let d = &mut self.domains[domain];
+        if d.nodes > 0 {
+            self.present -= 1;
+            if let Some(n) = self.levels.get_mut(&d.pods) {
+                *n -= 1;
+                if *n == 0 {
+                    self.levels.remove(&d.pods);
+                }
+            }
+        }
+        d.nodes = d.nodes.saturating_add_signed(nodes);
+        d.pods += pods;
+        if d.nodes > 0 {
+            self.present += 1;
+            *self.levels.entry(d.pods).or_default() += 1;
+        }
+    }
+
+    fn admits(&self, wants: &Wants, node: &NodeInfo) -> bool {
+        let Some(needs) = &wants.nodes else { return true };
+        (!self.by_affinity || node_affinity::allowed(needs, node))
+            && (!self.by_taints || taint_toleration::untolerated(needs, node).is_none())
+    }
+
+    /// The most pods that a domain may have for one more.
+    fn limit(&self, pod: &PodInfo) -> i64 {
+        let least = if self.present < self.min_domains {
+            0
+        } else {
+            self.levels.keys().next().copied().unwrap_or(i64::from(i32::MAX))
+        };
+        self.max_skew + least - i64::from(self.counted.takes(pod))
+    }
+}
+
+/// The counts of all constraints of pods with equal wants.
+#[derive(Debug)]
+pub struct Spread {
+    wants: Part<Wants>,
+    hard: Vec<Constraint>,
+    soft: Vec<Constraint>,
+}
+
+impl Spread {
+    /// Without nodes and pods yet; `None` when nothing is to be spread.
+    pub fn new(wants: &Part<Wants>, world: &mut World) -> Option<Self> {
+        let (mut hard, mut soft) = (Vec::new(), Vec::new());
+        for c in &wants.spread {
+            let group = if &*c.when_unsatisfiable == "ScheduleAnyway" { &mut soft } else { &mut hard };
+            group.push(Constraint::of(c, world));
+        }
+        if !wants.siblings.is_empty() {
+            soft.extend(DEFAULTS.iter().map(|(key, skew)| {
+                let column = world.columns.of(key, world.nodes);
+                Constraint::new(column, key, Counted::Siblings(wants.siblings.clone()), *skew)
+            }));
+        }
+        (!hard.is_empty() || !soft.is_empty()).then(|| Spread { wants: wants.clone(), hard, soft })
+    }
+
+    /// Whether nodes count only with all the labels. Not so for pods that do not say how to spread.
+    fn needs_all(&self) -> bool {
+        self.wants.siblings.is_empty()
+    }
+
+    /// A node came.
+    pub fn node_in(&mut self, slot: usize, node: &NodeInfo, columns: &Columns) {
+        let needs_all = self.needs_all();
+        for group in [&mut self.hard, &mut self.soft] {
+            let complete = !needs_all || group.iter().all(|c| columns.at(c.column, slot).is_some());
+            for c in group {
+                let domain = columns.at(c.column, slot).filter(|_| complete && c.admits(&self.wants, node));
+                if c.eligible.len() <= slot {
+                    c.eligible.resize(slot + 1, false);
+                }
+                c.eligible[slot] = domain.is_some();
+                if let Some(domain) = domain {
+                    c.change(domain, 1, 0);
+                }
+            }
+        }
+    }
+
+    /// A node goes; its pods have gone before.
+    pub fn node_out(&mut self, slot: usize, columns: &Columns) {
+        for c in self.hard.iter_mut().chain(&mut self.soft) {
+            let counted = c.eligible.get_mut(slot).is_some_and(std::mem::take);
+            if let Some(domain) = columns.at(c.column, slot).filter(|_| counted) {
+                c.change(domain, -1, 0);
+            }
+        }
+    }
+
+    /// A pod came (1) or goes (-1).
+    pub fn pod(&mut self, pod: &PodInfo, slot: usize, sign: i64, columns: &Columns) {
+        if pod.deleting || pod.identity.namespace != self.wants.namespace {
+            return;
+        }
+        for c in self.hard.iter_mut().chain(&mut self.soft) {
+            if !c.counted.counts(pod) {
+                continue;
+            }
+            if c.hostname {
+                c.on_node.add(slot, sign);
+            }
+            if c.eligible.get(slot) == Some(&true)
+                && let Some(domain) = columns.at(c.column, slot)
+            {
+                c.change(domain, 0, sign);
+            }
+        }
+    }
+
+    /// What [`Spread::check`] compares with, for one pod.
+    #[must_use]
+    pub fn limits(&self, pod: &PodInfo) -> Vec<i64> {
+        self.hard.iter().map(|c| c.limit(pod)).collect()
+    }
+
+    /// Whether the pod may go to the node.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, slot: usize, limits: &[i64], columns: &Columns) -> Result<(), &'static Rejection> {
+        for (c, limit) in self.hard.iter().zip(limits) {
+            let domain = columns.at(c.column, slot).ok_or(&NO_LABEL)?;
+            if c.domains.get(domain).map_or(0, |d| d.pods) > *limit {
+                return Err(&SKEWED);
             }
         }
         Ok(())
     }
 
-    fn weight(&self) -> i64 {
-        2
-    }
-
-    fn pre_score(&self, pod: &PodInfo, snapshot: &Snapshot, feasible: &[usize]) -> Option<State> {
-        if pod.spread.is_empty() {
-            return siblings(pod, snapshot, feasible).map(|s| Box::new(s) as State);
+    /// Scores of 0..=100: the fewer matching pods in a node's domains, the better. `None` without soft constraints.
+    #[must_use]
+    pub fn scores(&self, feasible: &[usize], columns: &Columns) -> Option<Vec<i64>> {
+        if self.soft.is_empty() {
+            return None;
         }
-        let soft: Vec<Counts> = pod
-            .spread
-            .iter()
-            .filter(|c| &*c.when_unsatisfiable == "ScheduleAnyway")
-            .map(|c| count(c, pod, snapshot))
-            .collect();
-        (!soft.is_empty()).then(|| Box::new(Soft(soft)) as State)
-    }
-
-    /// The more matching pods in the node's domains, the higher, in thousandths; `normalize` turns it round.
-    fn score(&self, _pod: &PodInfo, node: &NodeInfo, state: &State) -> i64 {
-        if let Some(siblings) = state.downcast_ref::<Siblings>() {
-            return (siblings.score(node) * 1000.0) as i64;
-        }
-        let Some(Soft(constraints)) = state.downcast_ref::<Soft>() else { return 0 };
-        let mut score = 0.0_f64;
-        for c in constraints {
-            if let Some(domain) = node.label(&c.key) {
-                let here = c.by_domain.get(domain).copied().unwrap_or(0);
-                score += here as f64 * weight(c.by_domain.len()) + (c.max_skew - 1) as f64;
+        let needs_all = self.needs_all();
+        let scored = |slot: usize| !needs_all || self.soft.iter().all(|c| columns.at(c.column, slot).is_some());
+        let scored: Vec<bool> = feasible.iter().map(|slot| scored(*slot)).collect();
+        let mut raw = vec![0.0_f64; feasible.len()];
+        for c in &self.soft {
+            let weight = weight(c.domains_of(feasible, &scored, columns));
+            for (score, slot) in raw.iter_mut().zip(feasible) {
+                let Some(domain) = columns.at(c.column, *slot) else { continue };
+                let here = if c.hostname { c.on_node.get(*slot) } else { c.domains.get(domain).map_or(0, |d| d.pods) };
+                *score += here as f64 * weight + (c.max_skew - 1) as f64;
             }
         }
-        (score * 1000.0) as i64
+        let raw: Vec<i64> = raw.iter().map(|s| s.round() as i64).collect();
+        Some(normalized(&raw, &scored))
     }
+}
 
-    fn normalize(&self, scores: &mut [i64]) {
-        let (Some(min), Some(max)) = (scores.iter().copied().min(), scores.iter().copied().max()) else {
-            return;
-        };
-        for s in scores {
-            *s = if max == 0 { MAX_SCORE } else { MAX_SCORE * (max + min - *s) / max };
+impl Constraint {
+    /// How many domains the feasible nodes are in. Nodes without the label are one of them together.
+    fn domains_of(&self, feasible: &[usize], scored: &[bool], columns: &Columns) -> usize {
+        if self.hostname {
+            return scored.iter().filter(|s| **s).count();
         }
+        let mut seen = vec![false; self.domains.len() + 1];
+        let mut count = 0;
+        for (slot, _) in feasible.iter().zip(scored).filter(|(_, s)| **s) {
+            let domain = columns.at(self.column, *slot).map_or(0, |d| d + 1);
+            if seen.len() <= domain {
+                seen.resize(domain + 1, false);
+            }
+            count += usize::from(!std::mem::replace(&mut seen[domain], true));
+        }
+        count
     }
+}
 
-    fn helped_by(&self, event: ClusterEvent) -> bool {
-        !matches!(event, ClusterEvent::NodeAllocatable | ClusterEvent::NodeTaints)
-    }
+/// Domains weigh by the logarithm of their number.
+fn weight(domains: usize) -> f64 {
+    (domains as f64 + 2.0).ln()
+}
+
+fn normalized(raw: &[i64], scored: &[bool]) -> Vec<i64> {
+    let of = || raw.iter().zip(scored).filter(|(_, s)| **s).map(|(r, _)| *r);
+    let (min, max) = (of().min().unwrap_or(0), of().max().unwrap_or(0));
+    let one = |(raw, scored): (&i64, &bool)| match (*scored, max) {
+        (false, _) => 0,
+        (true, 0) => MAX_SCORE,
+        (true, _) => MAX_SCORE * (max + min - raw) / max,
+    };
+    raw.iter().zip(scored).map(one).collect()
 }

@@ -1,16 +1,17 @@
 //! Keeps pods off nodes whose taints they do not tolerate, and prefers nodes with fewer soft taints.
 // k8s: pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go
 
-use crate::framework::{ClusterEvent, Plugin, Rejection, State, normalize_by_max};
+use crate::framework::{ClusterEvent, Plugin, Rejection, normalize_by_max};
 use crate::model::{Taint, Toleration};
-use crate::pod::PodInfo;
-use crate::snapshot::{NodeInfo, Snapshot};
+use crate::pod::Needs;
+use crate::snapshot::NodeInfo;
 
 pub struct TaintToleration;
 
 const NAME: &str = "TaintToleration";
 
 /// Whether one of the tolerations tolerates the taint.
+#[must_use]
 pub fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
     tolerations.iter().any(|t| {
         (t.effect.is_empty() || t.effect == taint.effect)
@@ -33,23 +34,22 @@ fn taints(node: &NodeInfo) -> &[Taint] {
     node.node.as_ref().map_or(&[], |n| &n.spec.taints)
 }
 
+/// The first taint that keeps the pod off the node.
+#[must_use]
+pub fn untolerated<'a>(needs: &Needs, node: &'a NodeInfo) -> Option<&'a Taint> {
+    let hard = |t: &&Taint| matches!(&*t.effect, "NoSchedule" | "NoExecute");
+    taints(node).iter().filter(hard).find(|t| !tolerated(t, &needs.tolerations))
+}
+
 impl Plugin for TaintToleration {
     fn name(&self) -> &'static str {
         NAME
     }
 
-    fn pre_filter(&self, _pod: &PodInfo, _snapshot: &Snapshot) -> Option<State> {
-        Some(Box::new(()))
-    }
-
-    fn filter(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> Result<(), Rejection> {
-        let hard = |t: &&Taint| matches!(&*t.effect, "NoSchedule" | "NoExecute");
-        match taints(node).iter().filter(hard).find(|t| !tolerated(t, &pod.tolerations)) {
+    fn filter(&self, needs: &Needs, node: &NodeInfo) -> Result<(), Rejection> {
+        match untolerated(needs, node) {
             None => Ok(()),
-            Some(t) => Err(Rejection::unresolvable(
-                NAME,
-                format!("node(s) had untolerated taint {{{}: {}}}", t.key, t.value),
-            )),
+            Some(_) => Err(Rejection::unresolvable(NAME, "node(s) had untolerated taint(s)")),
         }
     }
 
@@ -57,14 +57,15 @@ impl Plugin for TaintToleration {
         3
     }
 
-    fn pre_score(&self, _pod: &PodInfo, snapshot: &Snapshot, feasible: &[usize]) -> Option<State> {
-        let soft = |at: &usize| taints(&snapshot.nodes[*at]).iter().any(|t| &*t.effect == "PreferNoSchedule");
-        feasible.iter().any(soft).then(|| Box::new(()) as State)
+    fn scores(&self, _needs: &Needs) -> bool {
+        true
     }
 
-    fn score(&self, pod: &PodInfo, node: &NodeInfo, _state: &State) -> i64 {
+    /// The soft taints that are not tolerated; `normalize` turns it round.
+    fn score(&self, needs: &Needs, node: &NodeInfo) -> i64 {
         let soft = taints(node).iter().filter(|t| &*t.effect == "PreferNoSchedule");
-        i64::try_from(soft.filter(|t| !tolerated(t, &pod.tolerations)).count()).unwrap_or(i64::MAX)
+        let hurts = |t: &&Taint| !tolerated(t, &needs.tolerations);
+        i64::try_from(soft.filter(hurts).count()).unwrap_or(i64::MAX)
     }
 
     fn normalize(&self, scores: &mut [i64]) {

@@ -82,7 +82,7 @@ impl Schedule {
                 }
                 self.bind(&pod, uid, &node);
             }
-            Decision::Unschedulable { pod, uid, message, preemption } => {
+            Decision::Unschedulable { pod, uid, message, preemption, .. } => {
                 self.notes.push(Note::Line(format!("unschedulable {pod}: {message}")));
                 self.unschedulable(&pod, &uid, &message, preemption.as_ref().map(|p| &*p.node), now);
                 for (victim, uid) in preemption.map(|p| p.victims).unwrap_or_default() {

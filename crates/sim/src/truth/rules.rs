@@ -96,14 +96,14 @@ impl Truth {
                 node.pods
             ));
         }
-        let cpu: i64 = here.iter().map(|p| p.info.requests.milli_cpu).sum();
-        let memory: i64 = here.iter().map(|p| p.info.requests.memory).sum();
+        let cpu: i64 = here.iter().map(|p| p.info.needs.requests.milli_cpu).sum();
+        let memory: i64 = here.iter().map(|p| p.info.needs.requests.memory).sum();
         if cpu > node.room.milli_cpu || memory > node.room.memory {
             return Err(format!("{cpu}m CPU and {memory} bytes are asked of {name} since {key} was bound"));
         }
         for (i, a) in here.iter().enumerate() {
             for b in &here[..i] {
-                if a.info.ports.iter().any(|p| b.info.ports.iter().any(|q| p.conflicts(q))) {
+                if a.info.needs.ports.iter().any(|p| b.info.needs.ports.iter().any(|q| p.conflicts(q))) {
                     return Err(format!("{} and {} share a host port on {name}", a.info.key, b.info.key));
                 }
             }
