@@ -105,9 +105,10 @@ const FORMS: &[(&str, Form)] = &[
         pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = format!("p-{n}").into();
         pod
     }),
-    ("each with a request of its own", |n| {
-        json!({"spec": {"containers": [{"image": "a", "resources": {"requests": {"memory": format!("{n}Ki")}}}]}})
-    }),
+    (
+        "each with a request of its own",
+        |n| json!({"spec": {"containers": [{"image": "a", "resources": {"requests": {"memory": format!("{n}Ki")}}}]}}),
+    ),
 ];
 
 /// CPU time of this process so far.
@@ -136,7 +137,7 @@ fn run(form: Form) -> (Duration, Duration) {
                 engine.bound(&uid, true, now());
                 bound += 1;
             }
-            Decision::Unschedulable { pod, message, .. } => panic!("{pod}: {message}"),
+            Decision::Unschedulable(r) => panic!("{}: {}", r.pod, r.message),
         }
     }
     assert_eq!(bound, PODS, "every pod fits");

@@ -18,7 +18,8 @@ const MIN_PERCENT: usize = 5;
 pub type Nominated = BTreeMap<Box<str>, Vec<Arc<PodInfo>>>;
 
 /// Counted for nodes that a pod does not even name.
-static NOT_NAMED: Rejection = Rejection::unresolvable("NodeAffinity", "node(s) didn't satisfy plugin(s) [NodeAffinity]");
+static NOT_NAMED: Rejection =
+    Rejection::unresolvable("NodeAffinity", "node(s) didn't satisfy plugin(s) [NodeAffinity]");
 
 /// How many feasible nodes are enough to choose from.
 // k8s: pkg/scheduler/schedule_one.go numFeasibleNodesToFind

@@ -11,11 +11,12 @@ use reconcile::{Key, StrMap};
 use crate::cycle::{Cycle, Nominated};
 use crate::framework::{ClusterEvent, FitError, Ties};
 use crate::model::{Budget, Node, Pod};
-use crate::pod::{Parts, PodInfo};
+use crate::pod::{Parts, PodInfo, Told};
 use crate::preempt::{Candidate, Outcome, preempt};
 use crate::queue::Queue;
 use crate::sheets::Sheets;
 use crate::snapshot::Snapshot;
+use crate::writes::Nomination;
 
 /// Pods to delete so that another fits.
 #[derive(Clone, Debug)]
@@ -32,9 +33,39 @@ pub struct Preemption {
 pub enum Decision {
     /// Bind it, then report with [`Engine::bound`].
     Bind { pod: Key, uid: Arc<str>, node: Box<str> },
-    /// Tell the user (event FailedScheduling, condition PodScheduled) and, if asked, preempt. `clear` says that
-    /// the pod's status nominates a node that is not being emptied for it.
-    Unschedulable { pod: Key, uid: Arc<str>, message: String, preemption: Option<Preemption>, clear: bool },
+    /// Tell the user (event FailedScheduling, condition PodScheduled) and, if asked, preempt.
+    Unschedulable(Box<Refusal>),
+}
+
+/// Why a pod has no node, and what to do for it.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub pod: Key,
+    pub uid: Arc<str>,
+    pub message: String,
+    pub preemption: Option<Preemption>,
+    /// Whether the pod's status nominates a node that is not being emptied for it.
+    pub clear: bool,
+    /// What the pod's status says about it now.
+    pub told: Option<Box<Told>>,
+}
+
+impl Refusal {
+    /// What the pod's status is to say.
+    #[must_use]
+    pub fn tell(&self) -> Told {
+        Told { reason: "Unschedulable".into(), message: self.message.as_str().into() }
+    }
+
+    /// What is to become of the node nominated in the pod's status.
+    #[must_use]
+    pub fn nomination(&self) -> Nomination<'_> {
+        match &self.preemption {
+            Some(p) => Nomination::To(&p.node),
+            None if self.clear => Nomination::Clear,
+            None => Nomination::Keep,
+        }
+    }
 }
 
 /// The scheduler's state.
@@ -232,7 +263,14 @@ impl Engine {
             None => {}
         }
         self.queue.unschedulable(&pod.uid, error.plugins, now);
-        Decision::Unschedulable { pod: pod.key.clone(), uid: pod.uid.clone(), message, preemption, clear }
+        Decision::Unschedulable(Box::new(Refusal {
+            pod: pod.key.clone(),
+            uid: pod.uid.clone(),
+            message,
+            preemption,
+            clear,
+            told: pod.told.clone(),
+        }))
     }
 
     fn preempted(&mut self, pod: &Arc<PodInfo>, candidate: Candidate, now: Timestamp) -> Preemption {

@@ -113,8 +113,8 @@ impl Ledgers {
     /// Takes out what concerns a pod. It must be put back before anything else happens.
     pub fn take(&mut self, pod: &PodInfo, world: &mut World) -> Around {
         let wants = &pod.wants;
-        let own = (!wants.is_empty())
-            .then(|| self.own.remove(&wants.id).unwrap_or_else(|| Own::new(wants, world)));
+        let own =
+            (!wants.is_empty()).then(|| self.own.remove(&wants.id).unwrap_or_else(|| Own::new(wants, world)));
         let foreign = (!world.seekers.is_empty())
             .then(|| self.foreign.remove(&pod.identity.id).unwrap_or_else(|| Foreign::new(pod, world)));
         Around { own, foreign }

@@ -15,7 +15,8 @@ pub mod queue;
 pub mod resources;
 mod sheets;
 pub mod snapshot;
+pub mod writes;
 
-pub use engine::{Decision, Engine, Preemption};
+pub use engine::{Decision, Engine, Preemption, Refusal};
 pub use model::{Budget, Namespace, Node, Pod};
-pub use pod::PodInfo;
+pub use pod::{PodInfo, Told};

@@ -26,12 +26,18 @@ impl Projection for Pod {
 
     fn compact(&mut self) {
         self.metadata.annotations = StrMap::default();
-        // Of the conditions only one matters, and seldom is it there.
-        self.status.conditions.retain(|c| &*c.kind == DISRUPTION_TARGET);
+        let matters = |c: &Condition| match &*c.kind {
+            DISRUPTION_TARGET => true,
+            SCHEDULED => &*c.status == "False",
+            _ => false,
+        };
+        self.status.conditions.retain(matters);
         self.status.conditions.shrink_to_fit();
     }
 }
 
+/// The condition that says whether a pod has a node.
+pub const SCHEDULED: &str = "PodScheduled";
 /// The condition of a pod that is being preempted, and the reason that says so.
 pub const DISRUPTION_TARGET: &str = "DisruptionTarget";
 pub const PREEMPTION: &str = "PreemptionByScheduler";
@@ -79,6 +85,7 @@ pub struct Condition {
     pub kind: Box<str>,
     pub status: Box<str>,
     pub reason: Box<str>,
+    pub message: Box<str>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use reconcile::{Key, LabelSelector, Operator, Requirement, StrMap};
 
 use crate::model::{
-    Affinity, DISRUPTION_TARGET, NodeAffinity, PREEMPTION, Pod, PodAffinity, PodTerm, SpreadConstraint, Toleration,
+    Affinity, Condition, DISRUPTION_TARGET, NodeAffinity, PREEMPTION, Pod, PodAffinity, PodTerm, SCHEDULED,
+    SpreadConstraint, Toleration,
 };
 use crate::resources::{Amounts, requests};
 
@@ -173,9 +174,8 @@ impl Parts {
         let needs = self.needs.part(needs(pod));
         let wants = self.wants.part(wants(pod, &needs));
         let (namespace, labels) = (pod.metadata.namespace.clone(), pod.metadata.labels.clone());
-        let preempted = |c: &crate::model::Condition| {
-            &*c.kind == DISRUPTION_TARGET && &*c.status == "True" && &*c.reason == PREEMPTION
-        };
+        let preempted =
+            |c: &Condition| &*c.kind == DISRUPTION_TARGET && &*c.status == "True" && &*c.reason == PREEMPTION;
         PodInfo {
             key: pod.metadata.key(),
             uid: pod.metadata.uid.clone(),
@@ -191,6 +191,12 @@ impl Parts {
             node_name: spec.node_name.clone(),
             nominated: pod.status.nominated_node_name.clone(),
             gated: !spec.scheduling_gates.is_empty(),
+            told: pod
+                .status
+                .conditions
+                .iter()
+                .find(|c| &*c.kind == SCHEDULED && &*c.status == "False")
+                .map(|c| Box::new(Told { reason: c.reason.clone(), message: c.message.clone() })),
         }
     }
 }
@@ -214,6 +220,15 @@ pub struct PodInfo {
     pub node_name: Box<str>,
     pub nominated: Box<str>,
     pub gated: bool,
+    /// What its status says about why it has no node.
+    pub told: Option<Box<Told>>,
+}
+
+/// Reason and message of a condition PodScheduled that is False.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub reason: Box<str>,
+    pub message: Box<str>,
 }
 
 impl PodInfo {

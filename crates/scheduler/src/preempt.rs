@@ -174,7 +174,11 @@ fn by_budget(pods: &[Arc<PodInfo>], budgets: &[Arc<Budget>]) -> (Vec<Arc<PodInfo
         for (budget, allowed) in budgets.iter().zip(&mut allowed) {
             let protects = budget.metadata.namespace == p.key.namespace
                 && !p.identity.labels.is_empty()
-                && budget.spec.selector.as_ref().is_some_and(|s| !s.is_empty() && s.matches(&p.identity.labels))
+                && budget
+                    .spec
+                    .selector
+                    .as_ref()
+                    .is_some_and(|s| !s.is_empty() && s.matches(&p.identity.labels))
                 && !budget.status.disrupted_pods.contains_key(&p.key.name);
             if protects {
                 *allowed = allowed.saturating_sub(1);

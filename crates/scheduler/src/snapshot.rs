@@ -214,7 +214,8 @@ impl Snapshot {
     pub fn set_node(&mut self, node: Arc<Node>) {
         let slot = self.entry(&node.metadata.name);
         let old = self.nodes[slot].node.clone();
-        let moved = old.as_ref().is_none_or(|o| o.metadata.labels != node.metadata.labels || o.spec != node.spec);
+        let moved =
+            old.as_ref().is_none_or(|o| o.metadata.labels != node.metadata.labels || o.spec != node.spec);
         if old.as_ref().is_none_or(|o| o.status.images != node.status.images) {
             old.iter().for_each(|o| self.count_images(o, false));
             self.count_images(&node, true);

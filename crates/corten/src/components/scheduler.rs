@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use client::{Api, DeleteOptions, Patch};
 use control::{Context, Recorder, ReflectEvent, Selection, reflect};
-use meta::{Gvr, Status};
-use reconcile::time::rfc3339;
-use reconcile::{EventRecord, Key, ObjectReference};
-use scheduler::{Decision, Engine, Node, Pod, Preemption};
-use serde_json::json;
+use meta::Gvr;
+use reconcile::{EventRecord, Key, ObjectReference, Projection};
+use scheduler::writes::{self, Nomination};
+use scheduler::{Budget, Decision, Engine, Namespace, Node, Pod, Preemption, Refusal, Told};
 use tokio::sync::{Semaphore, mpsc};
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
@@ -35,24 +34,29 @@ pub async fn run(ctx: &Context, name: &str) {
     let mut engine = Engine::new(name, ctx.entropy.next_u64());
     let mut nodes = reflect::<Node>(ctx, Selection::default());
     let mut pods = reflect::<Pod>(ctx, Selection::default());
+    let mut namespaces = reflect::<Namespace>(ctx, Selection::default());
+    let mut budgets = reflect::<Budget>(ctx, Selection::default());
     let shell = Shell {
         ctx: ctx.clone(),
+        name: name.into(),
         recorder: Recorder::new(ctx, ""),
         permits: Arc::new(Semaphore::new(IN_FLIGHT)),
     };
     let (done, mut results) = mpsc::channel::<Bound>(IN_FLIGHT * 2);
-    let (mut nodes_known, mut pods_known) = (false, false);
+    let mut known = [false; 4];
     loop {
         let now = ctx.now();
-        let ready = nodes_known && pods_known && shell.permits.available_permits() > 0;
+        let ready = known == [true; 4] && shell.permits.available_permits() > 0;
         let wake = engine.next_wake().filter(|_| ready);
         let sleep = wake.map_or(IDLE, |at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
         tokio::select! {
             biased;
             () = ctx.stop.cancelled() => return,
             Some(r) = results.recv() => engine.bound(&r.uid, r.ok, ctx.now()),
-            Some(e) = nodes.recv() => nodes_known |= node_event(&mut engine, e, now),
-            Some(e) = pods.recv() => pods_known |= pod_event(&mut engine, e, now),
+            Some(e) = namespaces.recv() => known[0] |= namespace_event(&mut engine, e),
+            Some(e) = budgets.recv() => known[1] |= budget_event(&mut engine, e),
+            Some(e) = nodes.recv() => known[2] |= node_event(&mut engine, e, now),
+            Some(e) = pods.recv() => known[3] |= pod_event(&mut engine, e, now),
             () = tokio::time::sleep(sleep) => {
                 if ready {
                     shell.decide(&mut engine, &done).await;
@@ -80,9 +84,29 @@ fn pod_event(engine: &mut Engine, event: ReflectEvent<Pod>, now: jiff::Timestamp
     false
 }
 
+fn namespace_event(engine: &mut Engine, event: ReflectEvent<Namespace>) -> bool {
+    match event {
+        ReflectEvent::Applied(n, _) => engine.namespace_applied(&n.metadata.name, &n.metadata.labels),
+        ReflectEvent::Deleted(n) => engine.namespace_deleted(&n.metadata.name),
+        ReflectEvent::Synced => return true,
+    }
+    false
+}
+
+fn budget_event(engine: &mut Engine, event: ReflectEvent<Budget>) -> bool {
+    match event {
+        ReflectEvent::Applied(b, _) => engine.budget_applied(b),
+        ReflectEvent::Deleted(b) => engine.budget_deleted(&b.meta().key()),
+        ReflectEvent::Synced => return true,
+    }
+    false
+}
+
 #[derive(Clone)]
 struct Shell {
     ctx: Context,
+    /// The schedulerName that it serves.
+    name: Arc<str>,
     recorder: Recorder,
     permits: Arc<Semaphore>,
 }
@@ -104,8 +128,8 @@ impl Shell {
                         // The receiver is gone only when the scheduler stops.
                         let _ = done.send(Bound { uid, ok }).await;
                     }
-                    Decision::Unschedulable { pod, uid, message, preemption } => {
-                        shell.unschedulable(&pod, &uid, &message, preemption).await;
+                    Decision::Unschedulable(refusal) => {
+                        shell.unschedulable(*refusal).await;
                         drop(permit);
                     }
                 }
@@ -135,11 +159,8 @@ impl Shell {
     }
 
     async fn bind(&self, key: &Key, uid: &str, node: &str) -> bool {
-        let body = json!({"kind": "Binding", "apiVersion": "v1",
-            "metadata": {"name": &*key.name, "namespace": &*key.namespace, "uid": uid},
-            "target": {"kind": "Node", "apiVersion": "v1", "name": node}});
-        let answer =
-            self.api(key).create_subresource(&key.name, "binding", body.to_string().into_bytes()).await;
+        let body = writes::binding(key, uid, node);
+        let answer = self.api(key).create_subresource(&key.name, "binding", body).await;
         match answer {
             Ok(_) => {
                 let message = format!("Successfully assigned {key} to {node}");
@@ -154,7 +175,12 @@ impl Shell {
             }
             Err(e) => {
                 tracing::warn!("binding {key} to {node}: {e}");
-                self.event(true, key, uid, "FailedScheduling", format!("binding rejected: {}", e.message));
+                let message = format!("binding rejected: {}", e.message);
+                let told = Told { reason: "SchedulerError".into(), message: message.as_str().into() };
+                self.event(true, key, uid, "FailedScheduling", message);
+                // Whether it was told anything before is not known here.
+                let body = writes::refused(uid, &told, None, Nomination::Keep, self.ctx.now());
+                self.status(key, body).await;
                 false
             }
         }
@@ -179,35 +205,36 @@ impl Shell {
         false
     }
 
-    async fn unschedulable(&self, key: &Key, uid: &str, message: &str, preemption: Option<Preemption>) {
-        self.event(true, key, uid, "FailedScheduling", message.to_owned());
-        let nominated = preemption.as_ref().map(|p| p.node.clone());
-        if let Err(e) = self.condition(key, uid, message, nominated.as_deref()).await
+    async fn unschedulable(&self, refusal: Refusal) {
+        let Refusal { pod: key, uid, .. } = &refusal;
+        self.event(true, key, uid, "FailedScheduling", refusal.message.clone());
+        let (told, nomination) = (refusal.told.as_deref(), refusal.nomination());
+        self.status(key, writes::refused(uid, &refusal.tell(), told, nomination, self.ctx.now())).await;
+        let Some(Preemption { node, victims, displaced }) = refusal.preemption else { return };
+        for (other, other_uid) in &displaced {
+            self.status(other, Some(writes::displaced(other_uid))).await;
+        }
+        for (victim, victim_uid) in &victims {
+            self.preempt(uid, &node, victim, victim_uid).await;
+        }
+    }
+
+    /// Patches the status of a pod, if there is anything to say.
+    async fn status(&self, key: &Key, body: Option<Vec<u8>>) {
+        let Some(body) = body else { return };
+        if let Err(e) = self.api(key).patch(&key.name, "status", Patch::Strategic(body)).await
             && !e.is("NotFound")
         {
             tracing::warn!("status of {key}: {e}");
         }
-        for (victim, victim_uid) in preemption.map(|p| p.victims).unwrap_or_default() {
-            self.preempt(key, uid, &victim, &victim_uid).await;
-        }
     }
 
-    async fn condition(&self, key: &Key, uid: &str, message: &str, node: Option<&str>) -> Result<(), Status> {
-        let mut patch = json!({"metadata": {"uid": uid}, "status": {"conditions": [{
-            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
-            "lastProbeTime": null, "lastTransitionTime": rfc3339(self.ctx.now())}]}});
-        if let Some(node) = node {
-            patch["status"]["nominatedNodeName"] = node.into();
-        }
-        let patch = Patch::Strategic(patch.to_string().into_bytes());
-        self.api(key).patch(&key.name, "status", patch).await.map(drop)
-    }
-
-    async fn preempt(&self, by: &Key, by_uid: &str, victim: &Key, uid: &str) {
+    async fn preempt(&self, by: &str, node: &str, victim: &Key, uid: &str) {
+        self.status(victim, Some(writes::doomed(uid, &self.name, self.ctx.now()))).await;
         let options = DeleteOptions { uid: Some(uid.to_owned()), ..DeleteOptions::default() };
         match self.api(victim).delete(&victim.name, &options).await {
             Ok(_) => {
-                let message = format!("Preempted by pod {by_uid} on behalf of {by}");
+                let message = format!("Preempted by pod {by} on node {node}");
                 self.event(false, victim, uid, "Preempted", message);
             }
             Err(e) if e.is("NotFound") => {}

@@ -22,8 +22,10 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// Topology keys and skews of pods that do not say how to spread.
 const DEFAULTS: [(&str, i64); 2] = [(HOSTNAME, 3), (ZONE, 5)];
 
-static NO_LABEL: Rejection =
-    Rejection::unresolvable(NAME, "node(s) didn't match pod topology spread constraints (missing required label)");
+static NO_LABEL: Rejection = Rejection::unresolvable(
+    NAME,
+    "node(s) didn't match pod topology spread constraints (missing required label)",
+);
 static SKEWED: Rejection = Rejection::new(NAME, "node(s) didn't match pod topology spread constraints");
 
 impl Plugin for PodTopologySpread {
@@ -268,14 +270,19 @@ impl Spread {
             return None;
         }
         let needs_all = self.needs_all();
-        let scored = |slot: usize| !needs_all || self.soft.iter().all(|c| columns.at(c.column, slot).is_some());
+        let scored =
+            |slot: usize| !needs_all || self.soft.iter().all(|c| columns.at(c.column, slot).is_some());
         let scored: Vec<bool> = feasible.iter().map(|slot| scored(*slot)).collect();
         let mut raw = vec![0.0_f64; feasible.len()];
         for c in &self.soft {
             let weight = weight(c.domains_of(feasible, &scored, columns));
             for (score, slot) in raw.iter_mut().zip(feasible) {
                 let Some(domain) = columns.at(c.column, *slot) else { continue };
-                let here = if c.hostname { c.on_node.get(*slot) } else { c.domains.get(domain).map_or(0, |d| d.pods) };
+                let here = if c.hostname {
+                    c.on_node.get(*slot)
+                } else {
+                    c.domains.get(domain).map_or(0, |d| d.pods)
+                };
                 *score += here as f64 * weight + (c.max_skew - 1) as f64;
             }
         }

@@ -7,7 +7,7 @@ mod reference;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use scheduler::{Decision, Engine, Node, Pod};
+use scheduler::{Decision, Engine, Node, Pod, Refusal};
 use serde_json::{Value, json};
 
 fn now() -> Timestamp {
@@ -64,10 +64,18 @@ fn run(nodes: &[Arc<Node>], placed: &[Pod], pods: &[Pod]) -> Vec<String> {
                 engine.bound(&uid, true, now());
                 node.to_string()
             }
-            Decision::Unschedulable { message, .. } => message,
+            Decision::Unschedulable(r) => r.message,
         });
     }
     out
+}
+
+/// The next decision, which must be that a pod fits nowhere.
+fn refused(engine: &mut Engine, seconds: i64) -> Refusal {
+    match engine.next(later(seconds)) {
+        Some(Decision::Unschedulable(r)) => *r,
+        other => panic!("a pod must not fit: {other:?}"),
+    }
 }
 
 #[test]
@@ -248,14 +256,12 @@ fn priority_goes_first_and_may_preempt() {
     let mut high = cpu("1");
     high["spec"]["priority"] = json!(100);
     engine.pod_applied(&pod("high", high), now());
-    let Some(Decision::Unschedulable { preemption: Some(p), .. }) = engine.next(now()) else {
-        panic!("the low pod must be preempted")
-    };
+    let p = refused(&mut engine, 0).preemption.expect("the low pod must be preempted");
     assert_eq!((&*p.node, p.victims.len(), &*p.victims[0].1), ("a", 1, "u-low"));
     // A pod of lower priority must not take the room that is being made.
     engine.pod_deleted("u-low", now());
     engine.pod_applied(&pod("sneaky", cpu("2")), now());
-    assert!(matches!(engine.next(now()), Some(Decision::Unschedulable { uid, .. }) if &*uid == "u-sneaky"));
+    assert_eq!(&*refused(&mut engine, 0).uid, "u-sneaky");
     let Some(Decision::Bind { uid, .. }) = engine.next(later(20)) else {
         panic!("the high pod must be bound")
     };
@@ -289,16 +295,12 @@ fn a_pod_waits_for_its_victims_and_takes_no_others() {
         engine.pod_applied(&placed("low1", 1, false), now());
         engine.pod_applied(&placed("low2", 2, false), now());
         engine.pod_applied(&high("1"), now());
-        let Some(Decision::Unschedulable { preemption: Some(p), .. }) = engine.next(now()) else {
-            panic!("a pod must be preempted")
-        };
+        let p = refused(&mut engine, 0).preemption.expect("a pod must be preempted");
         assert_eq!(p.victims.iter().map(|v| &*v.1).collect::<Vec<_>>(), ["u-low1"]);
         engine.pod_applied(&placed("low1", 1, leaving), now());
         engine.node_applied(grown(), now());
         engine.node_applied(event, now());
-        let Some(Decision::Unschedulable { preemption, message, .. }) = engine.next(later(60)) else {
-            panic!("there is no room yet")
-        };
+        let Refusal { preemption, message, .. } = refused(&mut engine, 60);
         assert_eq!(preemption.is_some(), want.is_empty(), "{message}");
         assert!(message.ends_with(want), "{message}");
     }
@@ -307,9 +309,7 @@ fn a_pod_waits_for_its_victims_and_takes_no_others() {
     engine.node_applied(node("a", json!({})), now());
     engine.pod_applied(&placed("low1", 1, true), now());
     engine.pod_applied(&high("2"), now());
-    let Some(Decision::Unschedulable { preemption: Some(p), .. }) = engine.next(now()) else {
-        panic!("the node must be nominated")
-    };
+    let p = refused(&mut engine, 0).preemption.expect("the node must be nominated");
     assert_eq!((&*p.node, p.victims.len()), ("a", 0));
 }
 
@@ -330,7 +330,7 @@ fn only_what_can_help_wakes_a_pod() {
     let mut engine = Engine::new("default-scheduler", 1);
     engine.node_applied(node("a", json!({})), now());
     engine.pod_applied(&pod("x", cpu("3")), now());
-    assert!(matches!(engine.next(now()), Some(Decision::Unschedulable { .. })));
+    refused(&mut engine, 0);
     engine.node_applied(node("a", json!({"metadata": {"labels": {"new": "label"}}})), now());
     assert!(engine.next(later(100)).is_none(), "a label cannot bring CPU");
     engine.node_applied(node("b", json!({"status": {"allocatable": {"cpu": "8"}}})), later(100));

@@ -104,7 +104,9 @@ fn node_term(r: &mut Random) -> Value {
         0 => json!({"matchExpressions": [{"key": "disk", "operator": "Exists"}]}),
         1 => json!({"matchExpressions": [{"key": "rack", "operator": "DoesNotExist"}]}),
         2 => json!({"matchExpressions": [{"key": ZONE, "operator": "NotIn", "values": [r.of(&["x", "y"])]}]}),
-        _ => json!({"matchExpressions": [{"key": ZONE, "operator": "In", "values": [r.of(&["x", "y", "z"])]}]}),
+        _ => {
+            json!({"matchExpressions": [{"key": ZONE, "operator": "In", "values": [r.of(&["x", "y", "z"])]}]})
+        }
     }
 }
 
@@ -309,8 +311,10 @@ fn the_engine_decides_what_the_reference_says() {
             match decision {
                 Decision::Bind { pod, node, .. } => {
                     let scores = run.cluster.scores(&run.waiting[&*pod.name]);
-                    let best = scores.values().max().unwrap_or_else(|| panic!("seed {seed}: no node for {pod}"));
-                    let best: Vec<&String> = scores.iter().filter(|(_, s)| *s == best).map(|(n, _)| n).collect();
+                    let best =
+                        scores.values().max().unwrap_or_else(|| panic!("seed {seed}: no node for {pod}"));
+                    let best: Vec<&String> =
+                        scores.iter().filter(|(_, s)| *s == best).map(|(n, _)| n).collect();
                     assert!(
                         best.iter().any(|n| **n == *node),
                         "seed {seed} step {step}: {pod} to {node}, not to one of {best:?} of {scores:?}"
@@ -318,10 +322,10 @@ fn the_engine_decides_what_the_reference_says() {
                     run.placed(&pod.name, &node);
                     binds += 1;
                 }
-                Decision::Unschedulable { pod, message, preemption, .. } => {
-                    assert!(preemption.is_none(), "all are equal");
-                    let want = run.cluster.message(&run.waiting[&*pod.name]);
-                    assert_eq!(message, want, "seed {seed} step {step}: {pod}");
+                Decision::Unschedulable(r) => {
+                    assert!(r.preemption.is_none(), "all are equal");
+                    let want = run.cluster.message(&run.waiting[&*r.pod.name]);
+                    assert_eq!(r.message, want, "seed {seed} step {step}: {}", r.pod);
                     refusals += 1;
                 }
             }
@@ -343,14 +347,14 @@ fn what_equal_pods_share_changes_no_decision() {
                     assert!(run.waiting.contains_key(&*pod.name));
                 }
                 Some(Decision::Bind { pod, node, .. }) => run.placed(&pod.name, &node),
-                Some(Decision::Unschedulable { preemption: Some(p), .. }) => {
-                    preemptions += 1;
-                    for (key, uid) in p.victims.iter().skip(1) {
+                Some(Decision::Unschedulable(r)) => {
+                    preemptions += i32::from(r.preemption.is_some());
+                    for (key, uid) in r.preemption.iter().flat_map(|p| p.victims.iter().skip(1)) {
                         run.engines.each(|e| e.pod_deleted(uid, now()));
                         run.cluster.pods.remove(&*key.name);
                     }
                 }
-                Some(Decision::Unschedulable { .. }) | None => {}
+                None => {}
             }
         }
     }

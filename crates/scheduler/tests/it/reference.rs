@@ -143,8 +143,7 @@ impl Cluster {
                 *counts.entry(label(n, &c.topology_key).unwrap()).or_default() += self.matching(pod, c, n);
             }
             let few = i64::try_from(counts.len()).unwrap() < c.min_domains.unwrap_or(1);
-            let least =
-                if few { 0 } else { counts.values().copied().min().unwrap_or(i64::from(i32::MAX)) };
+            let least = if few { 0 } else { counts.values().copied().min().unwrap_or(i64::from(i32::MAX)) };
             let here = counts.get(domain).copied().unwrap_or(0);
             if here + i64::from(selects(c, pod, pod)) - least > c.max_skew {
                 return Some(("node(s) didn't match pod topology spread constraints", false));
@@ -168,7 +167,8 @@ impl Cluster {
     fn affinity(&self, pod: &Pod, node: &Node) -> Option<(&'static str, bool)> {
         let (near, far) = (near(pod), far(pod));
         let same = |t: &PodTerm, n: &Node| {
-            label(node, &t.topology_key).is_some() && label(n, &t.topology_key) == label(node, &t.topology_key)
+            label(node, &t.topology_key).is_some()
+                && label(n, &t.topology_key) == label(node, &t.topology_key)
         };
         if !near.required.is_empty() {
             let all = |p: &Pod| near.required.iter().all(|t| self.means(t, pod, p));
@@ -184,9 +184,8 @@ impl Cluster {
         if far.required.iter().any(|t| self.placed().any(|(n, p)| self.means(t, pod, p) && same(t, n))) {
             return Some(("node(s) didn't match pod anti-affinity rules", false));
         }
-        let repels = |(n, p): (&Node, &Pod)| {
-            self::far(p).required.iter().any(|t| self.means(t, p, pod) && same(t, n))
-        };
+        let repels =
+            |(n, p): (&Node, &Pod)| self::far(p).required.iter().any(|t| self.means(t, p, pod) && same(t, n));
         if self.placed().any(repels) {
             return Some(("node(s) didn't satisfy existing pods anti-affinity rules", false));
         }
@@ -249,11 +248,11 @@ impl Cluster {
     pub fn scores(&self, pod: &Pod) -> BTreeMap<String, i64> {
         let nodes: Vec<&Node> = self.nodes.values().filter(|n| self.rejects(pod, n).is_none()).collect();
         let of = |one: &dyn Fn(&Node) -> i64| -> Vec<i64> { nodes.iter().map(|n| one(n)).collect() };
-        let preferred = pod.spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref()).map(|a| &a.preferred);
+        let preferred =
+            pod.spec.affinity.as_ref().and_then(|a| a.node_affinity.as_ref()).map(|a| &a.preferred);
         let preferred: Vec<_> = preferred.into_iter().flatten().collect();
-        let liked = |n: &Node| {
-            preferred.iter().filter(|p| term(&p.preference, n)).map(|p| p.weight).sum::<i64>()
-        };
+        let liked =
+            |n: &Node| preferred.iter().filter(|p| term(&p.preference, n)).map(|p| p.weight).sum::<i64>();
         let hurts = |n: &Node| i64::try_from(intolerable(pod, n, true).count()).unwrap();
         let parts = [
             (3, by_max(&of(&hurts), true)),
@@ -299,8 +298,7 @@ impl Cluster {
             having as f64 / self.nodes.len() as f64
         };
         let images = pod.spec.containers.iter().map(|c| &*c.image);
-        let sum: i64 =
-            images.filter_map(|i| Some((size(node, i)? as f64 * part(i)) as i64)).sum();
+        let sum: i64 = images.filter_map(|i| Some((size(node, i)? as f64 * part(i)) as i64)).sum();
         let (least, most) = (23 << 20, (1000 << 20) * i64::try_from(pod.spec.containers.len()).unwrap());
         (sum.clamp(least, most) - least) * 100 / (most - least)
     }
@@ -322,9 +320,12 @@ impl Cluster {
         }
         let count = |c: &SpreadConstraint, n: &Node| match &siblings {
             Some(owner) if !own => {
-                let theirs = |p: &&Pod| !p.metadata.deleting() && p.metadata.controlled_by(owner)
-                    && p.metadata.namespace == pod.metadata.namespace
-                    && p.spec.topology_spread_constraints.is_empty();
+                let theirs = |p: &&Pod| {
+                    !p.metadata.deleting()
+                        && p.metadata.controlled_by(owner)
+                        && p.metadata.namespace == pod.metadata.namespace
+                        && p.spec.topology_spread_constraints.is_empty()
+                };
                 i64::try_from(self.on(n).filter(theirs).count()).unwrap()
             }
             _ => self.matching(pod, c, n),
@@ -375,12 +376,13 @@ impl Cluster {
             near(p).preferred.iter().for_each(|t| add(&t.pod_affinity_term, p, pod, t.weight));
             far(p).preferred.iter().for_each(|t| add(&t.pod_affinity_term, p, pod, -t.weight));
         }
-        let raw = nodes.iter().map(|n| {
-            sums.iter().filter(|((k, v), _)| label(n, k) == Some(v)).map(|(_, s)| *s).sum::<i64>()
-        });
+        let raw = nodes
+            .iter()
+            .map(|n| sums.iter().filter(|((k, v), _)| label(n, k) == Some(v)).map(|(_, s)| *s).sum::<i64>());
         let raw: Vec<i64> = raw.collect();
         let (min, max) = (raw.iter().copied().min().unwrap_or(0), raw.iter().copied().max().unwrap_or(0));
-        let one = |s: &i64| if max == min { 0 } else { (100.0 * ((s - min) as f64 / (max - min) as f64)) as i64 };
+        let one =
+            |s: &i64| if max == min { 0 } else { (100.0 * ((s - min) as f64 / (max - min) as f64)) as i64 };
         raw.iter().map(one).collect()
     }
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use control::RawEvent;
 use jiff::Timestamp;
 use meta::{Gvr, Status};
-use reconcile::time::{after, rfc3339};
+use reconcile::time::after;
 use reconcile::{Answer, Key, KindCache, Op, Partial, PatchKind, Projection};
-use scheduler::{Decision, Engine, Node, Pod};
-use serde_json::json;
+use scheduler::writes;
+use scheduler::{Decision, Engine, Node, Pod, Refusal};
 
 use super::{FeedSpec, Note, Outgoing, Process};
 
@@ -26,6 +26,8 @@ enum Sent {
     Bind(Look),
     /// A pod whose bind got no clear answer is read.
     Look(Look),
+    /// A pod is told that it goes for another one, and is deleted then.
+    Doom(Key, Arc<str>),
     Other,
 }
 
@@ -82,26 +84,17 @@ impl Schedule {
                 }
                 self.bind(&pod, uid, &node);
             }
-            Decision::Unschedulable { pod, uid, message, preemption, .. } => {
-                self.notes.push(Note::Line(format!("unschedulable {pod}: {message}")));
-                self.unschedulable(&pod, &uid, &message, preemption.as_ref().map(|p| &*p.node), now);
-                for (victim, uid) in preemption.map(|p| p.victims).unwrap_or_default() {
-                    self.send(Sent::Other, delete(&victim, uid));
-                }
-            }
+            Decision::Unschedulable(refusal) => self.unschedulable(&refusal, now),
         }
     }
 
     fn bind(&mut self, pod: &Key, uid: Arc<str>, node: &str) {
-        let body = json!({"kind": "Binding", "apiVersion": "v1",
-            "metadata": {"name": &*pod.name, "namespace": &*pod.namespace, "uid": &*uid},
-            "target": {"kind": "Node", "apiVersion": "v1", "name": node}});
         let op = Op::CreateSub {
             gvr: PODS,
             namespace: pod.namespace.to_string(),
             name: pod.name.to_string(),
             sub: "binding",
-            body: body.to_string().into_bytes(),
+            body: writes::binding(pod, &uid, node),
         };
         self.send(Sent::Bind(Look { key: pod.clone(), uid, failures: 0 }), op);
     }
@@ -135,22 +128,21 @@ impl Schedule {
         self.engine.bound(&look.uid, ok, now);
     }
 
-    fn unschedulable(&mut self, pod: &Key, uid: &str, message: &str, node: Option<&str>, now: Timestamp) {
-        let mut patch = json!({"metadata": {"uid": uid}, "status": {"conditions": [{
-            "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
-            "lastProbeTime": null, "lastTransitionTime": rfc3339(now)}]}});
-        if let Some(node) = node {
-            patch["status"]["nominatedNodeName"] = node.into();
+    fn unschedulable(&mut self, refusal: &Refusal, now: Timestamp) {
+        let Refusal { pod, uid, message, .. } = refusal;
+        self.notes.push(Note::Line(format!("unschedulable {pod}: {message}")));
+        let body = writes::refused(uid, &refusal.tell(), refusal.told.as_deref(), refusal.nomination(), now);
+        if let Some(body) = body {
+            self.send(Sent::Other, status(pod, body));
         }
-        let op = Op::Patch {
-            gvr: PODS,
-            namespace: pod.namespace.to_string(),
-            name: pod.name.to_string(),
-            sub: "status",
-            kind: PatchKind::Strategic,
-            body: patch.to_string().into_bytes(),
-        };
-        self.send(Sent::Other, op);
+        let Some(preemption) = &refusal.preemption else { return };
+        for (other, uid) in &preemption.displaced {
+            self.send(Sent::Other, status(other, writes::displaced(uid)));
+        }
+        for (victim, uid) in &preemption.victims {
+            let doom = Sent::Doom(victim.clone(), uid.clone());
+            self.send(doom, status(victim, writes::doomed(uid, "default-scheduler", now)));
+        }
     }
 
     /// Writes and reads that are not over.
@@ -178,6 +170,17 @@ impl Schedule {
             (Some(old), None) => self.engine.node_deleted(&old.metadata.name),
             (None, None) => {}
         }
+    }
+}
+
+fn status(pod: &Key, body: Vec<u8>) -> Op {
+    Op::Patch {
+        gvr: PODS,
+        namespace: pod.namespace.to_string(),
+        name: pod.name.to_string(),
+        sub: "status",
+        kind: PatchKind::Strategic,
+        body,
     }
 }
 
@@ -244,6 +247,11 @@ impl Process for Schedule {
         match self.sent.remove(&token) {
             Some(Sent::Bind(look)) => self.bind_answered(look, &result, now),
             Some(Sent::Look(look)) => self.looked(look, &result, now),
+            Some(Sent::Doom(victim, uid)) => {
+                if !result.is_err_and(|e| e.is("NotFound")) {
+                    self.send(Sent::Other, delete(&victim, uid));
+                }
+            }
             Some(Sent::Other) | None => {}
         }
     }
