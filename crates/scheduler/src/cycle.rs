@@ -1,7 +1,7 @@
 //! The search for the best node for one pod.
 // k8s: pkg/scheduler/schedule_one.go
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::framework::{FitError, Plugin, Rejection, Ties};
@@ -155,7 +155,17 @@ impl<'a> Cycle<'a> {
         {
             return Ok(slot);
         }
-        let named = self.named();
+        let named = node_affinity::named(&self.pod.needs);
+        if named.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Err(FitError {
+                nodes: self.world.order.len(),
+                plugins: vec![NOT_NAMED.plugin],
+                conflict: Some("pod affinity terms conflict"),
+                ..FitError::default()
+            });
+        }
+        let named: Option<Vec<usize>> =
+            named.map(|names| names.into_iter().filter_map(|n| self.world.present(n)).collect());
         let slots = named.as_deref().unwrap_or(self.world.order);
         let wanted = enough(slots.len());
         let mut feasible = Vec::with_capacity(wanted);
@@ -176,12 +186,6 @@ impl<'a> Cycle<'a> {
             [one] => Ok(*one),
             many => Ok(self.best(many, ties)),
         }
-    }
-
-    /// The only nodes in question, if the pod names them.
-    fn named(&self) -> Option<Vec<usize>> {
-        let names = node_affinity::named(&self.pod.needs)?;
-        Some(names.into_iter().filter_map(|n| self.world.present(n)).collect())
     }
 
     fn error(&mut self, slots: &[usize]) -> FitError {

@@ -97,6 +97,8 @@ pub struct FitError {
     pub reasons: BTreeMap<Box<str>, usize>,
     /// Plugins that rejected.
     pub plugins: Vec<&'static str>,
+    /// What keeps the pod off all nodes, whatever they are.
+    pub conflict: Option<&'static str>,
     /// Slots of the nodes on which preemption might help.
     pub resolvable: Vec<usize>,
 }
@@ -128,6 +130,9 @@ impl FitError {
     pub fn message(&self) -> String {
         if self.nodes == 0 {
             return "no nodes available to schedule pods".to_owned();
+        }
+        if let Some(conflict) = self.conflict {
+            return format!("0/{} nodes are available: {conflict}.", self.nodes);
         }
         let mut parts: Vec<String> = self.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
         parts.sort();

@@ -127,12 +127,12 @@ fn rank(p: &PodInfo) -> (Reverse<i32>, Timestamp, Timestamp, Arc<str>) {
 // k8s: pkg/scheduler/framework/plugins/defaultpreemption/default_preemption.go SelectVictimsOnNode
 fn victims(cycle: &mut Cycle, slot: usize, budgets: &[Arc<Budget>]) -> Result<Candidate, Rejection> {
     let priority = cycle.pod.priority;
-    let mut node = cycle.world.nodes[slot].clone();
-    let mut lower: Vec<Arc<PodInfo>> =
-        node.pods.values().filter(|p| p.priority < priority).cloned().collect();
+    let pods = cycle.world.nodes[slot].pods.values();
+    let mut lower: Vec<Arc<PodInfo>> = pods.filter(|p| p.priority < priority).cloned().collect();
     if lower.is_empty() {
         return Err(NO_VICTIMS.clone());
     }
+    let mut node = cycle.world.nodes[slot].clone();
     lower.sort_by_cached_key(|p| rank(p));
     for p in &lower {
         node.remove(&p.uid);

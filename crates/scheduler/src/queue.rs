@@ -39,7 +39,7 @@ struct Waiting {
     attempts: u32,
     since: Timestamp,
     rejected_by: Vec<&'static str>,
-    /// Something helpful happened while the pod was being decided.
+    /// Something about the pod changed while it was being decided or bound.
     moved: bool,
 }
 
@@ -50,8 +50,8 @@ pub struct Queue {
     active: BTreeSet<Rank>,
     /// Back-off and unschedulable pods by the time at which they are tried again.
     timers: BTreeMap<(Timestamp, Arc<str>), ()>,
-    /// Unschedulable pods and those in flight: what an event of the cluster may concern.
-    held: BTreeSet<Arc<str>>,
+    /// Unschedulable pods by the plugins that rejected them: what an event of the cluster may concern.
+    held: BTreeMap<Vec<&'static str>, BTreeSet<Arc<str>>>,
 }
 
 impl Queue {
@@ -103,13 +103,21 @@ impl Queue {
 
     fn unlink(&mut self, uid: &str) {
         let Some(w) = self.pods.get(uid) else { return };
-        self.held.remove(uid);
         match &w.place {
             Place::Active(rank) => {
                 self.active.remove(rank);
             }
-            Place::Backoff(at) | Place::Unschedulable(at) => {
+            Place::Backoff(at) => {
                 self.timers.remove(&(*at, w.pod.uid.clone()));
+            }
+            Place::Unschedulable(at) => {
+                self.timers.remove(&(*at, w.pod.uid.clone()));
+                if let Some(held) = self.held.get_mut(&w.rejected_by) {
+                    held.remove(uid);
+                    if held.is_empty() {
+                        self.held.remove(&w.rejected_by);
+                    }
+                }
             }
             Place::InFlight | Place::Gated => {}
         }
@@ -118,15 +126,16 @@ impl Queue {
     fn place(&mut self, uid: &str, place: Place) {
         self.unlink(uid);
         let Some(w) = self.pods.get_mut(uid) else { return };
-        if matches!(place, Place::InFlight | Place::Unschedulable(_)) {
-            self.held.insert(w.pod.uid.clone());
-        }
         match &place {
             Place::Active(rank) => {
                 self.active.insert(rank.clone());
             }
-            Place::Backoff(at) | Place::Unschedulable(at) => {
+            Place::Backoff(at) => {
                 self.timers.insert((*at, w.pod.uid.clone()), ());
+            }
+            Place::Unschedulable(at) => {
+                self.timers.insert((*at, w.pod.uid.clone()), ());
+                self.held.entry(w.rejected_by.clone()).or_default().insert(w.pod.uid.clone());
             }
             Place::InFlight | Place::Gated => {}
         }
@@ -167,9 +176,11 @@ impl Queue {
     }
 
     /// The pod fits nowhere, for reasons of these plugins.
-    pub fn unschedulable(&mut self, uid: &str, rejected_by: Vec<&'static str>, now: Timestamp) {
+    pub fn unschedulable(&mut self, uid: &str, mut rejected_by: Vec<&'static str>, now: Timestamp) {
+        self.unlink(uid);
         let Some(w) = self.pods.get_mut(uid) else { return };
-        w.rejected_by = rejected_by;
+        rejected_by.sort_unstable();
+        (w.rejected_by, w.place) = (rejected_by, Place::InFlight);
         if w.moved {
             self.retry(uid, now);
         } else {
@@ -198,21 +209,14 @@ impl Queue {
 
     /// Something changed: pods that it may help are tried again after their back-off.
     pub fn happened(&mut self, event: ClusterEvent, now: Timestamp) {
-        let helped = |w: &Waiting| {
-            w.rejected_by.is_empty()
-                || w.rejected_by.iter().any(|p| plugins::by_name(p).is_none_or(|p| p.helped_by(event)))
+        let helped = |by: &&Vec<&'static str>| {
+            by.is_empty() || by.iter().any(|p| plugins::by_name(p).is_none_or(|p| p.helped_by(event)))
         };
-        let mut again = Vec::new();
-        for uid in &self.held {
-            let Some(w) = self.pods.get_mut(uid) else { continue };
-            match w.place {
-                Place::InFlight => w.moved = true,
-                Place::Unschedulable(_) if helped(w) => again.push(uid.clone()),
-                _ => {}
+        let groups: Vec<Vec<&'static str>> = self.held.keys().filter(helped).cloned().collect();
+        for by in groups {
+            for uid in self.held.remove(&by).into_iter().flatten() {
+                self.retry(&uid, now);
             }
-        }
-        for uid in again {
-            self.retry(&uid, now);
         }
     }
 

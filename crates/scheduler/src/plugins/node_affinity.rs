@@ -44,7 +44,7 @@ pub fn allowed(needs: &Needs, node: &NodeInfo) -> bool {
     selected && required.is_none_or(|r| r.node_selector_terms.iter().any(|t| term(t, node)))
 }
 
-/// The only nodes in question, when every term names its nodes.
+/// The only nodes in question, when every term names its nodes; none when the names in all terms conflict.
 // k8s: pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go PreFilter
 #[must_use]
 pub fn named(needs: &Needs) -> Option<BTreeSet<&str>> {

@@ -3,6 +3,7 @@
 
 mod random;
 mod reference;
+mod tables;
 
 use std::sync::Arc;
 
