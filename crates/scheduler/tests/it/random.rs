@@ -337,8 +337,8 @@ fn the_engine_decides_what_the_reference_says() {
 #[test]
 fn what_equal_pods_share_changes_no_decision() {
     let mut preemptions = 0;
-    for seed in 0..40 {
-        let mut run = Run::new(seed, if seed % 2 == 0 { 150 } else { 8 }, 2, 3);
+    for seed in 0..240 {
+        let mut run = Run::new(seed, if seed % 12 == 0 { 150 } else { 4 }, 2, 3);
         for step in 0..120 {
             run.happen();
             match run.engines.next(step * 400) {
