@@ -431,3 +431,41 @@ fn nominated_nodes() {
     let r = refused(&mut engine, 60);
     assert!(r.clear && r.preemption.is_none(), "{r:?}");
 }
+
+#[test]
+fn pods_that_are_to_come_count_only_while_they_are_to_come() {
+    let mut engine = Engine::new("default-scheduler", 1);
+    for name in ["a", "b"] {
+        engine.node_applied(node(name, json!({})), now());
+    }
+    engine.pod_applied(&on("a", "low", 1, "2", 1), now());
+    engine.pod_applied(&on("b", "full", 200, "2", 1), now());
+    let labels = json!({"metadata": {"labels": {"app": "x"}}});
+    engine.pod_applied(&preemptor("1", labels.clone()), now());
+    assert!(refused(&mut engine, 0).preemption.is_some());
+    let alone = |name: &str| {
+        let mut p = cpu("500m");
+        merge(&mut p, labels.clone());
+        merge(
+            &mut p,
+            json!({"spec": {"topologySpreadConstraints": [{"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule",
+            "topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "x"}}}]}}),
+        );
+        pod(name, p)
+    };
+    for name in ["1", "2"] {
+        engine.pod_applied(&alone(name), now());
+        refused(&mut engine, 0);
+        engine.pod_deleted(&format!("u-{name}"), now());
+    }
+    // There is room now, but a pod of the application is to come to the node.
+    engine.pod_deleted("u-low", now());
+    engine.pod_applied(&alone("3"), now());
+    let skewed = "1 node(s) didn't match pod topology spread constraints.";
+    let message = refused(&mut engine, 0).message;
+    assert!(message.contains(skewed), "{message}");
+    engine.pod_deleted("u-3", now());
+    engine.pod_deleted("u-high", now());
+    engine.pod_applied(&alone("4"), now());
+    assert!(matches!(engine.next(now()), Some(Decision::Bind { node, .. }) if &*node == "a"));
+}
