@@ -129,10 +129,16 @@ impl Engine {
             self.queue.remove(&info.uid);
             self.unnominate(&info.uid);
             let node = info.node_name.clone();
-            let news = self.snapshot.placed_on(&info.uid) != Some(&node);
-            self.snapshot.set_pod(info, &node);
-            if news {
+            let old =
+                self.snapshot.placed(&info.uid).filter(|(at, _)| **at == *node).map(|(_, old)| old.clone());
+            self.snapshot.set_pod(info.clone(), &node);
+            let counts = |p: &PodInfo| (p.identity.id, p.deleting);
+            if old.as_ref().is_none_or(|old| counts(old) != counts(&info)) {
                 self.queue.happened(ClusterEvent::PodAdded, now);
+            }
+            // It may ask for less now.
+            if old.is_some_and(|old| old.needs != info.needs) {
+                self.queue.happened(ClusterEvent::PodRemoved, now);
             }
             return;
         }

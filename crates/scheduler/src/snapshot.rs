@@ -380,10 +380,11 @@ impl Snapshot {
         }
     }
 
-    /// The node a pod is placed on.
+    /// A placed pod and the name of its node.
     #[must_use]
-    pub fn placed_on(&self, uid: &str) -> Option<&str> {
-        self.placed.get(uid).map(|slot| &*self.nodes[*slot].name)
+    pub fn placed(&self, uid: &str) -> Option<(&str, &Arc<PodInfo>)> {
+        let node = &self.nodes[*self.placed.get(uid)?];
+        Some((&node.name, node.pods.get(uid)?))
     }
 
     /// What a pod finds around it. To be given back with [`Snapshot::put_back`] before anything changes.

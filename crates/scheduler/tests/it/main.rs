@@ -339,6 +339,39 @@ fn only_what_can_help_wakes_a_pod() {
 }
 
 #[test]
+fn a_change_of_a_placed_pod_wakes_whom_it_may_help() {
+    let repelled = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"affinity": {"podAntiAffinity":
+        {"requiredDuringSchedulingIgnoredDuringExecution": [{"labelSelector": {"matchLabels": {"a": "b"}},
+        "topologyKey": "kubernetes.io/hostname"}]}}}});
+    let placed = |label: &str, cpus: &str, leaving: bool| {
+        let mut p = cpu(cpus);
+        merge(&mut p, json!({"metadata": {"labels": {"a": label}}, "spec": {"nodeName": "a"}}));
+        if leaving {
+            merge(&mut p, json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}));
+        }
+        pod("p", p)
+    };
+    // The pod that waits; how the placed one changes; whether the waiting one is tried again, and then fits.
+    let cases = [
+        (repelled.clone(), placed("c", "1", false), Some(true)),
+        (repelled.clone(), placed("b", "1", true), Some(false)),
+        (repelled, placed("b", "1", false), None),
+        (cpu("2"), placed("c", "1", false), None),
+        (cpu("1500m"), placed("b", "500m", false), Some(true)),
+    ];
+    for (waiting, change, want) in cases {
+        let mut engine = Engine::new("default-scheduler", 1);
+        engine.node_applied(node("a", json!({})), now());
+        engine.pod_applied(&placed("b", "1", false), now());
+        engine.pod_applied(&pod("x", waiting.clone()), now());
+        refused(&mut engine, 0);
+        engine.pod_applied(&change, now());
+        let got = engine.next(later(60)).map(|d| matches!(d, Decision::Bind { .. }));
+        assert_eq!(got, want, "{waiting}");
+    }
+}
+
+#[test]
 fn gated_foreign_and_deleted_pods_are_left_alone() {
     let gated = pod("g", json!({"spec": {"schedulingGates": [{"name": "wait"}]}}));
     let foreign = pod("f", json!({"spec": {"schedulerName": "other"}}));
