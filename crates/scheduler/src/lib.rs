@@ -1,6 +1,9 @@
 //! The scheduler: which node a pod goes to. Queue, snapshot, and one file per plugin at upstream's extension
 //! points. Pure and synchronous: events go in, decisions come out; the caller binds, deletes victims and
 //! reports back. It must never read a clock, call the API, or draw randomness but from its seed.
+//!
+//! What equal pods share is in `sheets` (what their needs say about each node) and `ledgers` (what is around them).
+//! Both are kept up to date exactly, so that a decision is the same without them.
 
 mod columns;
 pub mod cycle;

@@ -161,7 +161,7 @@ impl Constraint {
         } else {
             self.levels.keys().next().copied().unwrap_or(i64::from(i32::MAX))
         };
-        self.max_skew + least - i64::from(self.counted.takes(pod))
+        self.max_skew.saturating_add(least).saturating_sub(i64::from(self.counted.takes(pod)))
     }
 }
 

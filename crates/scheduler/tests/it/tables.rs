@@ -124,14 +124,17 @@ fn tolerations() {
     }
 }
 
+/// Address, protocol and number of host ports.
+type Ports = &'static [(&'static str, &'static str, u16)];
+
 // k8s: pkg/scheduler/framework/plugins/nodeports/node_ports_test.go TestNodePorts
 #[test]
 fn host_ports() {
-    let ports = |list: &[(&str, &str, u16)]| {
+    let ports = |list: Ports| {
         let of = |(ip, protocol, port): &(&str, &str, u16)| json!({"hostIP": ip, "protocol": protocol, "hostPort": port});
         json!({"spec": {"containers": [{"image": "a", "ports": list.iter().map(of).collect::<Vec<_>>()}]}})
     };
-    let cases: [(&[(&str, &str, u16)], &[(&str, &str, u16)], bool); 8] = [
+    let cases: [(Ports, Ports, bool); 8] = [
         (&[("", "UDP", 8080)], &[("", "UDP", 9090)], true),
         (&[("127.0.0.1", "UDP", 8080)], &[("127.0.0.1", "UDP", 8080)], false),
         (&[("127.0.0.1", "TCP", 8080)], &[("127.0.0.2", "TCP", 8080)], true),
