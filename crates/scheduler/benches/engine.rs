@@ -59,6 +59,13 @@ fn grouped(group: usize, kind: &str, key: &str) -> Value {
         "spec": {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}})
 }
 
+/// A pod of the ReplicaSet of a number, with its hash.
+fn owned(number: usize) -> Value {
+    json!({"metadata": {"labels": {"app": "a", "pod-template-hash": number.to_string()},
+        "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r",
+            "uid": format!("owner-{number}"), "controller": true}]}})
+}
+
 fn spread(number: usize, key: &str, skew: usize) -> Value {
     json!({"spec": {"topologySpreadConstraints": [{"maxSkew": skew, "topologyKey": key,
         "whenUnsatisfiable": "DoNotSchedule", "labelSelector": app(number)}]}})
@@ -79,16 +86,22 @@ type Form = fn(usize) -> Value;
 
 const FORMS: &[(&str, Form)] = &[
     ("plain", |_| json!({})),
-    ("of a ReplicaSet", |_| {
-        json!({"metadata": {"ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r",
-            "uid": "owner", "controller": true}]}})
-    }),
+    ("of one ReplicaSet", |_| owned(0)),
+    ("of ReplicaSets of 10", |n| owned(n / 10)),
+    ("of 1000 ReplicaSets in turn", |n| owned(n % 1000)),
     ("node selector", |_| json!({"spec": {"nodeSelector": {ZONE: "z1"}}})),
     ("required node affinity", |_| in_zone("required")),
     ("preferred node affinity", |_| in_zone("preferred")),
     ("tolerations", |_| json!({"spec": {"tolerations": [{"key": "dedicated", "operator": "Exists"}]}})),
     ("tainted nodes to avoid", |_| json!({"spec": {"tolerations": []}})),
     ("hard zone spread", |n| spread(n, ZONE, 5)),
+    ("hard zone spread, groups of 10", |n| {
+        let mut pod = owned(n / 10);
+        let labels = json!({"pod-template-hash": (n / 10).to_string()});
+        pod["spec"] = json!({"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": ZONE,
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": labels}}]});
+        pod
+    }),
     ("hard zone spread, skew 1", |n| spread(n, ZONE, 1)),
     ("hard hostname spread", |n| spread(n, HOST, 1)),
     ("affinity on hostname, groups of 20", |n| grouped(n / 20, "podAffinity", HOST)),
