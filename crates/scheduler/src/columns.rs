@@ -18,6 +18,9 @@ struct Column {
     values: HashMap<Box<str>, u32>,
     /// The domain of the node in that slot.
     domains: Vec<u32>,
+    /// How many nodes are in each domain, and how many domains have any.
+    nodes: Vec<u32>,
+    present: usize,
 }
 
 impl Column {
@@ -25,17 +28,26 @@ impl Column {
         if self.domains.len() <= slot {
             self.domains.resize(slot + 1, NONE);
         }
-        self.domains[slot] = match node.label(&self.key) {
-            None => NONE,
-            Some(value) => match self.values.get(value) {
-                Some(domain) => *domain,
-                None => {
-                    let domain = u32::try_from(self.values.len()).unwrap_or(NONE);
-                    self.values.insert(value.into(), domain);
-                    domain
-                }
-            },
-        };
+        let new = node.label(&self.key).map_or(NONE, |value| self.domain(value));
+        let old = std::mem::replace(&mut self.domains[slot], new);
+        if let Some(n) = self.nodes.get_mut(old as usize) {
+            *n -= 1;
+            self.present -= usize::from(*n == 0);
+        }
+        if let Some(n) = self.nodes.get_mut(new as usize) {
+            self.present += usize::from(*n == 0);
+            *n += 1;
+        }
+    }
+
+    fn domain(&mut self, value: &str) -> u32 {
+        if let Some(domain) = self.values.get(value) {
+            return *domain;
+        }
+        let domain = u32::try_from(self.values.len()).unwrap_or(NONE);
+        self.values.insert(value.into(), domain);
+        self.nodes.push(0);
+        domain
     }
 }
 
@@ -49,7 +61,13 @@ impl Columns {
         if let Some(found) = self.0.iter().position(|c| *c.key == *key) {
             return found;
         }
-        let mut column = Column { key: key.into(), values: HashMap::new(), domains: Vec::new() };
+        let mut column = Column {
+            key: key.into(),
+            values: HashMap::new(),
+            domains: Vec::new(),
+            nodes: Vec::new(),
+            present: 0,
+        };
         for (slot, node) in nodes.iter().enumerate() {
             column.set(slot, node);
         }
@@ -62,10 +80,10 @@ impl Columns {
         self.0.iter_mut().for_each(|c| c.set(slot, node));
     }
 
-    /// The domains by slot.
+    /// How many domains have a node.
     #[must_use]
-    pub fn domains(&self, column: usize) -> &[u32] {
-        &self.0[column].domains
+    pub fn present(&self, column: usize) -> usize {
+        self.0[column].present
     }
 
     /// The domain of a node.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::framework::Rejection;
 use crate::plugins::inter_pod_affinity::{Seekers, Sought};
 use crate::plugins::pod_topology_spread::Spread;
-use crate::pod::{Part, PodInfo, Wants};
+use crate::pod::{Identity, Part, PodInfo, Wants};
 use crate::snapshot::{NodeInfo, World};
 
 /// So many of each kind are kept.
@@ -23,9 +23,17 @@ pub struct Own {
 impl Own {
     fn new(wants: &Part<Wants>, world: &mut World) -> Self {
         let mut own = Own { spread: Spread::new(wants, world), sought: Sought::new(wants, world), used: 0 };
-        for (slot, node) in world.nodes.iter().enumerate().filter(|(_, n)| n.node.is_some()) {
-            own.node_in(slot, node, world);
-            node.pods.values().for_each(|p| own.pod(p, slot, 1, world));
+        let there = |slot: usize| world.nodes[slot].node.is_some();
+        if own.spread.as_ref().is_some_and(Spread::counts_nodes) {
+            for slot in (0..world.nodes.len()).filter(|slot| there(*slot)) {
+                own.node_in(slot, &world.nodes[slot], world);
+            }
+        }
+        for kin in world.kin.values() {
+            let slots = kin.slots.iter().filter(|(slot, _)| there(**slot));
+            let staying = slots.clone().map(|(slot, n)| (*slot, n.all - n.leaving));
+            let all = slots.map(|(slot, n)| (*slot, n.all));
+            own.pods(&kin.identity, &kin.wants, staying, all, world);
         }
         own
     }
@@ -43,11 +51,25 @@ impl Own {
     }
 
     fn pod(&mut self, pod: &PodInfo, slot: usize, sign: i64, world: &World) {
+        let all = std::iter::once((slot, sign));
+        let staying = all.clone().filter(|_| !pod.deleting);
+        self.pods(&pod.identity, &pod.wants, staying, all, world);
+    }
+
+    /// Pods that are alike but for whether they stay.
+    fn pods(
+        &mut self,
+        identity: &Identity,
+        wants: &Wants,
+        staying: impl Iterator<Item = (usize, i64)> + Clone,
+        all: impl Iterator<Item = (usize, i64)> + Clone,
+        world: &World,
+    ) {
         if let Some(spread) = &mut self.spread {
-            spread.pod(pod, slot, sign, world.columns);
+            spread.pods(identity, wants, staying, world.columns);
         }
         if let Some(sought) = &mut self.sought {
-            sought.pod(pod, slot, sign, world.columns, world.namespaces);
+            sought.pods(identity, all, world.columns, world.namespaces);
         }
     }
 }
@@ -188,7 +210,7 @@ impl Around {
     #[must_use]
     pub fn limits(&self, pod: &PodInfo, world: &World) -> Limits {
         Limits {
-            spread: self.spread().map(|s| s.limits(pod)).unwrap_or_default(),
+            spread: self.spread().map(|s| s.limits(pod, world.columns)).unwrap_or_default(),
             first: self.sought().is_some_and(|s| s.first(pod, world.namespaces)),
         }
     }

@@ -10,7 +10,7 @@ use reconcile::{LabelSelector, StrMap};
 use crate::columns::Columns;
 use crate::ledgers::{Around, Ledgers};
 use crate::model::Node;
-use crate::pod::{Part, PodInfo, Wants, normalized};
+use crate::pod::{Identity, Part, PodInfo, Wants, normalized};
 use crate::resources::Amounts;
 
 const REGION: &str = "topology.kubernetes.io/region";
@@ -87,6 +87,25 @@ pub struct World<'a> {
     pub namespaces: &'a Namespaces,
     /// Placed pods with terms about other pods, by the number of their wants.
     pub seekers: &'a BTreeMap<u64, Seekers>,
+    /// All placed pods, by the numbers of their identity and their wants.
+    pub kin: &'a HashMap<(u64, u64), Kin>,
+}
+
+/// How many pods there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Count {
+    pub all: i64,
+    /// Those of them that are being deleted.
+    pub leaving: i64,
+}
+
+/// Placed pods that look alike to other pods.
+#[derive(Debug)]
+pub struct Kin {
+    pub identity: Part<Identity>,
+    pub wants: Part<Wants>,
+    /// By slot.
+    pub slots: BTreeMap<usize, Count>,
 }
 
 /// Placed pods with equal terms about other pods.
@@ -119,6 +138,7 @@ pub struct Snapshot {
     generation: u64,
     placed: HashMap<Arc<str>, usize>,
     seekers: BTreeMap<u64, Seekers>,
+    kin: HashMap<(u64, u64), Kin>,
     /// How many placed pods have a priority.
     priorities: BTreeMap<i32, usize>,
     /// How many nodes have an image.
@@ -274,6 +294,7 @@ impl Snapshot {
             columns: &mut self.columns,
             namespaces: &self.namespaces,
             seekers: &self.seekers,
+            kin: &self.kin,
         };
         (&mut self.ledgers, world)
     }
@@ -334,12 +355,28 @@ impl Snapshot {
         }
     }
 
+    fn count_kin(&mut self, pod: &PodInfo, slot: usize, sign: i64) {
+        let id = (pod.identity.id, pod.wants.id);
+        let new = || Kin { identity: pod.identity.clone(), wants: pod.wants.clone(), slots: BTreeMap::new() };
+        let kin = self.kin.entry(id).or_insert_with(new);
+        let count = kin.slots.entry(slot).or_default();
+        count.all += sign;
+        count.leaving += sign * i64::from(pod.deleting);
+        if count.all == 0 {
+            kin.slots.remove(&slot);
+        }
+        if kin.slots.is_empty() {
+            self.kin.remove(&id);
+        }
+    }
+
     /// A pod is on a node, or is about to be. Replaces what was known of it.
     pub fn set_pod(&mut self, pod: Arc<PodInfo>, node: &str) {
         self.remove_pod(&pod.uid);
         let slot = self.entry(node);
         self.placed.insert(pod.uid.clone(), slot);
         self.count_seeker(&pod, slot, 1);
+        self.count_kin(&pod, slot, 1);
         *self.priorities.entry(pod.priority).or_default() += 1;
         self.touch(slot);
         self.nodes[slot].add(pod.clone());
@@ -355,6 +392,7 @@ impl Snapshot {
         let pod = self.nodes[slot].remove(uid)?;
         self.touch(slot);
         self.count_seeker(&pod, slot, -1);
+        self.count_kin(&pod, slot, -1);
         if let Some(n) = self.priorities.get_mut(&pod.priority) {
             *n -= 1;
             if *n == 0 {

@@ -127,31 +127,35 @@ impl Sought {
 }
 
 impl Sought {
-    /// A pod came (1) or goes (-1).
-    pub fn pod(&mut self, pod: &PodInfo, slot: usize, sign: i64, columns: &Columns, namespaces: &Namespaces) {
-        let wants = self.wants.clone();
-        let means = |term: &PodTerm| matches(term, &wants.namespace, &pod.identity, namespaces);
+    /// Pods came to slots or go from them: how many to or from each.
+    pub fn pods(
+        &mut self,
+        identity: &Identity,
+        slots: impl Iterator<Item = (usize, i64)> + Clone,
+        columns: &Columns,
+        namespaces: &Namespaces,
+    ) {
+        let Sought { wants, near_pods, near_total, far_pods, scores, .. } = self;
+        let means = |term: &PodTerm| matches(term, &wants.namespace, identity, namespaces);
+        let domains = |column: usize| {
+            slots.clone().filter_map(move |(slot, pods)| Some((columns.at(column, slot)?, pods)))
+        };
         if !self.near.is_empty() && wants.near.required.iter().all(means) {
             for column in &self.near {
-                if let Some(domain) = columns.at(*column, slot) {
-                    self.near_pods.add(*column, domain, sign);
-                    self.near_total += sign;
+                for (domain, pods) in domains(*column) {
+                    near_pods.add(*column, domain, pods);
+                    *near_total += pods;
                 }
             }
         }
-        for (term, column) in wants.far.required.iter().zip(&self.far) {
-            if let Some(domain) = columns.at(*column, slot).filter(|_| means(term)) {
-                self.far_pods.add(*column, domain, sign);
-            }
+        for (_, column) in wants.far.required.iter().zip(&self.far).filter(|(t, _)| means(t)) {
+            domains(*column).for_each(|(domain, pods)| far_pods.add(*column, domain, pods));
         }
         for (terms, keys, sign) in
-            [(&wants.near.preferred, &self.liked, sign), (&wants.far.preferred, &self.disliked, -sign)]
+            [(&wants.near.preferred, &self.liked, 1), (&wants.far.preferred, &self.disliked, -1)]
         {
-            for (term, (column, weight)) in terms.iter().zip(keys) {
-                let domain = columns.at(*column, slot).filter(|_| means(&term.pod_affinity_term));
-                if let Some(domain) = domain {
-                    self.scores.add(*column, domain, sign * weight);
-                }
+            for (_, (column, weight)) in terms.iter().zip(keys).filter(|(t, _)| means(&t.pod_affinity_term)) {
+                domains(*column).for_each(|(d, pods)| scores.add(*column, d, sign * weight * pods));
             }
         }
     }

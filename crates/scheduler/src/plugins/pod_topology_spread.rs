@@ -11,7 +11,7 @@ use crate::columns::{Columns, Tally};
 use crate::framework::{ClusterEvent, MAX_SCORE, Plugin, Rejection};
 use crate::model::SpreadConstraint;
 use crate::plugins::{node_affinity, taint_toleration};
-use crate::pod::{Part, PodInfo, Wants};
+use crate::pod::{Identity, Part, PodInfo, Wants};
 use crate::snapshot::{NodeInfo, World};
 
 pub struct PodTopologySpread;
@@ -51,11 +51,11 @@ enum Counted {
 }
 
 impl Counted {
-    fn counts(&self, pod: &PodInfo) -> bool {
+    fn counts(&self, identity: &Identity, wants: &Wants) -> bool {
         match self {
-            Counted::Labels(Some(s)) => !s.is_empty() && s.matches(&pod.identity.labels),
+            Counted::Labels(Some(s)) => !s.is_empty() && s.matches(&identity.labels),
             Counted::Labels(None) => false,
-            Counted::Siblings(owner) => pod.wants.siblings == *owner,
+            Counted::Siblings(owner) => wants.siblings == *owner,
         }
     }
 
@@ -68,14 +68,6 @@ impl Counted {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Domain {
-    /// Nodes that count.
-    nodes: usize,
-    /// Matching pods on them.
-    pods: i64,
-}
-
 /// The counts of one constraint.
 #[derive(Debug)]
 struct Constraint {
@@ -86,14 +78,20 @@ struct Constraint {
     min_domains: usize,
     by_affinity: bool,
     by_taints: bool,
-    domains: Vec<Domain>,
-    /// How many domains have how many pods.
+    /// Every node with the label counts, so that no account of nodes is kept.
+    open: bool,
+    /// Matching pods by domain.
+    pods: Tally,
+    /// How many domains have how many pods, not counting those without any.
     levels: BTreeMap<i64, usize>,
-    /// Domains with a node that counts.
+    /// How many domains have pods.
+    occupied: usize,
+    /// By domain how many nodes count, and how many domains have one. Not when open.
+    nodes: Tally,
     present: usize,
-    /// Whether the node in the slot counts.
+    /// Whether the node in the slot counts. Not when open.
     eligible: Vec<bool>,
-    /// Matching pods by slot, whether the node counts or not.
+    /// Matching pods by slot, whether the node counts or not. For host names only.
     on_node: Tally,
 }
 
@@ -107,8 +105,11 @@ impl Constraint {
             min_domains: 1,
             by_affinity: true,
             by_taints: false,
-            domains: Vec::new(),
+            open: true,
+            pods: Tally::default(),
             levels: BTreeMap::new(),
+            occupied: 0,
+            nodes: Tally::default(),
             present: 0,
             eligible: Vec::new(),
             on_node: Tally::default(),
@@ -126,25 +127,33 @@ impl Constraint {
         }
     }
 
-    fn change(&mut self, domain: usize, nodes: isize, pods: i64) {
-        if self.domains.len() <= domain {
-            self.domains.resize(domain + 1, Domain::default());
+    /// Nodes that count came to a domain (1) or go (-1).
+    fn add_node(&mut self, domain: usize, sign: i64) {
+        let before = self.nodes.get(domain) > 0;
+        self.nodes.add(domain, sign);
+        match (before, self.nodes.get(domain) > 0) {
+            (false, true) => self.present += 1,
+            (true, false) => self.present -= 1,
+            _ => {}
         }
-        let d = &mut self.domains[domain];
-        if d.nodes > 0 {
-            self.present -= 1;
-            if let Some(n) = self.levels.get_mut(&d.pods) {
-                *n -= 1;
-                if *n == 0 {
-                    self.levels.remove(&d.pods);
-                }
+    }
+
+    /// Matching pods came to a domain or go.
+    fn add_pods(&mut self, domain: usize, pods: i64) {
+        let before = self.pods.get(domain);
+        if before > 0
+            && let Some(n) = self.levels.get_mut(&before)
+        {
+            self.occupied -= 1;
+            *n -= 1;
+            if *n == 0 {
+                self.levels.remove(&before);
             }
         }
-        d.nodes = d.nodes.saturating_add_signed(nodes);
-        d.pods += pods;
-        if d.nodes > 0 {
-            self.present += 1;
-            *self.levels.entry(d.pods).or_default() += 1;
+        self.pods.add(domain, pods);
+        if before + pods > 0 {
+            self.occupied += 1;
+            *self.levels.entry(before + pods).or_default() += 1;
         }
     }
 
@@ -155,8 +164,9 @@ impl Constraint {
     }
 
     /// The most pods that a domain may have for one more.
-    fn limit(&self, pod: &PodInfo) -> i64 {
-        let least = if self.present < self.min_domains {
+    fn limit(&self, pod: &PodInfo, columns: &Columns) -> i64 {
+        let present = if self.open { columns.present(self.column) } else { self.present };
+        let least = if present < self.min_domains || self.occupied < present {
             0
         } else {
             self.levels.keys().next().copied().unwrap_or(i64::from(i32::MAX))
@@ -187,6 +197,14 @@ impl Spread {
                 Constraint::new(column, key, Counted::Siblings(wants.siblings.clone()), *skew)
             }));
         }
+        let picky = wants.nodes.as_ref().is_some_and(|n| {
+            !n.node_selector.is_empty() || n.node_affinity.as_ref().is_some_and(|a| a.required.is_some())
+        });
+        for group in [&mut hard, &mut soft] {
+            // With several keys a node needs all the labels, unless the pod does not say how to spread.
+            let single = group.len() == 1 || !wants.siblings.is_empty();
+            group.iter_mut().for_each(|c| c.open = single && !c.by_taints && !(picky && c.by_affinity));
+        }
         (!hard.is_empty() || !soft.is_empty()).then(|| Spread { wants: wants.clone(), hard, soft })
     }
 
@@ -200,14 +218,14 @@ impl Spread {
         let needs_all = self.needs_all();
         for group in [&mut self.hard, &mut self.soft] {
             let complete = !needs_all || group.iter().all(|c| columns.at(c.column, slot).is_some());
-            for c in group {
+            for c in group.iter_mut().filter(|c| !c.open) {
                 let domain = columns.at(c.column, slot).filter(|_| complete && c.admits(&self.wants, node));
                 if c.eligible.len() <= slot {
                     c.eligible.resize(slot + 1, false);
                 }
                 c.eligible[slot] = domain.is_some();
                 if let Some(domain) = domain {
-                    c.change(domain, 1, 0);
+                    c.add_node(domain, 1);
                 }
             }
         }
@@ -218,35 +236,49 @@ impl Spread {
         for c in self.hard.iter_mut().chain(&mut self.soft) {
             let counted = c.eligible.get_mut(slot).is_some_and(std::mem::take);
             if let Some(domain) = columns.at(c.column, slot).filter(|_| counted) {
-                c.change(domain, -1, 0);
+                c.add_node(domain, -1);
             }
         }
     }
 
-    /// A pod came (1) or goes (-1).
-    pub fn pod(&mut self, pod: &PodInfo, slot: usize, sign: i64, columns: &Columns) {
-        if pod.deleting || pod.identity.namespace != self.wants.namespace {
+    /// Whether all nodes need to be looked at to begin with.
+    #[must_use]
+    pub fn counts_nodes(&self) -> bool {
+        self.hard.iter().chain(&self.soft).any(|c| !c.open)
+    }
+
+    /// Pods that stay came to slots or go from them: how many to or from each.
+    pub fn pods(
+        &mut self,
+        identity: &Identity,
+        wants: &Wants,
+        slots: impl Iterator<Item = (usize, i64)> + Clone,
+        columns: &Columns,
+    ) {
+        if identity.namespace != self.wants.namespace {
             return;
         }
         for c in self.hard.iter_mut().chain(&mut self.soft) {
-            if !c.counted.counts(pod) {
+            if !c.counted.counts(identity, wants) {
                 continue;
             }
-            if c.hostname {
-                c.on_node.add(slot, sign);
-            }
-            if c.eligible.get(slot) == Some(&true)
-                && let Some(domain) = columns.at(c.column, slot)
-            {
-                c.change(domain, 0, sign);
+            for (slot, pods) in slots.clone() {
+                if c.hostname {
+                    c.on_node.add(slot, pods);
+                }
+                if let Some(domain) = columns.at(c.column, slot)
+                    && (c.open || c.eligible.get(slot) == Some(&true))
+                {
+                    c.add_pods(domain, pods);
+                }
             }
         }
     }
 
     /// What [`Spread::check`] compares with, for one pod.
     #[must_use]
-    pub fn limits(&self, pod: &PodInfo) -> Vec<i64> {
-        self.hard.iter().map(|c| c.limit(pod)).collect()
+    pub fn limits(&self, pod: &PodInfo, columns: &Columns) -> Vec<i64> {
+        self.hard.iter().map(|c| c.limit(pod, columns)).collect()
     }
 
     /// Whether the pod may go to the node.
@@ -256,7 +288,7 @@ impl Spread {
     pub fn check(&self, slot: usize, limits: &[i64], columns: &Columns) -> Result<(), &'static Rejection> {
         for (c, limit) in self.hard.iter().zip(limits) {
             let domain = columns.at(c.column, slot).ok_or(&NO_LABEL)?;
-            if c.domains.get(domain).map_or(0, |d| d.pods) > *limit {
+            if c.pods.get(domain) > *limit {
                 return Err(&SKEWED);
             }
         }
@@ -278,12 +310,8 @@ impl Spread {
             let weight = weight(c.domains_of(feasible, &scored, columns));
             for (score, slot) in raw.iter_mut().zip(feasible) {
                 let Some(domain) = columns.at(c.column, *slot) else { continue };
-                let here = if c.hostname {
-                    c.on_node.get(*slot)
-                } else {
-                    c.domains.get(domain).map_or(0, |d| d.pods)
-                };
-                *score += here as f64 * weight + (c.max_skew - 1) as f64;
+                let here = if c.hostname { c.on_node.get(*slot) } else { c.pods.get(domain) };
+                *score += here as f64 * weight + c.max_skew.saturating_sub(1) as f64;
             }
         }
         let raw: Vec<i64> = raw.iter().map(|s| s.round() as i64).collect();
@@ -297,7 +325,7 @@ impl Constraint {
         if self.hostname {
             return scored.iter().filter(|s| **s).count();
         }
-        let mut seen = vec![false; self.domains.len() + 1];
+        let mut seen = Vec::new();
         let mut count = 0;
         for (slot, _) in feasible.iter().zip(scored).filter(|(_, s)| **s) {
             let domain = columns.at(self.column, *slot).map_or(0, |d| d + 1);
