@@ -83,6 +83,9 @@ struct Run {
     failed: bool,
     step_failed: bool,
     had_reads: bool,
+    /// Whether it has sent anything, and whether a create.
+    sent: bool,
+    created: bool,
     answers: Answers,
     requeue_at: Option<Timestamp>,
     retry: bool,
@@ -359,6 +362,8 @@ impl Engine {
         for action in run.pending.drain(..n) {
             self.next_id += 1;
             let id = WorkId(self.next_id);
+            run.sent = true;
+            run.created |= matches!(action.op, Op::Create { .. });
             run.had_reads |= action.op.is_read() && !matches!(action.op, Op::Revision { .. });
             let sent = Sent {
                 key: key.clone(),
@@ -424,7 +429,10 @@ impl Engine {
             Err(status) => {
                 run.failed = true;
                 run.step_failed = true;
-                if ambiguous(&status) {
+                // What is in the way of a create may be the key's own: one that was given up and landed late.
+                // It must be in the caches before the key is decided again.
+                let in_the_way = matches!(&*sent.op, Op::Create { .. }) && status.is("AlreadyExists");
+                if ambiguous(&status) || in_the_way {
                     Wait::add(&mut state.waits, Wait::Ask { gvr: sent.op.gvr().clone() });
                 }
                 let seconds = status.details.as_ref().and_then(|d| d.retry_after_seconds).unwrap_or(0);
@@ -447,7 +455,16 @@ impl Engine {
         let Some(state) = self.keys.get_mut(key) else { return };
         let Some(run) = state.running.take() else { return };
         self.running -= 1;
-        state.answers = run.answers;
+        let before = std::mem::replace(&mut state.answers, run.answers);
+        // A create of unknown outcome is not forgotten over a plan that had something else to do first.
+        if run.sent && !run.created {
+            for f in before.failures {
+                let unknown = matches!(f.op, Op::Create { .. }) && ambiguous(&f.status);
+                if unknown && !state.answers.failures.contains(&f) {
+                    state.answers.failures.push(f);
+                }
+            }
+        }
         let mut again = std::mem::take(&mut state.dirty);
         let mut failed = run.failed || run.retry;
         if run.had_reads && !failed {
@@ -492,5 +509,141 @@ fn wait_after(op: &Op, object: Option<&Partial>) -> Option<Wait> {
 fn log(failures: &mut Vec<(Key, Arc<Op>, Status)>, sent: &Sent, status: Status) {
     if failures.len() < LOG_LIMIT {
         failures.push((sent.key.clone(), sent.op.clone(), status));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ObjectMeta, Projection};
+    use meta::Gvr;
+
+    const THINGS: Gvr = Gvr::new("", "v1", "things");
+
+    #[derive(serde::Deserialize)]
+    struct Thing {
+        metadata: ObjectMeta,
+    }
+
+    impl Projection for Thing {
+        const GVR: Gvr = THINGS;
+
+        fn meta(&self) -> &ObjectMeta {
+            &self.metadata
+        }
+    }
+
+    /// Wants a thing of its name.
+    struct Maker;
+
+    impl Controller for Maker {
+        type State = bool;
+
+        fn name(&self) -> &'static str {
+            "maker"
+        }
+
+        fn interests(&self, i: &mut Interests) {
+            i.own::<Thing>();
+        }
+
+        fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<bool> {
+            Some(caches.kind::<Thing>().by_key(key).is_some())
+        }
+
+        fn reconcile(&self, there: &bool, _: Timestamp) -> Plan {
+            let create = || Action::create(THINGS, "n", "x", &serde_json::json!({}));
+            if *there { Plan::default() } else { Plan::of(vec![create()]) }
+        }
+    }
+
+    /// A create got no answer; then the key had something else to do. What it needs to know to repeat that create
+    /// under its name is still there.
+    #[test]
+    fn a_create_of_unknown_outcome_is_remembered() {
+        struct Distracted;
+        impl Controller for Distracted {
+            type State = (u64, Vec<Failure>);
+
+            fn name(&self) -> &'static str {
+                "distracted"
+            }
+
+            fn interests(&self, i: &mut Interests) {
+                i.own::<Thing>();
+            }
+
+            fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<Self::State> {
+                let revision = caches.kind::<Thing>().by_key(key)?.metadata.resource_version;
+                Some((revision, answers.failures.clone()))
+            }
+
+            fn reconcile(&self, (revision, failures): &Self::State, _: Timestamp) -> Plan {
+                match (revision, failures.is_empty()) {
+                    (1, _) => Plan::of(vec![Action::create(THINGS, "n", "y", &serde_json::json!({}))]),
+                    (2, false) => Plan::of(vec![
+                        Op::Get { gvr: THINGS, namespace: "n".into(), name: "z".into() }.into(),
+                    ]),
+                    (3, false) => {
+                        Plan::of(vec![Action::create(THINGS, "n", "again", &serde_json::json!({}))])
+                    }
+                    _ => Plan::default(),
+                }
+            }
+        }
+        let mut caches = Caches::default();
+        caches.kind_mut::<Thing>().replace(Vec::new(), 0);
+        let mut engine = Engine::new(Distracted, EngineConfig::default()).without_gate();
+        engine.start(&caches);
+        let mut now = Timestamp::UNIX_EPOCH;
+        let mut verbs = Vec::new();
+        for revision in 1..=3 {
+            now = time::after(now, Duration::from_secs(3600));
+            let text = format!(
+                r#"{{"metadata": {{"name": "x", "namespace": "n", "resourceVersion": "{revision}"}}}}"#
+            );
+            let cache = caches.any_mut(std::any::TypeId::of::<Thing>()).expect("made above");
+            let change = cache.upsert_bytes(text.as_bytes()).expect("a thing").expect("it is new");
+            engine.on_change(&change, &caches);
+            let Some(work) = engine.next(now, &caches) else { break };
+            verbs.push(format!("{} {}", work.op.verb(), work.op.target().1));
+            let lost = Err(Status::timeout("no answer in time"));
+            let result = if revision == 2 { Ok(Answer::Revision(0)) } else { lost };
+            engine.done(work.id, result, now);
+        }
+        assert_eq!(verbs, ["create y", "get z", "create again"]);
+    }
+
+    /// After these refusals of a create the key must not be decided on caches that may lack what is there.
+    #[test]
+    fn a_create_that_may_have_happened_is_looked_for() {
+        for (refusal, looks) in [
+            (Status::timeout("no answer in time"), true),
+            (Status::already_exists(&THINGS, "x"), true),
+            (Status::forbidden(&THINGS, "x", "exceeded quota"), false),
+        ] {
+            let mut caches = Caches::default();
+            caches.kind_mut::<Thing>().replace(Vec::new(), 1);
+            let mut engine = Engine::new(Maker, EngineConfig::default());
+            engine.enqueue(Key::new("n", "x"));
+            engine.start(&caches);
+            let mut now = Timestamp::UNIX_EPOCH;
+            let first = engine.next(now, &caches).expect("it is missing");
+            assert_eq!(first.op.verb(), "create");
+            engine.done(first.id, Err(refusal.clone()), now);
+            now = time::after(now, Duration::from_secs(3600));
+            let second = engine.next(now, &caches).expect("it is still missing");
+            assert_eq!(second.op.verb(), if looks { "revision" } else { "create" }, "{refusal}");
+            if !looks {
+                continue;
+            }
+            engine.done(second.id, Ok(Answer::Revision(5)), now);
+            assert!(engine.next(now, &caches).is_none(), "{refusal}: the caches are at revision 1");
+            let thing = r#"{"metadata": {"name": "x", "namespace": "n", "resourceVersion": "5"}}"#;
+            let cache = caches.any_mut(std::any::TypeId::of::<Thing>()).expect("made above");
+            let change = cache.upsert_bytes(thing.as_bytes()).expect("a thing").expect("it is new");
+            engine.on_change(&change, &caches);
+            assert!(engine.next(now, &caches).is_none() && engine.idle(), "{refusal}: it is there");
+        }
     }
 }

@@ -10,6 +10,7 @@
 
 mod faults;
 mod feed;
+mod judge;
 mod objects;
 mod outside;
 mod process;

@@ -10,6 +10,7 @@ use crate::objects::{
 };
 use crate::process::{Hollow, Machine};
 use crate::rng::Rng;
+use crate::truth::bounds;
 use crate::world::World;
 
 const NAMES: [&str; 3] = ["red", "green", "blue"];
@@ -338,10 +339,14 @@ impl Outside {
             self.add_node(w, true);
         }
         let all: Vec<Deployment> = w.truth.live_deployments().cloned().collect();
+        // A rollback may have brought a host port back for more pods than there are nodes.
+        let ports = all.iter().filter(|d| self.uses_port(d)).map(|d| bounds(d).0).sum::<i64>();
+        let crowded = usize::try_from(ports).unwrap_or(0) > self.nodes.len();
         for d in all {
             let t = objects::template(&mut self.rng, &d.metadata.name, false, false);
             let mut body = json!({"spec": {"paused": false}});
-            if d.spec.template.labels.get("quality") == Some("broken") {
+            let broken = d.spec.template.labels.get("quality") == Some("broken");
+            if broken || (crowded && self.uses_port(&d)) {
                 body["spec"]["template"] = t;
             }
             self.edit(w, &d, &body);

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use controllers::Registration;
 use jiff::Timestamp;
 use meta::User;
-use reconcile::Engine;
+use reconcile::{Engine, EngineConfig};
 
 use crate::faults::Faults;
+use crate::judge::Judge;
 use crate::outside::Outside;
 use crate::process::{Manager, Schedule};
 use crate::rng::Rng;
@@ -25,8 +27,6 @@ pub struct Options {
     pub seed: u64,
     pub trace: bool,
     pub mutation: Mutation,
-    /// Whether the rule of availability during rolling updates is checked, which does not hold always yet.
-    pub availability: bool,
 }
 
 /// A mistake made on purpose, to show that the simulation notices.
@@ -38,13 +38,15 @@ pub enum Mutation {
     NoGate,
     /// The scheduler does not count what it has decided before it sees it.
     ForgetfulScheduler,
+    /// The deployment controller takes every status of a replica set for the newest.
+    CredulousDeployments,
 }
 
 impl Options {
     /// The run of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        Options { seed, trace: false, mutation: Mutation::None, availability: false }
+        Options { seed, trace: false, mutation: Mutation::None }
     }
 }
 
@@ -58,6 +60,8 @@ pub struct Outcome {
     pub pods_created: u64,
     pub pods_bound: u64,
     pub revisions: u64,
+    /// Pods taken away while their deployment's availability counted.
+    pub weighed: u64,
     /// Virtual seconds.
     pub seconds: i64,
 }
@@ -79,10 +83,21 @@ const RESOURCES: [&str; 13] = [
     "controllerrevisions",
 ];
 
-fn engines(gate: bool, now: Timestamp) -> Vec<(Engine, &'static str)> {
+/// All controllers; those that replace pods have a judge behind them.
+fn engines(mutation: Mutation, judge: &Judge, now: Timestamp) -> Vec<(Engine, &'static str)> {
     let config = controllers::Config::new(now, "a certificate");
     let all = controllers::all(&config).into_iter();
-    all.map(|r| (if gate { r.engine } else { r.engine.without_gate() }, r.service_account)).collect()
+    let credulous = mutation == Mutation::CredulousDeployments;
+    let watched = |r: Registration| {
+        let engine = match r.name {
+            "deployment-controller" => Engine::new(judge.deployments(credulous), EngineConfig::default()),
+            "replicaset-controller" => Engine::new(judge.replica_sets(), EngineConfig::default()),
+            _ => r.engine,
+        };
+        let gate = mutation != Mutation::NoGate;
+        (if gate { engine } else { engine.without_gate() }, r.service_account)
+    };
+    all.map(watched).collect()
 }
 
 /// Runs a seed to its end or to the first broken rule.
@@ -93,10 +108,12 @@ pub fn run(o: Options) -> Outcome {
     let began = w.millis();
     let calm = rng.permille(250);
     let faults = Faults::draw(&mut rng);
-    (w.truth.calm, w.truth.check_availability) = (calm, o.availability);
+    w.calm = calm;
     let discovery = restricted(&w.discovery());
-    let gate = o.mutation != Mutation::NoGate;
-    let manager = Manager::new(Arc::new(move |now| engines(gate, now)), discovery, w.now());
+    let judge = Judge::default();
+    let watched = judge.clone();
+    let make = Arc::new(move |now| engines(o.mutation, &watched, now));
+    let manager = Manager::new(make, judge, discovery, w.now());
     let manager = w.start("manager", User::new("system:kube-controller-manager", &[]), Box::new(manager));
     let scheduler = Schedule::new(rng.next(), o.mutation == Mutation::ForgetfulScheduler);
     let scheduler = w.start("scheduler", User::new("system:kube-scheduler", &[]), Box::new(scheduler));
@@ -120,6 +137,7 @@ pub fn run(o: Options) -> Outcome {
         pods_created: w.truth.created,
         pods_bound: w.truth.bound,
         revisions: w.truth.revision,
+        weighed: w.truth.weighed,
         seconds: (w.millis() - began) / 1000,
         trace: w.trace.take().unwrap_or_default(),
     }
@@ -134,7 +152,7 @@ fn pass(w: &mut World, millis: i64) {
 fn come_to_rest(w: &mut World, outside: &mut Outside) {
     w.faults = Faults::none();
     w.say(|| "the faults end".to_owned());
-    w.truth.calm = false;
+    w.calm = false;
     pass(w, 30_000);
     outside.heal(w);
     pass(w, 60_000);

@@ -19,10 +19,11 @@ use sys::{Clock, ManualClock, SeededEntropy};
 
 use crate::faults::Faults;
 use crate::feed::{Feed, FeedId, Stage, Taken, Woken, now};
+use crate::judge::Seen;
 use crate::process::{Note, Outgoing, Process};
 use crate::rng::Rng;
 use crate::timer::VirtualTimer;
-use crate::truth::{Recorder, Truth};
+use crate::truth::{Recorder, Sender, Truth};
 
 /// The first moment of every run.
 const START: &str = "2026-01-02T03:04:05Z";
@@ -51,6 +52,7 @@ struct Call {
     token: u64,
     op: Arc<Op>,
     user: User,
+    decided: Option<(&'static str, Seen)>,
     /// Milliseconds that the answer takes; `None` when it is lost.
     back: Option<i64>,
     /// Events that are still to come: arrival and answer.
@@ -92,6 +94,8 @@ pub struct World {
     /// Writes of components, but for heartbeats.
     pub writes: u64,
     pub steps: u64,
+    /// Whether nothing but rolling updates takes pods away.
+    pub calm: bool,
     store: Arc<MemStore>,
     recorder: Arc<Recorder>,
     _sink: Arc<dyn EventSink>,
@@ -129,6 +133,7 @@ impl World {
             broken: None,
             writes: 0,
             steps: 0,
+            calm: false,
             store,
             recorder,
             _sink: sink,
@@ -370,11 +375,12 @@ impl World {
         let there = self.rng.delay(1, f.delay_ms);
         let back = self.rng.delay(1, f.delay_ms);
         let give_up = self.rng.delay(TIMEOUT_MS.0, TIMEOUT_MS.1);
-        let mut call = Call { slot, epoch, token: o.token, op: o.op, user, back: Some(back), left: 2 };
+        let (token, op, decided) = (o.token, o.op, o.decided);
+        let mut call = Call { slot, epoch, token, op, user, decided, back: Some(back), left: 2 };
         let lost = || Err(Status::timeout("no answer in time"));
         let fate = self.rng.below(1000);
         // A kubelet's status that lands late makes a ready pod unready for a while: no calm.
-        let late = if self.truth.calm && self.slots[slot].name.starts_with("node-") { 0 } else { f.late };
+        let late = if self.calm && self.slots[slot].name.starts_with("node-") { 0 } else { f.late };
         if cut || fate < f.lose_request {
             call.left = 1;
             self.after(give_up, Event::Answer(id, lost()));
@@ -395,7 +401,7 @@ impl World {
 
     fn arrive(&mut self, id: u64) {
         let Some(call) = self.calls.get(&id) else { return };
-        let (op, back, slot) = (call.op.clone(), call.back, call.slot);
+        let (op, back, slot, decided) = (call.op.clone(), call.back, call.slot, call.decided);
         let late = back.is_none() && call.left == 1;
         let abandoned = back.is_none() && self.slots[slot].epoch != call.epoch;
         let result = match self.local(&call.user) {
@@ -409,9 +415,10 @@ impl World {
             let fate = if back.is_none() { " (unheard)" } else { "" };
             format!("{name}: {}{fate}", line(&op, &result))
         });
-        (self.truth.late, self.truth.abandoned) = (late, abandoned);
+        let (who, seen) = decided.unwrap_or(("", Seen::ALL));
+        self.truth.sender = Sender { who, seen, late, abandoned };
         self.settle();
-        (self.truth.late, self.truth.abandoned) = (false, false);
+        self.truth.sender = Sender::default();
         self.settle_call(id);
         if let Some(back) = back {
             self.after(back, Event::Answer(id, result));

@@ -11,6 +11,7 @@ use reconcile::graph::followed;
 use reconcile::{Answer, Caches, Change, Discovery, Engine, Op, Partial, WorkId};
 
 use super::{FeedSpec, Note, Outgoing, Process};
+use crate::judge::Judge;
 
 /// Where the events of a feed go.
 #[derive(Clone)]
@@ -31,6 +32,7 @@ struct Seat {
 /// See the module.
 pub struct Manager {
     make: Engines,
+    judge: Judge,
     discovery: Discovery,
     caches: Caches,
     engines: Vec<Seat>,
@@ -43,7 +45,7 @@ pub struct Manager {
 impl Manager {
     /// A manager that has read nothing yet but what the server serves.
     #[must_use]
-    pub fn new(make: Engines, discovery: Discovery, now: Timestamp) -> Self {
+    pub fn new(make: Engines, judge: Judge, discovery: Discovery, now: Timestamp) -> Self {
         let seat = |(engine, account): (Engine, &str)| Seat {
             engine,
             user: format!("system:serviceaccount:kube-system:{account}"),
@@ -67,7 +69,7 @@ impl Manager {
             targets.extend(wanted.map(|r| Target::Graph(Arc::new(r.gvr.clone()), r.kind.clone())));
         }
         let (sent, notes) = (BTreeMap::new(), Vec::new());
-        Manager { make, discovery, caches, engines, targets, sent, next_token: 0, notes }
+        Manager { make, judge, discovery, caches, engines, targets, sent, next_token: 0, notes }
     }
 
     fn tell(&mut self, changes: &[Change]) {
@@ -162,7 +164,9 @@ impl Process for Manager {
                 self.sent.insert(self.next_token, (i, work.id));
                 // The gate's question is the driver's own, asked with the identity that it reads with.
                 let user = (!matches!(*work.op, Op::Revision { .. })).then(|| user.clone());
-                out.push(Outgoing { token: self.next_token, op: work.op, user });
+                let who = engine.name();
+                let decided = self.judge.seen(who, &work.key).map(|seen| (who, seen));
+                out.push(Outgoing { token: self.next_token, op: work.op, user, decided });
             }
             for e in engine.take_events() {
                 let line = format!("event {} {}: {}", e.regarding.name, e.reason, e.message);
@@ -170,6 +174,7 @@ impl Process for Manager {
             }
             engine.take_failures();
         }
+        self.notes.extend(self.judge.take().into_iter().map(Note::Broken));
     }
 
     fn next_wake(&self) -> Option<Timestamp> {
@@ -193,6 +198,6 @@ impl Process for Manager {
     }
 
     fn restarted(&self, _seed: u64, at: Timestamp) -> Box<dyn Process> {
-        Box::new(Manager::new(self.make.clone(), self.discovery.clone(), at))
+        Box::new(Manager::new(self.make.clone(), self.judge.clone(), self.discovery.clone(), at))
     }
 }

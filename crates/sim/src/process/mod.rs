@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use meta::{Gvr, Status};
 use reconcile::{Answer, Op};
 
+use crate::judge::Seen;
+
 pub use manager::Manager;
 pub use node::{Hollow, Machine};
 pub use schedule::Schedule;
@@ -40,6 +42,8 @@ pub struct Outgoing {
     pub op: Arc<Op>,
     /// The identity to send it with, when it is not the process's own.
     pub user: Option<String>,
+    /// The watched controller that sends it, with what it had read when it decided.
+    pub decided: Option<(&'static str, Seen)>,
 }
 
 /// What a process has to say to the trace, and mistakes that it has noticed.

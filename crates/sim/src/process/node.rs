@@ -208,7 +208,7 @@ impl Hollow {
     fn send(&mut self, what: Sent, op: Op, out: &mut Vec<Outgoing>) {
         self.next_token += 1;
         self.sent.insert(self.next_token, what);
-        out.push(Outgoing { token: self.next_token, op: Arc::new(op), user: None });
+        out.push(Outgoing { token: self.next_token, op: Arc::new(op), user: None, decided: None });
     }
 
     /// Reports and deletes pods whose state in the API is not what it is here.

@@ -73,7 +73,7 @@ impl Schedule {
     fn send(&mut self, what: Sent, op: Op) {
         self.next_token += 1;
         self.sent.insert(self.next_token, what);
-        self.outbox.push(Outgoing { token: self.next_token, op: Arc::new(op), user: None });
+        self.outbox.push(Outgoing { token: self.next_token, op: Arc::new(op), user: None, decided: None });
     }
 
     fn decided(&mut self, decision: Decision, now: Timestamp) {

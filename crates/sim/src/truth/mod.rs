@@ -1,6 +1,7 @@
 //! The store's truth, followed change by change, with the rules that every change must keep. Nothing here
 //! shares code with what it checks but the projections.
 
+mod availability;
 mod end;
 mod rules;
 
@@ -14,8 +15,9 @@ use reconcile::{Key, Partial};
 use serde_json::Value;
 use store::{Event, EventKind, EventSink, Events};
 
-/// Values of the past that a lagging component may still act on, by when they ended.
-const MEMORY_MS: i64 = 120_000;
+pub(crate) use rules::bounds;
+
+use crate::judge::Seen;
 
 /// Keeps what the store has told until the world takes it.
 #[derive(Default)]
@@ -34,33 +36,26 @@ impl EventSink for Recorder {
     }
 }
 
-/// A number with its recent past.
+/// A number with its past, which a component that lags may still act on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Past {
-    /// Values with the time until which they held, newest last.
-    old: Vec<(i64, i64)>,
+    /// Values with the revision that ended them, newest last.
+    old: Vec<(u64, i64)>,
     pub(crate) now: i64,
 }
 
 impl Past {
-    fn set(&mut self, value: i64, at: i64) {
+    fn set(&mut self, value: i64, revision: u64) {
         if value != self.now {
-            self.old.push((at, self.now));
+            self.old.push((revision, self.now));
             self.now = value;
         }
-        self.old.retain(|(until, _)| *until > at - MEMORY_MS);
     }
 
-    /// The largest value that somebody may still believe in.
-    pub(crate) fn most(&self, at: i64) -> i64 {
-        let old = self.old.iter().filter(|(until, _)| *until > at - MEMORY_MS);
+    /// The largest value since somebody's state of knowledge.
+    pub(crate) fn most(&self, seen: u64) -> i64 {
+        let old = self.old.iter().filter(|(ended, _)| *ended > seen);
         old.map(|(_, v)| *v).fold(self.now, i64::max)
-    }
-
-    /// The smallest such value.
-    pub(crate) fn least(&self, at: i64) -> i64 {
-        let old = self.old.iter().filter(|(until, _)| *until > at - MEMORY_MS);
-        old.map(|(_, v)| *v).fold(self.now, i64::min)
     }
 }
 
@@ -85,9 +80,9 @@ pub struct DeploymentTruth {
     /// Replicas and surge together.
     most: Past,
     /// Replicas without those that may be unavailable.
-    least: Past,
-    /// Whether it was once complete, so that its availability counts.
-    pub settled: bool,
+    least: i64,
+    /// Whether its availability counts: see `availability`.
+    settled: bool,
 }
 
 /// A node with its room.
@@ -110,6 +105,32 @@ pub struct AnyTruth {
     pub revision: u64,
 }
 
+/// Who made a change, as far as the rules must know.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    /// The controller; empty when it is none of those that are watched.
+    pub who: &'static str,
+    /// What it had read when it decided.
+    pub seen: Seen,
+    /// Whether it had given up before its request arrived.
+    pub late: bool,
+    /// Whether it has crashed since.
+    pub abandoned: bool,
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        Sender { who: "", seen: Seen::ALL, late: false, abandoned: false }
+    }
+}
+
+impl Sender {
+    /// Whether whoever decides next may not have reckoned with this.
+    fn unheard(&self) -> bool {
+        self.late || self.abandoned
+    }
+}
+
 /// See the module.
 #[derive(Default)]
 pub struct Truth {
@@ -123,21 +144,17 @@ pub struct Truth {
     pub slices: BTreeMap<String, Value>,
     pub services: BTreeMap<Key, Value>,
     pub revision: u64,
-    /// Whether nothing but rolling updates takes pods away, so that availability must hold.
-    pub calm: bool,
-    /// Whether the change comes of a request that its sender had given up before it arrived.
-    pub late: bool,
-    /// Whether the change comes of a request whose sender has crashed since.
-    pub abandoned: bool,
-    /// Whether [`Truth::availability`] is checked.
-    pub check_availability: bool,
-    /// When a replica set of a deployment (by UID) last grew by a write that landed late.
-    late_growth: BTreeMap<String, i64>,
+    /// Who makes the changes that are applied.
+    pub sender: Sender,
+    /// Growth by requests that their senders could not reckon with any more: when (by revision), what of (the
+    /// UID of a deployment or a replica set), how much.
+    surprises: Vec<(u64, Arc<str>, i64)>,
     /// Pods that were there once.
     gone: BTreeSet<Key>,
-    /// Counters for the report: pods created, pods bound.
+    /// Counters for the report: pods created, pods bound, pods taken away whose availability counted.
     pub created: u64,
     pub bound: u64,
+    pub weighed: u64,
 }
 
 /// `/registry/<resource>/...` or `/registry/<group>/<resource>/...`: the resource and the rest.
@@ -181,7 +198,7 @@ impl Truth {
                 let full: scheduler::Pod = serde_json::from_slice(&e.value).map_err(read)?;
                 self.pod_changed(key, PodTruth { pod, info: scheduler::PodInfo::new(&full) }, at)
             }
-            "replicasets" => self.set_changed(key, serde_json::from_slice(&e.value).map_err(read)?, at),
+            "replicasets" => self.set_changed(key, serde_json::from_slice(&e.value).map_err(read)?),
             "deployments" => {
                 self.deployment_changed(key, serde_json::from_slice(&e.value).map_err(read)?, at)
             }
@@ -215,11 +232,14 @@ impl Truth {
         let name = any.meta.key();
         match resource {
             "pods" => {
-                self.pods.remove(&name);
+                let old = self.pods.remove(&name);
                 self.gone.insert(name);
-                return self.availability(&any.meta, at);
+                return old.map_or(Ok(()), |old| self.availability(&old, None, at));
             }
-            "replicasets" => drop(self.sets.remove(&name)),
+            "replicasets" => {
+                self.unsettle(self.deployment_of(&any.meta));
+                self.sets.remove(&name);
+            }
             "deployments" => drop(self.deployments.remove(&name)),
             "minions" | "nodes" => drop(self.nodes.remove(&*name.name)),
             "endpointslices" => drop(self.slices.remove(key)),

@@ -5,7 +5,7 @@ use meta::IntOrString;
 use reconcile::{Key, ObjectMeta, Partial};
 use store::Event;
 
-use super::{DeploymentTruth, PodTruth, SetTruth, Truth, split};
+use super::{DeploymentTruth, Past, PodTruth, Truth, split};
 
 type Kept = Result<(), String>;
 
@@ -22,7 +22,7 @@ fn scaled(v: Option<&IntOrString>, of: i64, up: bool) -> i64 {
 }
 
 /// The most and the fewest pods that the strategy allows.
-fn bounds(d: &Deployment) -> (i64, i64) {
+pub(crate) fn bounds(d: &Deployment) -> (i64, i64) {
     let n = i64::from(d.spec.replicas.unwrap_or(1));
     if &*d.spec.strategy.kind == "Recreate" {
         return (n, 0);
@@ -68,7 +68,7 @@ impl Truth {
             }
             self.bound += 1;
             // A bind that lands after its sender gave up cannot know who came in between; the kubelet refuses.
-            if !self.late {
+            if !self.sender.late {
                 self.room(&key, node)?;
             }
         }
@@ -76,12 +76,13 @@ impl Truth {
             self.created += 1;
             // What a crashed process still had on the road its successor cannot know. A create that was repeated
             // can land a second time, late, when its pod has come and gone. The surplus is deleted.
-            let unforeseen = self.abandoned || (self.late && self.gone.contains(&key));
+            let unforeseen = self.sender.abandoned || (self.sender.late && self.gone.contains(&key));
             if !unforeseen {
-                self.not_too_many(&key, meta, at)?;
+                self.not_too_many(&key, meta)?;
             }
+            return Ok(());
         }
-        self.availability(&meta.clone(), at)
+        old.map_or(Ok(()), |old| self.availability(&old, Some(&new), at))
     }
 
     /// A node has room for all pods that are bound to it.
@@ -112,11 +113,11 @@ impl Truth {
     }
 
     /// A replica set makes no pod beyond the number that it was told.
-    fn not_too_many(&self, key: &Key, meta: &ObjectMeta, at: i64) -> Kept {
+    fn not_too_many(&self, key: &Key, meta: &ObjectMeta) -> Kept {
         let Some(owner) = meta.controller().filter(|o| &*o.kind == "ReplicaSet") else { return Ok(()) };
         let Some(set) = self.sets.values().find(|s| s.set.metadata.uid == owner.uid) else { return Ok(()) };
         let active = self.pods_of(&owner.uid).filter(|p| p.pod.active()).count();
-        let most = set.replicas.most(at);
+        let most = set.replicas.most(self.sender.seen.replica_sets);
         if i64::try_from(active).unwrap_or(i64::MAX) > most {
             return Err(format!(
                 "pod {key} is number {active} of replica set {}, which wants {most}",
@@ -126,46 +127,51 @@ impl Truth {
         Ok(())
     }
 
-    pub(super) fn set_changed(&mut self, key: Key, new: ReplicaSet, at: i64) -> Kept {
+    pub(super) fn set_changed(&mut self, key: Key, new: ReplicaSet) -> Kept {
         let old = self.sets.remove(&key).filter(|o| o.set.metadata.uid == new.metadata.uid);
         let wants = i64::from(new.spec.replicas.unwrap_or(1));
         let before = old.as_ref().map(|o| o.replicas.now);
+        let owner = |r: &ReplicaSet| r.metadata.controller().map(|o| o.uid.clone());
+        let was_owned = old.as_ref().and_then(|o| owner(&o.set));
         if let Some(o) = &old {
             let same = o.set.spec == new.spec;
             generation(&key, &o.set.metadata, &new.metadata, same)?;
         }
         let mut truth = old.unwrap_or_default();
         match before {
-            Some(_) => truth.replicas.set(wants, at),
+            Some(_) => truth.replicas.set(wants, self.revision),
             None => truth.replicas.now = wants,
         }
         truth.set = new;
-        let grown = wants > before.unwrap_or(0);
-        let owner = truth.set.metadata.controller().map(|o| o.uid.clone());
-        self.sets.insert(key.clone(), SetTruth { ..truth });
-        if let Some(uid) = owner.as_ref().filter(|_| self.late && grown) {
-            self.late_growth.insert(uid.to_string(), at);
+        let owned = owner(&truth.set);
+        let deployment = self.deployment_of(&truth.set.metadata);
+        self.sets.insert(key.clone(), truth);
+        let shrunk = before.is_some_and(|b| wants < b);
+        if was_owned != owned || (shrunk && self.sender.unheard()) {
+            self.unsettle(deployment);
         }
-        match owner {
-            // A create that lands long after it was given up was decided on a state of long ago. Nothing in
-            // the API can refuse it; what is too much is taken away again.
-            Some(_) if self.late && before.is_none() => Ok(()),
-            Some(uid) if grown => self.no_surge(&key, &uid, at),
-            _ => Ok(()),
+        let Some(uid) = owned else { return Ok(()) };
+        let had = if was_owned.as_ref() == Some(&uid) { before.unwrap_or(0) } else { 0 };
+        if wants > had && self.sender.unheard() {
+            self.surprises.push((self.revision, uid.clone(), wants - had));
         }
+        if wants > before.unwrap_or(0) { self.no_surge(&key, &uid) } else { Ok(()) }
+    }
+
+    /// What came to a deployment or a replica set without the knowledge of who decides next.
+    fn surprise(&self, uid: &str, seen: u64) -> i64 {
+        let new = self.surprises.iter().filter(|(at, of, _)| **of == *uid && *at > seen);
+        new.map(|(_, _, n)| *n).sum()
     }
 
     /// The replica sets of a deployment together want no more than its strategy allows.
-    fn no_surge(&self, key: &Key, uid: &str, at: i64) -> Kept {
+    fn no_surge(&self, key: &Key, uid: &str) -> Kept {
         let Some(d) = self.deployments.values().find(|d| *d.deployment.metadata.uid == *uid) else {
             return Ok(());
         };
-        // Growth that landed after it was given up may not be seen yet by who decides on the next set.
-        if self.late_growth.get(uid).is_some_and(|t| *t > at - super::MEMORY_MS) {
-            return Ok(());
-        }
+        let seen = self.sender.seen;
         let wanted: i64 = self.sets_of(uid).map(|s| s.replicas.now).sum();
-        let most = d.most.most(at);
+        let most = d.most.most(seen.deployments) + self.surprise(uid, seen.replica_sets);
         if wanted > most {
             let name = d.deployment.metadata.key();
             return Err(format!(
@@ -179,62 +185,25 @@ impl Truth {
         let old = self.deployments.remove(&key).filter(|o| o.deployment.metadata.uid == new.metadata.uid);
         let (most, least) = bounds(&new);
         let mut truth = match old {
-            Some(o) => {
+            Some(mut o) => {
                 let annotations = |d: &Deployment| d.metadata.annotations.clone();
                 // k8s: pkg/registry/apps/deployment/strategy.go PrepareForUpdate counts annotations too.
                 let same = o.deployment.spec == new.spec && annotations(&o.deployment) == annotations(&new);
                 generation(&key, &o.deployment.metadata, &new.metadata, same)?;
+                o.most.set(most, self.revision);
                 o
             }
-            None => {
-                let mut t = DeploymentTruth::default();
-                (t.most.now, t.least.now) = (most, least);
-                t
-            }
+            None => DeploymentTruth {
+                most: Past { now: most, ..Past::default() },
+                least,
+                ..DeploymentTruth::default()
+            },
         };
-        truth.most.set(most, at);
-        truth.least.set(least, at);
+        let same = (truth.least, bounds(&truth.deployment).0) == (least, most);
+        truth.settled = (truth.settled && same) || self.is_settled(&new, at);
+        truth.least = least;
         truth.deployment = new;
-        let d = &truth.deployment;
-        truth.settled |= d.status.available_replicas >= d.replicas()
-            && d.status.observed_generation == d.metadata.generation
-            && d.replicas() > 0;
         self.deployments.insert(key, truth);
-        Ok(())
-    }
-
-    /// When nothing but rolling updates takes pods away, enough of them are available at any time.
-    ///
-    /// Known not to hold in about one of three hundred seeds (745, 862, 898), so it is checked only when
-    /// `SIM_AVAILABILITY=1` asks for it.
-    pub(super) fn availability(&self, pod: &ObjectMeta, at: i64) -> Kept {
-        if !self.calm || !self.check_availability {
-            return Ok(());
-        }
-        let Some(owner) = pod.controller() else { return Ok(()) };
-        let Some(set) = self.sets.values().find(|s| s.set.metadata.uid == owner.uid) else { return Ok(()) };
-        let Some(uid) = set.set.metadata.controller().map(|o| o.uid.clone()) else { return Ok(()) };
-        let Some(d) = self.deployments.values().find(|d| d.deployment.metadata.uid == uid) else {
-            return Ok(());
-        };
-        if !d.settled || d.deployment.metadata.deleting() {
-            return Ok(());
-        }
-        let now = jiff::Timestamp::from_millisecond(at).unwrap_or(jiff::Timestamp::MAX);
-        let min_ready = d.deployment.spec.min_ready_seconds;
-        let available = self
-            .sets_of(&uid)
-            .flat_map(|s| self.pods_of(&s.set.metadata.uid))
-            .filter(|p| p.pod.active() && p.pod.available(min_ready, now))
-            .count();
-        let least = d.least.least(at);
-        if i64::try_from(available).unwrap_or(0) < least {
-            let name = d.deployment.metadata.key();
-            return Err(format!(
-                "{available} pods of {name} are available, at least {least} must be ({})",
-                pod.name
-            ));
-        }
         Ok(())
     }
 }

@@ -70,6 +70,12 @@ impl<'a> Sets<'a> {
         self.all().map(|rs| rs.status.available_replicas).sum()
     }
 
+    /// Whether every replica set has told its status since it was last told a number. One that shrank and grew
+    /// again before it was heard still shows pods that it is about to delete.
+    pub(crate) fn heard(&self) -> bool {
+        self.all().all(|rs| rs.status.observed_generation >= rs.metadata.generation)
+    }
+
     /// Available pods that will still be there when every replica set has what it is told to have.
     pub(crate) fn lasting(&self) -> i32 {
         self.all().map(|rs| rs.status.available_replicas.min(rs.replicas())).sum()

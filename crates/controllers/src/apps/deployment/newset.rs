@@ -56,7 +56,7 @@ pub(crate) fn allowed_replicas(d: &Deployment, sets: &Sets<'_>) -> i32 {
     let current = sets.new.map_or(0, |rs| rs.replicas());
     // Upstream counts what the replica sets should have. Counting what they still have as well keeps the
     // promise of maxSurge also while one of them has not shrunk yet.
-    if sets.all().any(|rs| rs.status.observed_generation < rs.metadata.generation) {
+    if !sets.heard() {
         return current;
     }
     let pods: i32 = sets.all().map(|rs| rs.replicas().max(rs.status.replicas)).sum();

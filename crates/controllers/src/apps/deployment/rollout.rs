@@ -79,7 +79,8 @@ pub(crate) fn scale_downs<'a>(d: &Deployment, sets: &Sets<'a>) -> Vec<(&'a Arc<R
     let min_available = d.replicas() - d.max_unavailable();
     let new_unavailable = new.replicas() - new.status.available_replicas;
     let most = sets.total() - min_available - new_unavailable;
-    if old.is_empty() || most <= 0 {
+    // Upstream takes pods away also on the word of replica sets that have not been heard since.
+    if old.is_empty() || most <= 0 || !sets.heard() {
         return Vec::new();
     }
     let mut sizes: BTreeMap<usize, i32> = BTreeMap::new();

@@ -69,7 +69,11 @@ pub(crate) fn scale(state: &State, sets: &Sets<'_>, plan: &mut Plan) {
         return;
     }
     if d.rolling() {
-        for (rs, to) in proportional(d, active) {
+        let mut sizes = proportional(d, active);
+        // Upstream goes by size. What shrinks goes first here, so that the sets never ask for more in between
+        // than they do in the end.
+        sizes.sort_by_key(|(rs, to)| *to > rs.replicas());
+        for (rs, to) in sizes {
             scale_one(state, rs, to, plan);
         }
     }
@@ -81,6 +85,7 @@ fn saturated(d: &Deployment, sets: &Sets<'_>) -> bool {
         rs.annotated(DESIRED_REPLICAS) == Some(d.replicas())
             && rs.replicas() == d.replicas()
             && rs.status.available_replicas == d.replicas()
+            && rs.status.observed_generation >= rs.metadata.generation
     })
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use reconcile::Op;
+use serde_json::Value;
 
 fn set(name: &str, replicas: i32, available: i32) -> Arc<ReplicaSet> {
     let text = json!({
@@ -41,6 +42,30 @@ fn old_sets_shrink_as_far_as_availability_allows() {
     }
 }
 
+/// A replica set that was told 5, 3 and 5 again shows five available pods until it is heard, two of which it
+/// may be about to delete.
+#[test]
+fn nobody_shrinks_on_the_word_of_a_set_that_was_not_heard_since() {
+    let mut d = deployment(10, "30%", "20%");
+    d.spec.paused = true;
+    for (heard, shrunk) in [(2, true), (1, false)] {
+        let mut new = (*set("new", 10, 10)).clone();
+        new.metadata.generation = 2;
+        new.status.observed_generation = heard;
+        new.metadata.annotations = new.metadata.annotations.with(DESIRED_REPLICAS, "10");
+        let (new, old) = (Arc::new(new), set("old", 3, 3));
+        let sets = Sets { new: Some(&new), old: vec![&old] };
+        assert_eq!(!rollout::scale_downs(&d, &sets).is_empty(), shrunk, "rolling");
+        let mut plan = Plan::default();
+        scale::scale(&State { d: Arc::new(d.clone()), ..State::default() }, &sets, &mut plan);
+        let to_nothing = |a: &Action| {
+            matches!(&a.op, Op::Patch { name, body, .. }
+            if name == "old" && String::from_utf8_lossy(body).contains("\"replicas\":0"))
+        };
+        assert_eq!(plan.actions().any(to_nothing), shrunk, "paused");
+    }
+}
+
 #[test]
 fn scaling_during_a_rollout_is_proportional() {
     let d = deployment(15, "20%", "10%");
@@ -48,6 +73,32 @@ fn scaling_during_a_rollout_is_proportional() {
     let sizes = scale::proportional(&d, sets.iter().collect());
     let named: Vec<(&str, i32)> = sizes.iter().map(|(r, n)| (&*r.metadata.name, *n)).collect();
     assert_eq!(named, [("b", 11), ("a", 7)]);
+}
+
+/// Seven pods of ten that were allowed become eight of eight: the proportions take from both, and the larger set gets
+/// what is left over.
+#[test]
+fn what_shrinks_is_scaled_first() {
+    let d = Arc::new(deployment(5, "60%", "60%"));
+    let told = |name, n, available| {
+        let mut rs = (*set(name, n, available)).clone();
+        let annotations = rs.metadata.annotations.with(DESIRED_REPLICAS, "7");
+        rs.metadata.annotations = annotations.with(MAX_REPLICAS, "10");
+        Arc::new(rs)
+    };
+    let (new, old) = (told("new", 3, 0), told("old", 4, 4));
+    let sets = Sets { new: Some(&new), old: vec![&old] };
+    let mut plan = Plan::default();
+    scale::scale(&State { d, ..State::default() }, &sets, &mut plan);
+    let sizes: Vec<(&str, Value)> = plan
+        .actions()
+        .filter_map(|a| match &a.op {
+            Op::Patch { name, body, .. } => Some((&**name, serde_json::from_slice::<Value>(body).ok()?)),
+            _ => None,
+        })
+        .map(|(name, body)| (name, body["spec"]["replicas"].clone()))
+        .collect();
+    assert_eq!(sizes, [("new", json!(2)), ("old", json!(6))]);
 }
 
 #[test]
