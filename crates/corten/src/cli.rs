@@ -298,6 +298,9 @@ pub struct Kubelet {
     pub register_with_taints: Vec<String>,
     #[arg(long, default_value_t = 110, value_name = "N")]
     pub max_pods: u32,
+    /// Sysctls that pods may set beside the safe ones; `name.*` for all below.
+    #[arg(long, value_delimiter = ',', value_name = "SYSCTLS")]
+    pub allowed_unsafe_sysctls: Vec<String>,
     #[arg(long, default_value = "/", value_name = "CGROUP")]
     pub cgroup_root: String,
     #[arg(long, value_name = "DIR")]

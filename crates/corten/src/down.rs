@@ -68,33 +68,51 @@ async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result
             }
         }
     }
-    if let Some(endpoint) = &remains.runtime_endpoint {
-        println!("stopping pods at {endpoint}");
-        remove_pods(endpoint, &state.path().join("kubelet/pods")).await?;
-    }
+    let pods = match &remains.runtime_endpoint {
+        Some(endpoint) => {
+            println!("stopping pods at {endpoint}");
+            remove_pods(endpoint, state, &remains.cgroup).await
+        }
+        None => Ok(()),
+    };
     println!("removing network and rules");
     // Every step is tried; the first failure is told.
     let rules = if remains.table.is_empty() { Ok(()) } else { proxy::cleanup(&remains.table).await };
     let sysctl = remains.route_localnet.as_deref().map_or(Ok(()), proxy::restore_route_localnet);
     let network = network::down(&node::network_options(state, remains)).await;
     let mounts = unmount_below(state.path());
+    pods?;
     rules?;
     sysctl?;
     network?;
     mounts
 }
 
-/// Removes the sandboxes of a runtime that is not ours whose pods have a directory here.
-async fn remove_pods(endpoint: &str, pods: &Path) -> Result<()> {
+/// Removes this cluster's pods from a runtime that is not ours, and their cgroup.
+async fn remove_pods(endpoint: &str, state: &StateDir, cgroup: &str) -> Result<()> {
     let runtime = CriClient::new(endpoint, Timeouts::default())?;
-    for sandbox in runtime.list_pod_sandbox(None).await? {
-        let uid = sandbox.labels.get("io.kubernetes.pod.uid");
-        if uid.is_some_and(|uid| !uid.contains('/') && pods.join(uid).is_dir()) {
+    let sandboxes = runtime.list_pod_sandbox(None).await;
+    for sandbox in sandboxes.with_context(|| format!("the container runtime at {endpoint}"))? {
+        if is_of(&runtime, state, &sandbox).await? {
             runtime.stop_pod_sandbox(&sandbox.id).await?;
             runtime.remove_pod_sandbox(&sandbox.id).await?;
         }
     }
-    Ok(())
+    cri::containerd::remove_cgroup_tree(cgroup).with_context(|| format!("removing cgroup {cgroup}"))
+}
+
+/// Whether a sandbox belongs to the cluster of this state directory: it logs there, or has a directory there.
+async fn is_of(runtime: &CriClient, state: &StateDir, sandbox: &cri::v1::PodSandbox) -> Result<bool> {
+    let status = match runtime.pod_sandbox_status(&sandbox.id, true).await {
+        Err(e) if e.is_not_found() => return Ok(false),
+        status => status?,
+    };
+    let own = state.path();
+    if let Some(dir) = cri::facts::log_directory(&status) {
+        return Ok(dir.starts_with(own.join("pod-logs")));
+    }
+    let uid = sandbox.labels.get("io.kubernetes.pod.uid").filter(|uid| !uid.contains('/'));
+    Ok(uid.is_some_and(|uid| own.join("kubelet/pods").join(uid).is_dir()))
 }
 
 /// What Corten itself puts into a state directory. Nothing else is ever removed.

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
-use client::Client;
 use control::{CancellationToken, Context};
 use cri::containerd::{Containerd, Options, RegistryMirror};
 use cri::{CriClient, Runtime, Timeouts};
 use serde::{Deserialize, Serialize};
-use wire::pki::{Leaf, Pair, Usage};
+use sys::{Clock, SystemClock};
+use wire::pki::{Leaf, Pair, Pki, Usage};
 
 use crate::components::{proxy, routes};
 use crate::control_plane::ControlPlane;
+use crate::remote::Connection;
 use crate::state::StateDir;
 use crate::{cli, host};
 use sys::{Clock, SystemClock};
@@ -47,6 +48,8 @@ pub struct Remains {
     pub own_containerd: bool,
     /// The runtime that was there, when the node has no containerd of its own.
     pub runtime_endpoint: Option<String>,
+    /// Where that runtime reads the CNI configuration that it was given by us.
+    pub cni_conf_dir: Option<PathBuf>,
     pub bridge: String,
     pub cgroup: String,
     /// nft table of the Service rules.
@@ -119,6 +122,7 @@ fn remains(state: &StateDir, node: &cli::Node) -> Remains {
     Remains {
         own_containerd: node.container_runtime_endpoint.is_none(),
         runtime_endpoint: node.container_runtime_endpoint.clone(),
+        cni_conf_dir: None,
         bridge: format!("cni{}", state.id()),
         cgroup: format!("/corten-{}", state.id()),
         table: format!("corten-{}", state.id()),
@@ -161,7 +165,7 @@ pub fn network_options(state: &StateDir, remains: &Remains) -> network::Options 
         bridge: remains.bridge.clone(),
         pod_cidrs: Vec::new(),
         mtu: None,
-        conf_dir: cni_conf_dir(state),
+        conf_dir: remains.cni_conf_dir.clone().unwrap_or_else(|| cni_conf_dir(state)),
         data_dir: state.path().join("kubelet/cni"),
         bin_dir: None,
         masquerade: true,
@@ -180,20 +184,57 @@ fn mirrors(o: &cli::Node) -> Result<Vec<RegistryMirror>> {
         .collect()
 }
 
-/// The runtime, and the supervision of our own containerd while this process lives.
-async fn runtime(
-    state: &StateDir,
-    node: &cli::Node,
-    remains: &Remains,
-) -> Result<(Arc<dyn Runtime>, String, Option<Containerd>)> {
-    if let Some(endpoint) = &node.container_runtime_endpoint {
-        let client = CriClient::new(endpoint, Timeouts::default())?;
-        client.version().await.with_context(|| format!("the container runtime at {endpoint}"))?;
-        return Ok((Arc::new(client), endpoint.clone(), None));
+/// The runtime of a node, and what the node agent must know of it.
+struct NodeRuntime {
+    client: Arc<dyn Runtime>,
+    endpoint: String,
+    /// Supervises our own containerd while this process lives.
+    containerd: Option<Containerd>,
+    /// [`None`]: the pods' network is somebody else's.
+    cni_conf_dir: Option<PathBuf>,
+    cni_bin_dir: Option<PathBuf>,
+    cgroup_systemd: bool,
+}
+
+/// Where CNI configurations are read when the runtime does not say.
+const CNI_CONF_DIR: &str = "/etc/cni/net.d";
+
+impl NodeRuntime {
+    async fn own(state: &StateDir, node: &cli::Node, remains: &Remains) -> Result<Self> {
+        let containerd = Containerd::start(containerd_options(state, remains, mirrors(node)?)).await?;
+        Ok(NodeRuntime {
+            endpoint: format!("unix://{}", containerd.socket().display()),
+            client: Arc::new(containerd.client()),
+            containerd: Some(containerd),
+            cni_conf_dir: Some(cni_conf_dir(state)),
+            cni_bin_dir: None,
+            cgroup_systemd: false,
+        })
     }
-    let containerd = Containerd::start(containerd_options(state, remains, mirrors(node)?)).await?;
-    let endpoint = format!("unix://{}", containerd.socket().display());
-    Ok((Arc::new(containerd.client()), endpoint, Some(containerd)))
+
+    /// A runtime that is there. A network that it has stays; where there is none it is given ours.
+    async fn found(endpoint: &str, node: &cli::Node, remains: &Remains) -> Result<Self> {
+        if !node.registry_mirror.is_empty() {
+            bail!(
+                "--registry-mirror is for Corten's own containerd: configure mirrors in the runtime at {endpoint}"
+            );
+        }
+        let client = CriClient::new(endpoint, Timeouts::default())?;
+        let status =
+            client.status(true).await.with_context(|| format!("the container runtime at {endpoint}"))?;
+        let facts = cri::facts::of_runtime(&status);
+        let dir = facts.cni_conf_dir.unwrap_or_else(|| CNI_CONF_DIR.into());
+        let is_foreign = facts.network_ready && !network::is_ours(&dir, &remains.bridge);
+        tracing::info!(endpoint, conf_dir = %dir.display(), is_foreign, "the runtime's pod network");
+        Ok(NodeRuntime {
+            client: Arc::new(client),
+            endpoint: endpoint.to_owned(),
+            containerd: None,
+            cni_conf_dir: (!is_foreign).then_some(dir),
+            cni_bin_dir: facts.cni_bin_dir,
+            cgroup_systemd: facts.cgroup_systemd,
+        })
+    }
 }
 
 /// The identities of a node's two parts.
@@ -207,12 +248,25 @@ pub struct Roads {
 /// # Errors
 /// What keeps the node from starting.
 pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &CancellationToken) -> Result<()> {
-    let remains = remains(state, &s.node);
+    let mut remains = remains(state, &s.node);
+    // Noted before anything is made.
     write_remains(state, &remains)?;
-    let (runtime, endpoint, containerd) = runtime(state, &s.node, &remains).await?;
+    let runtime = match &s.node.container_runtime_endpoint {
+        None => NodeRuntime::own(state, &s.node, &remains).await?,
+        Some(endpoint) => {
+            let found = NodeRuntime::found(endpoint, &s.node, &remains).await?;
+            remains.cni_conf_dir.clone_from(&found.cni_conf_dir);
+            write_remains(state, &remains)?;
+            found
+        }
+    };
     let mut config = kubelet::Config::new(&s.name, state.path().join("kubelet"));
     config.pod_log_dir = state.path().join("pod-logs");
-    config.runtime_endpoint = endpoint;
+    config.runtime_endpoint = runtime.endpoint;
+    config.manage_cni = runtime.cni_conf_dir.is_some();
+    config.cni_conf_dir = runtime.cni_conf_dir.unwrap_or_else(|| cni_conf_dir(state));
+    config.cni_bin_dir = runtime.cni_bin_dir;
+    config.cgroup_systemd = runtime.cgroup_systemd;
     config.cluster_dns = vec![s.cluster_dns];
     config.cluster_domain.clone_from(&s.cluster_domain);
     config.cgroup_root.clone_from(&remains.cgroup);
@@ -220,7 +274,6 @@ pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &Cancellatio
     config.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, s.node.kubelet_port));
     config.max_pods = s.node.max_pods;
     config.node_labels = labels(&s.node.node_labels)?;
-    config.cni_conf_dir = cni_conf_dir(state);
     config.cni_bridge.clone_from(&remains.bridge);
     config.cluster_cidrs = vec![s.cluster_cidr.clone()];
     if let Some(tls) = &s.tls {
@@ -240,11 +293,11 @@ pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &Cancellatio
     let (routes_road, name) = (roads.proxy.clone(), s.name.clone());
     let routes = tokio::spawn(async move { routes::run(&routes_road, &name).await });
     let proxy = tokio::spawn(async move { proxy::run(&roads.proxy, proxy_settings).await });
-    let result = kubelet::run(config, roads.kubelet, runtime).await;
+    let result = kubelet::run(config, roads.kubelet, runtime.client).await;
     stop.cancel();
     proxy.await.ok();
     routes.await.ok();
-    drop(containerd);
+    drop(runtime.containerd);
     result.context("the node agent")
 }
 
@@ -257,32 +310,63 @@ fn labels(list: &[String]) -> Result<Vec<(String, String)>> {
         .collect()
 }
 
+/// Certificate, key and client authority of a node agent that runs alone. What its flags do not say is, as with
+/// upstream's, a certificate of its own making below its directory; clients are those of the cluster's authority.
+fn kubelet_tls(o: &cli::Kubelet, name: &str, ip: IpAddr, ca_pem: &str) -> Result<TlsFiles> {
+    let dir = o.root_dir.join("pki");
+    let (cert, key) = match (&o.tls_cert_file, &o.tls_private_key_file) {
+        (Some(cert), Some(key)) => (cert.clone(), key.clone()),
+        (None, None) => {
+            std::fs::create_dir_all(&o.root_dir).with_context(|| o.root_dir.display().to_string())?;
+            let own = Pki::open(&dir, SystemClock.now())?;
+            own.leaf(&Leaf::server("kubelet", name, vec![name.to_owned(), ip.to_string()]))?;
+            (dir.join("kubelet.crt"), dir.join("kubelet.key"))
+        }
+        _ => bail!("--tls-cert-file and --tls-private-key-file belong together"),
+    };
+    let client_ca = match &o.client_ca_file {
+        Some(file) => file.clone(),
+        None => {
+            let file = dir.join("client-ca.crt");
+            std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
+            std::fs::write(&file, ca_pem).with_context(|| file.display().to_string())?;
+            file
+        }
+    };
+    Ok(TlsFiles { cert, key, client_ca, is_coming: false })
+}
+
 /// The node agent alone, as upstream's kubelet is run.
 ///
 /// # Errors
 /// What keeps it from starting.
-pub async fn run_kubelet(o: &cli::Kubelet, client: Arc<dyn Client>, stop: &CancellationToken) -> Result<()> {
+pub async fn run_kubelet(o: &cli::Kubelet, api: Connection, stop: &CancellationToken) -> Result<()> {
     let endpoint = &o.container_runtime_endpoint;
     let runtime = CriClient::new(endpoint, Timeouts::default())?;
-    runtime.version().await.with_context(|| format!("the container runtime at {endpoint}"))?;
+    let status =
+        runtime.status(true).await.with_context(|| format!("the container runtime at {endpoint}"))?;
     let name = o.hostname_override.clone().unwrap_or_else(host::name);
+    let ip = o.node_ip.unwrap_or_else(host::address);
+    let tls = kubelet_tls(o, &name, ip, &api.ca_pem)?;
     let mut config = kubelet::Config::new(&name, &o.root_dir);
     config.runtime_endpoint.clone_from(endpoint);
     config.cluster_dns.clone_from(&o.cluster_dns);
     config.cluster_domain.clone_from(&o.cluster_domain);
     config.cgroup_root.clone_from(&o.cgroup_root);
-    config.node_ips = vec![o.node_ip.unwrap_or_else(host::address)];
+    config.cgroup_systemd = cri::facts::of_runtime(&status).cgroup_systemd;
+    config.node_ips = vec![ip];
     config.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, o.port));
-    config.tls_cert_file.clone_from(&o.tls_cert_file);
-    config.tls_key_file.clone_from(&o.tls_private_key_file);
-    config.client_ca_file.clone_from(&o.client_ca_file);
+    config.tls_cert_file = Some(tls.cert);
+    config.tls_key_file = Some(tls.key);
+    config.client_ca_file = Some(tls.client_ca);
     config.max_pods = o.max_pods;
     config.node_labels = labels(&o.node_labels)?;
     config.node_taints.clone_from(&o.register_with_taints);
+    config.allowed_unsafe_sysctls.clone_from(&o.allowed_unsafe_sysctls);
     config.static_pod_dir.clone_from(&o.pod_manifest_path);
     // As with upstream's kubelet, the pods' network is the network add-on's work.
     config.manage_cni = false;
-    let ctx = Context::new(client).with_stop(stop.clone());
+    let ctx = Context::new(api.client).with_stop(stop.clone());
     kubelet::run(config, ctx, Arc::new(runtime)).await.context("the node agent")
 }
 

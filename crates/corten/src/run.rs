@@ -1,7 +1,6 @@
 //! One function a subcommand: flags to settings, settings to components, and the wait for the end.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -174,7 +173,7 @@ async fn kubelet(o: cli::Kubelet) -> Result<()> {
     need_root("corten kubelet")?;
     let stop = until_signal()?;
     let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kubelet")?;
-    node::run_kubelet(&o, Arc::clone(&remote.client), &stop).await
+    node::run_kubelet(&o, remote, &stop).await
 }
 
 async fn kube_proxy(o: cli::KubeProxy) -> Result<()> {

@@ -6,6 +6,7 @@
 mod client;
 pub mod containerd;
 mod error;
+pub mod facts;
 pub mod health;
 pub mod image;
 mod runtime;

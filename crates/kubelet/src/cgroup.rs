@@ -96,6 +96,14 @@ impl Cgroups {
         self.limit(&path, &resources::pod_limits(pod))
     }
 
+    /// Changes the limits of a pod's cgroup that is there.
+    ///
+    /// # Errors
+    /// When the kernel refuses: a group below has more.
+    pub fn resize(&self, pod: &Pod, limits: &PodLimits) -> Result<()> {
+        if self.systemd { Ok(()) } else { self.limit(&self.parent(pod), limits) }
+    }
+
     fn make(&self, path: &str) -> Result<()> {
         if self.version == Version::V2 {
             let mut at = self.mount.clone();
@@ -137,22 +145,16 @@ impl Cgroups {
             Version::V2 => {
                 let dir = self.mount.join(relative);
                 write(&dir, "cpu.weight", resources::weight_of_shares(l.cpu_shares.max(2)).to_string())?;
-                if let Some(q) = l.cpu_quota_us {
-                    write(&dir, "cpu.max", format!("{q} 100000"))?;
-                }
-                if let Some(m) = l.memory_bytes {
-                    write(&dir, "memory.max", m.to_string())?;
-                }
+                let or_max = |v: Option<i64>| v.map_or("max".to_owned(), |v| v.to_string());
+                write(&dir, "cpu.max", format!("{} 100000", or_max(l.cpu_quota_us)))?;
+                write(&dir, "memory.max", or_max(l.memory_bytes))?;
             }
             Version::V1 => {
                 let cpu = self.mount.join("cpu").join(relative);
                 write(&cpu, "cpu.shares", l.cpu_shares.max(2).to_string())?;
-                if let Some(q) = l.cpu_quota_us {
-                    write(&cpu, "cpu.cfs_quota_us", q.to_string())?;
-                }
-                if let Some(m) = l.memory_bytes {
-                    write(&self.mount.join("memory").join(relative), "memory.limit_in_bytes", m.to_string())?;
-                }
+                write(&cpu, "cpu.cfs_quota_us", l.cpu_quota_us.unwrap_or(-1).to_string())?;
+                let memory = self.mount.join("memory").join(relative);
+                write(&memory, "memory.limit_in_bytes", l.memory_bytes.unwrap_or(-1).to_string())?;
             }
         }
         Ok(())

@@ -51,6 +51,8 @@ pub struct Config {
     /// Labels and taints the node registers with. Taints: `key=value:Effect`.
     pub node_labels: Vec<(String, String)>,
     pub node_taints: Vec<String>,
+    /// Sysctls that pods may set beside the safe ones; `name.*` for all below.
+    pub allowed_unsafe_sysctls: Vec<String>,
     /// Provider id of a cloud node.
     pub provider_id: String,
     /// Manifest directory of static pods.
@@ -59,6 +61,8 @@ pub struct Config {
     pub manage_cni: bool,
     /// Where the runtime reads CNI configurations.
     pub cni_conf_dir: PathBuf,
+    /// Where the runtime finds CNI plugins, when that is not one of the usual places.
+    pub cni_bin_dir: Option<PathBuf>,
     /// The name of the bridge that pods of this node hang on.
     pub cni_bridge: String,
     /// The ranges that all nodes' pods have their addresses from: pods reach each other without masquerading.
@@ -102,10 +106,12 @@ impl Config {
             system_reserved: Vec::new(),
             node_labels: Vec::new(),
             node_taints: Vec::new(),
+            allowed_unsafe_sysctls: Vec::new(),
             provider_id: String::new(),
             static_pod_dir: None,
             manage_cni: true,
             cni_conf_dir: PathBuf::from("/etc/cni/net.d"),
+            cni_bin_dir: None,
             cni_bridge: "corten0".to_owned(),
             cluster_cidrs: Vec::new(),
             cni_mtu: 0,

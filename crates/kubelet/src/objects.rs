@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use client::{Api, Client, ListParams};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use meta::Gvr;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 
 const CONFIG_MAPS: Gvr = Gvr::new("", "v1", "configmaps");
 const SECRETS: Gvr = Gvr::new("", "v1", "secrets");
+const RUNTIME_CLASSES: Gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
 const SERVICES: Gvr = Gvr::new("", "v1", "services");
 /// Entries kept at most; the oldest go.
 const LIMIT: usize = 1000;
@@ -100,6 +102,16 @@ impl Objects {
     /// When the API server cannot be asked.
     pub async fn secret(&self, namespace: &str, name: &str, max_age: Duration) -> Result<Option<Secret>> {
         self.get("secret", SECRETS, namespace, name, max_age).await
+    }
+
+    /// The handler of a RuntimeClass; `None` when there is no such class.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub async fn runtime_handler(&self, class: &str) -> Result<Option<String>> {
+        let found: Option<RuntimeClass> =
+            self.get("runtimeclass", RUNTIME_CLASSES, "", class, Duration::from_secs(1)).await?;
+        Ok(found.map(|c| c.handler))
     }
 
     /// The services whose variables a pod gets: its namespace's when `links`, and the API server's.

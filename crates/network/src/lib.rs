@@ -75,10 +75,21 @@ pub async fn up(options: &Options) -> Result<(), Error> {
     host::nft(options.netns.as_deref(), &masquerade::script(options)).await
 }
 
+/// Whether the configuration in the directory is the one of this bridge.
+#[must_use]
+pub fn is_ours(conf_dir: &Path, bridge: &str) -> bool {
+    let text = std::fs::read(conf_dir.join(CONF_FILE)).unwrap_or_default();
+    let list: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    list["plugins"].as_array().into_iter().flatten().any(|plugin| plugin["bridge"] == bridge)
+}
+
 /// Removes configuration, address notes, packet rules, routes to other nodes and bridge. The pods must be gone. Can be called again.
 pub async fn down(options: &Options) -> Result<(), Error> {
     let path = options.conf_dir.join(CONF_FILE);
-    remove(std::fs::remove_file(&path)).map_err(io("remove", &path))?;
+    // The directory may be a runtime's that serves others too.
+    if is_ours(&options.conf_dir, &options.bridge) {
+        remove(std::fs::remove_file(&path)).map_err(io("remove", &path))?;
+    }
     remove(std::fs::remove_dir_all(&options.data_dir)).map_err(io("remove", &options.data_dir))?;
     if host::find_program("nft").is_some() {
         host::nft(options.netns.as_deref(), &masquerade::removal(&options.bridge)).await?;

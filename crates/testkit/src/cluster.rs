@@ -41,6 +41,8 @@ pub enum Mode {
     Up,
     /// `corten kube-apiserver`.
     ApiServer,
+    /// `corten server`: a control plane without a node.
+    Server,
 }
 
 /// The right to run one of the few clusters that the machine carries at a time. Held by all test processes in
@@ -75,6 +77,8 @@ impl Slot {
 pub struct Cluster {
     program: PathBuf,
     mode: Mode,
+    /// More flags for the server.
+    flags: Vec<String>,
     dir: PathBuf,
     registry: Option<Registry>,
     server: Option<Running>,
@@ -91,14 +95,11 @@ impl Cluster {
     /// When something of the machine is missing, or it is not usable in time; the end of its log is shown.
     pub fn start(program: impl Into<PathBuf>, mode: Mode) -> Result<Self> {
         let mut this = Self::prepare(program, mode)?;
-        if mode == Mode::Up {
-            this.serve_images()?;
-        }
         this.start_server()?;
         Ok(this)
     }
 
-    /// Everything but the server.
+    /// Everything but the server; images are served where pods can be.
     ///
     /// # Errors
     /// When something of the machine is missing.
@@ -114,7 +115,24 @@ impl Cluster {
             netns.inside(|| drop(std::fs::write(&path, value)))?;
         }
         let (registry, server) = (None, None);
-        Ok(Self { program: program.into(), mode, dir, registry, server, is_down: false, netns, _slot: slot })
+        let (program, flags) = (program.into(), Vec::new());
+        let mut this =
+            Self { program, mode, flags, dir, registry, server, is_down: false, netns, _slot: slot };
+        if mode != Mode::ApiServer {
+            this.serve_images()?;
+        }
+        Ok(this)
+    }
+
+    /// Runs pods on a runtime that is there, in place of Corten's own containerd.
+    pub fn use_runtime(&mut self, endpoint: &str) {
+        self.flags.extend(["--container-runtime-endpoint".to_owned(), endpoint.to_owned()]);
+    }
+
+    /// Where the cluster's images can be pulled from in its namespace.
+    #[must_use]
+    pub fn registry_url(&self) -> Option<String> {
+        self.registry.as_ref().map(Registry::url)
     }
 
     fn serve_images(&mut self) -> Result<()> {
@@ -178,15 +196,19 @@ impl Cluster {
         match self.mode {
             Mode::Up => {
                 command.args(["up", "--detach", "--node-name", NODE, "--wait", &UP_LIMIT_S.to_string()]);
-                if let Some(registry) = &self.registry {
+                // A runtime that was there has its own mirrors.
+                if let Some(registry) = self.registry.as_ref().filter(|_| self.flags.is_empty()) {
                     command.arg("--registry-mirror").arg(format!("registry.test={}", registry.url()));
                 }
             }
             Mode::ApiServer => {
                 command.args(["kube-apiserver", "--bind-address", "127.0.0.1"]);
             }
+            Mode::Server => {
+                command.arg("server");
+            }
         }
-        command.arg("--secure-port").arg("6443").arg("--state-dir").arg(self.state());
+        command.args(&self.flags).arg("--secure-port").arg("6443").arg("--state-dir").arg(self.state());
         command
     }
 

@@ -7,6 +7,7 @@ mod escalation;
 mod namespace;
 mod node;
 mod priority;
+mod runtime_class;
 mod service;
 mod service_account;
 mod tolerations;
@@ -50,6 +51,7 @@ pub(crate) fn create(
             service_account::create(call, object)?;
             priority::create(call, object)?;
             tolerations::create(object);
+            runtime_class::create(call, object)?;
         }
         ("", "nodes") => tolerations::taint_new_node(object),
         ("", "services") => lease.addresses = Some(service::create(call, object, dry_run)?),

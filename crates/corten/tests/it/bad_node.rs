@@ -75,6 +75,15 @@ fn exits(s: &Session) {
         if shown.contains("/no/such/program") { Ok(status) } else { Err(shown) }
     });
     assert_eq!(status["restartCount"], 0, "{status}");
+    let end = &status["state"]["terminated"];
+    assert_eq!((&end["reason"], &end["exitCode"]), (&Value::from("StartError"), &Value::from(128)), "{end}");
+    assert_eq!(end["startedAt"], "1970-01-01T00:00:00Z", "{end}");
+    let events = s.json("get events --field-selector involvedObject.name=noprogram");
+    let of = |reason: &str| {
+        let all = events["items"].as_array().into_iter().flatten().filter(|e| e["reason"] == reason);
+        all.map(|e| e["count"].as_u64().unwrap_or(1)).sum::<u64>()
+    };
+    assert_eq!((of("Pulled"), of("Created"), of("Failed")), (1, 1, 1), "{events}");
     s.ok("delete pod exits done failed noprogram --now");
 }
 

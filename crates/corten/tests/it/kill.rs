@@ -9,11 +9,12 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
 use serde_json::Value;
-use testkit::cluster::{Cluster, HOST, http, kill};
+use testkit::cluster::{Cluster, HOST, Mode, http, kill};
 use testkit::wait::wait_for;
 
+use crate::apart::Parts;
 use crate::raw::{As, with_client};
-use crate::session::{SOON, Session, restarts, start, start_api};
+use crate::session::{CORTEN, SOON, Session, restarts, start, start_api};
 
 const NODE_PORT: u16 = 30080;
 /// Kinds whose objects are compared as a whole, but for what a running cluster writes all the time.
@@ -143,6 +144,57 @@ fn still_works(s: &Session) {
     s.wait_for_ready("app=webapp", 3);
     s.ok("scale deployment webapp --replicas=2");
     s.wait_for_ready("app=webapp", 2);
+}
+
+#[test]
+fn pods_outlive_a_killed_node_agent_that_runs_apart() {
+    let mut cluster = Cluster::start(CORTEN, Mode::Server).unwrap_or_else(|error| panic!("{error:#}"));
+    let mut parts = Parts::start(&cluster);
+    let kubectl = testkit::kubectl::newest().unwrap();
+    let s = Session::new(&cluster, &kubectl, "apart");
+    s.apply_example();
+    s.wait_for_ready("app=webapp", 2);
+    wait_for("the NodePort", SOON, || s.node_port(NODE_PORT, "/").map(drop));
+    still_works(&s);
+    let before = pods(&s);
+    let namespace = s.namespace.clone();
+    serves_while(&mut cluster, |cluster| {
+        let s = Session { cluster, kubectl: kubectl.clone(), namespace: namespace.clone() };
+        parts.kill_kubelet();
+        let refused = s.fails("logs deployment/webapp");
+        assert!(refused.contains("connection refused"), "{refused}");
+        for _ in 0..20 {
+            s.node_port(NODE_PORT, "/").unwrap();
+        }
+        parts.start_kubelet(cluster);
+        wait_for("logs through the new node agent", SOON, || {
+            let output = s.run("logs deployment/webapp");
+            if output.code == Some(0) { Ok(()) } else { Err(output.to_string()) }
+        });
+        s.wait_for_ready("app=webapp", 2);
+        assert_eq!(before, pods(&s), "pods after the node agent was killed");
+    });
+    let s = Session { cluster: &cluster, kubectl, namespace };
+    still_works(&s);
+    // What changed while it was away is done when it is back.
+    parts.kill_kubelet();
+    s.ok("scale deployment webapp --replicas=0");
+    parts.start_kubelet(&cluster);
+    wait_for("the end of all pods", SOON, || {
+        let left = s.json("get pods --all-namespaces")["items"].as_array().map_or(0, Vec::len);
+        if left == 0 { Ok(()) } else { Err(left.to_string()) }
+    });
+    for (uid, ..) in &before {
+        let uid = uid.as_str().unwrap();
+        wait_for("the end of the pods' logs", SOON, || {
+            let all = std::fs::read_dir("/var/log/pods").map_err(|e| e.to_string())?.flatten();
+            let left: Vec<_> =
+                all.map(|e| e.file_name()).filter(|n| n.to_string_lossy().contains(uid)).collect();
+            if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+        });
+    }
+    parts.down(&cluster);
+    cluster.down().unwrap();
 }
 
 #[test]

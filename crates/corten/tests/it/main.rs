@@ -5,10 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod apart;
 mod bad_api;
 mod bad_command;
 mod bad_node;
 mod clients;
+mod foreign;
 mod join;
 mod kill;
 mod raw;

@@ -43,7 +43,7 @@ impl Network {
             mtu: (c.cni_mtu > 0).then_some(c.cni_mtu),
             conf_dir: c.cni_conf_dir.clone(),
             data_dir: c.root_dir.join("cni"),
-            bin_dir: None,
+            bin_dir: c.cni_bin_dir.clone(),
             masquerade: true,
             cluster_cidrs: c.cluster_cidrs.clone(),
             netns: c.netns.clone(),

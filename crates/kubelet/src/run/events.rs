@@ -27,8 +27,15 @@ impl Events {
         container: Option<&str>,
     ) {
         let field_path = container.map(|name| {
-            let init = pod.sp().init_containers.iter().flatten().any(|c| c.name == name);
-            format!("spec.{}{{{name}}}", if init { "initContainers" } else { "containers" })
+            let spec = pod.sp();
+            let list = if spec.init_containers.iter().flatten().any(|c| c.name == name) {
+                "initContainers"
+            } else if spec.ephemeral_containers.iter().flatten().any(|c| c.name == name) {
+                "ephemeralContainers"
+            } else {
+                "containers"
+            };
+            format!("spec.{list}{{{name}}}")
         });
         let regarding = ObjectReference {
             kind: "Pod".to_owned(),

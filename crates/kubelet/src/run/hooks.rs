@@ -23,11 +23,9 @@ pub(super) async fn post_start(
     id: &str,
     ips: &[String],
 ) -> Result<()> {
-    let spec = pod.container(name);
-    let Some((spec, hook)) = spec.and_then(|c| Some((c, c.lifecycle.as_ref()?.post_start.as_ref()?))) else {
-        return Ok(());
-    };
-    run(shared, pod, spec, hook, id, ips, POST_START_LIMIT).await
+    let Some(spec) = pod.container(name) else { return Ok(()) };
+    let Some(hook) = spec.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) else { return Ok(()) };
+    run(shared, pod, &spec, hook, id, ips, POST_START_LIMIT).await
 }
 
 /// Runs one handler within `limit`.

@@ -29,7 +29,7 @@ pub(super) async fn ensure(shared: &Shared, pod: &Pod, name: &str) -> Result<Ima
         (None, None) => format!("{image}:latest"),
         _ => image.clone(),
     };
-    let policy = image::policy(spec);
+    let policy = image::policy(&spec);
     if policy != Policy::Always {
         let present = present(shared, &full).await.map_err(|e| {
             let message = format!("Failed to inspect image \"{image}\": {e}");
@@ -37,7 +37,13 @@ pub(super) async fn ensure(shared: &Shared, pod: &Pod, name: &str) -> Result<Ima
             Why::new("ImageInspectError", message)
         })?;
         if let Some(found) = present {
-            event(false, "Pulled", format!("Container image \"{image}\" already present on machine"));
+            event(
+                false,
+                "Pulled",
+                format!(
+                    "Container image \"{image}\" already present on machine and can be accessed by the pod"
+                ),
+            );
             return Ok(found);
         }
         if policy == Policy::Never {
@@ -52,7 +58,12 @@ pub(super) async fn ensure(shared: &Shared, pod: &Pod, name: &str) -> Result<Ima
 async fn present(shared: &Shared, full: &str) -> cri::Result<Option<Image>> {
     let spec = v1::ImageSpec { image: full.to_owned(), ..Default::default() };
     let answer = shared.runtime.image_status(spec, false).await?;
-    Ok(answer.image.map(|i| Image { reference: i.id, uid: i.uid.map(|u| u.value), username: i.username }))
+    Ok(answer.image.map(|i| Image {
+        reference: i.id,
+        uid: i.uid.map(|u| u.value),
+        username: i.username,
+        size_bytes: i.size,
+    }))
 }
 
 async fn pull(shared: &Shared, pod: &Pod, name: &str, image: &str, full: &str) -> Result<Image, Why> {
@@ -99,7 +110,10 @@ async fn pull(shared: &Shared, pod: &Pod, name: &str, image: &str, full: &str) -
     event(
         false,
         "Pulled",
-        format!("Successfully pulled image \"{image}\" in {took} ({waited} including waiting)."),
+        format!(
+            "Successfully pulled image \"{image}\" in {took} ({waited} including waiting). Image size: {} bytes.",
+            found.size_bytes
+        ),
     );
     Ok(found)
 }

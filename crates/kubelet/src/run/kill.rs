@@ -43,12 +43,10 @@ pub(super) async fn kill(shared: &Arc<Shared>, pod: &Pod, k: Kill<'_>) -> Result
 }
 
 async fn pre_stop(shared: &Shared, pod: &Pod, k: &Kill<'_>) {
-    let spec = pod.container(k.container);
-    let Some((spec, hook)) = spec.and_then(|c| Some((c, c.lifecycle.as_ref()?.pre_stop.as_ref()?))) else {
-        return;
-    };
+    let Some(spec) = pod.container(k.container) else { return };
+    let Some(hook) = spec.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref()) else { return };
     let limit = Duration::from_secs(u64::try_from(k.grace_seconds).unwrap_or(1));
-    let run = hooks::run(shared, pod, spec, hook, k.id, k.ips, limit);
+    let run = hooks::run(shared, pod, &spec, hook, k.id, k.ips, limit);
     let result = tokio::time::timeout(limit, run).await;
     let message = match result {
         Ok(Ok(())) => return,

@@ -12,6 +12,7 @@ mod kill;
 pub(crate) mod pleg;
 pub(crate) mod pods;
 mod prober;
+mod resize;
 pub(crate) mod rotation;
 mod start;
 mod status;

@@ -51,7 +51,7 @@ pub(crate) async fn run(
                 *health.listed_at.lock() = Some(shared.ctx.clock.monotonic());
                 compare(&shared, &pods);
                 if synced.load(std::sync::atomic::Ordering::Acquire) {
-                    adopt(&shared, &pods, &mut orphans);
+                    adopt(&shared, &pods, &mut orphans).await;
                     sweep += 1;
                     if sweep % 30 == 3 {
                         leftovers(&shared, &pods);
@@ -132,15 +132,25 @@ fn compare(shared: &Shared, pods: &BTreeMap<String, Seen>) {
     }
 }
 
-/// What runs without a pod is stopped and removed, with the grace a pod would have.
-fn adopt(shared: &Arc<Shared>, pods: &BTreeMap<String, Seen>, orphans: &mut BTreeMap<String, u32>) {
+/// What runs without a pod is stopped and removed, with the grace a pod would have. Others may use the runtime too:
+/// theirs is left alone.
+async fn adopt(shared: &Arc<Shared>, pods: &BTreeMap<String, Seen>, orphans: &mut BTreeMap<String, u32>) {
     let known: Vec<String> = shared.actors.lock().keys().cloned().collect();
     orphans.retain(|uid, _| pods.contains_key(uid) && !known.contains(uid));
     for (uid, seen) in pods.iter().filter(|(uid, _)| !known.contains(uid)) {
         let n = orphans.entry(uid.clone()).or_default();
         *n += 1;
-        if *n < ORPHAN_AFTER {
+        if *n != ORPHAN_AFTER {
             continue;
+        }
+        match is_own(shared, seen).await {
+            Ok(true) => {}
+            Ok(false) => continue,
+            // Asked again with the next list.
+            Err(_) => {
+                *n -= 1;
+                continue;
+            }
         }
         tracing::info!("pod {}_{}({uid}) is not in the API any more: removing it", seen.name, seen.namespace);
         let mut pod = Pod::default();
@@ -150,6 +160,20 @@ fn adopt(shared: &Arc<Shared>, pods: &BTreeMap<String, Seen>, orphans: &mut BTre
         let worker = Worker::new(Arc::new(pod), shared.node.clone(), None, shared.ctx.now());
         actor::spawn(shared, worker, true).input(Input::Gone);
     }
+}
+
+/// Whether an agent with this log directory has made the sandboxes; also where the runtime does not tell.
+async fn is_own(shared: &Shared, seen: &Seen) -> cri::Result<bool> {
+    for (id, _) in &seen.outline.sandboxes {
+        let status = match shared.runtime.pod_sandbox_status(id, true).await {
+            Err(e) if e.is_not_found() => continue,
+            status => status?,
+        };
+        if let Some(dir) = cri::facts::log_directory(&status) {
+            return Ok(dir.starts_with(&shared.config.pod_log_dir));
+        }
+    }
+    Ok(true)
 }
 
 /// Directories and cgroups of pods that are nowhere any more.

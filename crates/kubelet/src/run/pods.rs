@@ -98,7 +98,9 @@ fn apply(shared: &Arc<Shared>, pod: Pod) {
     };
     if let Some(why) = &refused {
         let reason = admit::event_reason(&why.reason);
-        shared.events.pod(&pod, true, reason, why.message.clone(), None);
+        // Only the status says whose refusal it is.
+        let message = why.message.strip_prefix("Pod was rejected: ").unwrap_or(&why.message);
+        shared.events.pod(&pod, true, reason, message.to_owned(), None);
     }
     let worker = Worker::new(pod, shared.node.clone(), refused, shared.ctx.now());
     debug_assert_eq!(worker.stage(), Stage::Syncing);

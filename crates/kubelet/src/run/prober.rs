@@ -18,20 +18,20 @@ const OUTPUT_LIMIT: usize = 10 << 10;
 /// Runs a probe once, within its timeout.
 pub(super) async fn probe(shared: &Shared, pod: &Pod, name: &str, id: &str, kind: Kind, ip: &str) -> Verdict {
     let Some(spec) = pod.container(name) else { return Verdict::Error("no such container".to_owned()) };
-    let Some(p) = probe_of(spec, kind) else { return Verdict::Error("no such probe".to_owned()) };
+    let Some(p) = probe_of(&spec, kind) else { return Verdict::Error("no such probe".to_owned()) };
     let seconds = p.timeout_seconds.filter(|s| *s > 0).unwrap_or(1);
     let limit = Duration::from_secs(u64::from(seconds.unsigned_abs()));
     if let Some(e) = &p.exec {
         return exec(shared, id, e.command.clone().unwrap_or_default(), seconds).await;
     }
     if let Some(h) = &p.http_get {
-        let (Some(port), host) = (port_of(spec, &h.port), h.host.as_deref().unwrap_or(ip)) else {
+        let (Some(port), host) = (port_of(&spec, &h.port), h.host.as_deref().unwrap_or(ip)) else {
             return Verdict::Error("couldn't find the probe's port".to_owned());
         };
         return http(h, host, port, limit).await;
     }
     if let Some(t) = &p.tcp_socket {
-        let Some(port) = port_of(spec, &t.port) else {
+        let Some(port) = port_of(&spec, &t.port) else {
             return Verdict::Error("couldn't find the probe's port".to_owned());
         };
         return tcp(t.host.as_deref().unwrap_or(ip), port, limit).await;

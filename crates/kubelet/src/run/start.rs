@@ -13,14 +13,21 @@ use crate::spec::{PodExt, container, dns, sandbox};
 use crate::worker::task::{Image, Why};
 use crate::worker::view::{ContainerView, SandboxView};
 
+/// What a container is made with, beside its spec.
+pub(super) struct How<'a> {
+    pub restart_count: u32,
+    pub image: &'a Image,
+    /// Id of the container whose process namespace it joins.
+    pub target: Option<&'a str>,
+}
+
 /// Makes and starts the container; gives its first status.
 pub(super) async fn start(
     shared: &Arc<Shared>,
     pod: &Pod,
     name: &str,
     sandbox: &SandboxView,
-    restart_count: u32,
-    image: &Image,
+    how: How<'_>,
 ) -> Result<ContainerView, Why> {
     let failed = |reason: &str, e: &dyn std::fmt::Display| {
         let message = e.to_string();
@@ -31,8 +38,7 @@ pub(super) async fn start(
     let spec = pod
         .container(name)
         .ok_or_else(|| config_error(Error::Config(format!("container {name} is not in the pod's spec"))))?;
-    let config =
-        configuration(shared, pod, spec, sandbox, restart_count, image).await.map_err(config_error)?;
+    let config = configuration(shared, pod, &spec, sandbox, how).await.map_err(config_error)?;
     let dns = dns::config(pod, &shared.config, &shared.host_dns);
     let sandbox_config =
         sandbox::config(pod, &shared.config, dns, &shared.cgroups.parent(pod), sandbox.attempt);
@@ -41,11 +47,11 @@ pub(super) async fn start(
         .create_container(&sandbox.id, config, sandbox_config)
         .await
         .map_err(|e| failed("CreateContainerError", &e.message()))?;
-    shared.events.pod(pod, false, "Created", format!("Created container: {name}"), Some(name));
+    shared.events.pod(pod, false, "Created", "Container created".to_owned(), Some(name));
     if let Err(e) = shared.runtime.start_container(&id).await {
         return Err(failed("RunContainerError", &e.message()));
     }
-    shared.events.pod(pod, false, "Started", format!("Started container {name}"), Some(name));
+    shared.events.pod(pod, false, "Started", "Container started".to_owned(), Some(name));
     let view =
         inspect::container(shared, &id).await.map_err(|e| Why::new("RunContainerError", e.to_string()))?;
     let mut view = view.ok_or_else(|| Why::new("RunContainerError", "the started container is gone"))?;
@@ -58,22 +64,22 @@ async fn configuration(
     pod: &Pod,
     spec: &Container,
     sandbox: &SandboxView,
-    restart_count: u32,
-    image: &Image,
+    how: How<'_>,
 ) -> Result<cri::v1::ContainerConfig, Error> {
     let facts = shared.facts(pod, &sandbox.ips);
     let sources = sources(shared, pod, spec).await?;
     let env = env::environment(pod, spec, &sources, &facts)?;
-    let mounts = shared.volumes.container_mounts(pod, spec, &env, &facts.pod_ips, restart_count)?;
+    let mounts = shared.volumes.container_mounts(pod, spec, &env, &facts.pod_ips, how.restart_count)?;
     let logs = shared.config.pod_logs_dir(pod.ns(), pod.nm(), pod.uid()).join(&spec.name);
     crate::volumes::make_dir(&logs, 0o755)?;
     let inputs = container::Inputs {
         pod,
         container: spec,
-        restart_count,
-        image_ref: &image.reference,
-        image_uid: image.uid,
-        image_username: &image.username,
+        restart_count: how.restart_count,
+        image_ref: &how.image.reference,
+        image_uid: how.image.uid,
+        image_username: &how.image.username,
+        target: how.target,
         env,
         mounts,
         memory_capacity_bytes: shared.machine.memory_bytes,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cri::v1;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Shared, hooks, images, inspect, kill, prober, start, status};
+use super::{Shared, hooks, images, inspect, kill, prober, resize, start, status};
 use crate::error::{Error, Result};
 use crate::spec::{PodExt, dns, sandbox};
 use crate::worker::task::{Outcome, Task};
@@ -38,8 +38,9 @@ pub(super) async fn perform(shared: &Arc<Shared>, pod: &Pod, ips: &[String], tas
             })
         }
         Task::Image { container } => Outcome::Image(images::ensure(shared, pod, container).await),
-        Task::Start { container, sandbox, restart_count, image } => {
-            Outcome::Started(start::start(shared, pod, container, sandbox, *restart_count, image).await)
+        Task::Start { container, sandbox, restart_count, image, target } => {
+            let how = start::How { restart_count: *restart_count, image, target: target.as_deref() };
+            Outcome::Started(start::start(shared, pod, container, sandbox, how).await)
         }
         Task::PostStart { container, id } => {
             Outcome::PostStart(hooks::post_start(shared, pod, container, id, ips).await.map_err(text))
@@ -55,6 +56,7 @@ pub(super) async fn perform(shared: &Arc<Shared>, pod: &Pod, ips: &[String], tas
             };
             Outcome::Killed(kill::kill(shared, pod, k).await.map_err(text))
         }
+        Task::Resize { changes } => Outcome::Resized(resize::resize(shared, pod, changes).await),
         Task::Remove { id } => Outcome::Removed(gone_is_fine(shared.runtime.remove_container(id).await)),
         Task::Probe { container, id, kind, ip } => {
             Outcome::Probe(prober::probe(shared, pod, container, id, *kind, ip).await)
@@ -81,13 +83,13 @@ async fn prepare(shared: &Shared, pod: &Pod, ips: &[String]) -> Result<()> {
 async fn run_sandbox(shared: &Shared, pod: &Pod, attempt: u32) -> Result<SandboxView> {
     let dns = dns::config(pod, &shared.config, &shared.host_dns);
     let config = sandbox::config(pod, &shared.config, dns, &shared.cgroups.parent(pod), attempt);
-    let handler = pod.sp().runtime_class_name.as_deref().unwrap_or_default();
-    if !handler.is_empty() {
-        return Err(Error::Config(format!(
-            "runtimeClassName \"{handler}\" is not supported by this kubelet"
-        )));
-    }
-    let id = shared.runtime.run_pod_sandbox(config, handler).await?;
+    let handler = match pod.sp().runtime_class_name.as_deref().filter(|c| !c.is_empty()) {
+        Some(class) => shared.objects.runtime_handler(class).await?.ok_or_else(|| {
+            Error::Config(format!("failed to get sandbox runtime: RuntimeClass \"{class}\" not found"))
+        })?,
+        None => String::new(),
+    };
+    let id = shared.runtime.run_pod_sandbox(config, &handler).await?;
     let status = shared.runtime.pod_sandbox_status(&id, false).await?;
     let status: v1::PodSandboxStatus = status
         .status

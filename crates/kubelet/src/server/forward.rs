@@ -3,11 +3,12 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meta::{Request, Response};
-use tokio::io::{AsyncWriteExt, copy};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy};
 use tokio::net::TcpStream;
 use wire::stream::{Forward, RunForward, Session};
 
@@ -16,6 +17,8 @@ use crate::run::Shared;
 use crate::spec::PodExt;
 
 const DIAL_TIME: Duration = Duration::from_secs(10);
+/// What a client may still send once the pod's side has ended.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
 pub(super) async fn forward(
     shared: &Arc<Shared>,
@@ -69,8 +72,19 @@ async fn carry(f: Forward, netns: Option<PathBuf>) {
             return;
         }
     };
-    let (mut from_pod, mut to_pod) = stream.into_split();
-    let (mut input, mut output) = (f.input, f.output);
+    both_ways(stream, f.input, f.output, f.error).await;
+}
+
+/// Carries bytes until the pod's side has ended. A client that has sent all still gets its answer; but once the pod
+/// has nothing more to say the client is told so at once (the error stream ends too, which kubectl waits for), and
+/// what it still sends is taken for a moment only.
+async fn both_ways<S, I, O, E>(pod: S, mut input: I, mut output: O, error: E)
+where
+    S: AsyncRead + AsyncWrite,
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin,
+{
+    let (mut from_pod, mut to_pod) = tokio::io::split(pod);
     let up = async {
         let _ = copy(&mut input, &mut to_pod).await;
         let _ = to_pod.shutdown().await;
@@ -78,8 +92,18 @@ async fn carry(f: Forward, netns: Option<PathBuf>) {
     let down = async {
         let _ = copy(&mut from_pod, &mut output).await;
         let _ = output.shutdown().await;
+        drop(error);
     };
-    tokio::join!(up, down);
+    let (mut up, mut down) = (pin!(up), pin!(down));
+    let all_sent = tokio::select! {
+        () = &mut up => true,
+        () = &mut down => false,
+    };
+    if all_sent {
+        down.await;
+    } else {
+        let _ = tokio::time::timeout(LAST_BYTES, up).await;
+    }
 }
 
 /// Connects to the pod's loopback. A namespace belongs to a thread, so a thread of its own enters it and
@@ -107,6 +131,41 @@ fn connect_in(netns: &std::path::Path, port: u16) -> io::Result<std::net::TcpStr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a client sees when it goes on sending: the end of the data, and that of the error stream.
+    #[tokio::test]
+    async fn the_end_of_the_pods_side_is_told_at_once() {
+        let (pod, mut server) = tokio::io::duplex(64);
+        let (_client, input) = tokio::io::duplex(64);
+        let (output, mut seen) = tokio::io::duplex(64);
+        let (error, ended) = tokio::sync::oneshot::channel::<()>();
+        let work = tokio::spawn(both_ways(pod, input, output, error));
+        server.write_all(b"bye").await.expect("there is room");
+        drop(server);
+        let mut all = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut seen, &mut all).await.expect("an end");
+        assert_eq!(all, b"bye");
+        assert!(ended.await.is_err(), "the error stream ends without an error");
+        work.await.expect("it ends though the client has not");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_has_sent_all_gets_its_answer() {
+        let (pod, mut server) = tokio::io::duplex(64);
+        let (mut client, input) = tokio::io::duplex(64);
+        let (output, mut seen) = tokio::io::duplex(64);
+        let work = tokio::spawn(both_ways(pod, input, output, ()));
+        client.write_all(b"ask").await.expect("there is room");
+        client.shutdown().await.expect("a half close");
+        let mut all = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut server, &mut all).await.expect("until the half close");
+        server.write_all(&all).await.expect("there is room");
+        drop(server);
+        let mut answer = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut seen, &mut answer).await.expect("an end");
+        assert_eq!(answer, b"ask");
+        work.await.expect("it ends");
+    }
 
     #[test]
     fn namespaces_are_found() {

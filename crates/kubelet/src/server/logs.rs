@@ -106,7 +106,7 @@ fn locate(
 }
 
 fn status_of<'a>(s: &'a PodStatus, container: &str) -> Option<&'a ContainerStatus> {
-    let lists = [&s.container_statuses, &s.init_container_statuses];
+    let lists = [&s.container_statuses, &s.init_container_statuses, &s.ephemeral_container_statuses];
     lists.into_iter().flatten().flatten().find(|c| c.name == container)
 }
 

@@ -55,6 +55,8 @@ pub struct Inputs<'a> {
     pub mounts: Vec<v1::Mount>,
     pub memory_capacity_bytes: i64,
     pub own_oom_score: Option<i64>,
+    /// Id of the container whose process namespace it joins.
+    pub target: Option<&'a str>,
 }
 
 /// Whether the parts that cannot change in place have changed: name and image.
@@ -80,6 +82,7 @@ pub fn config(i: Inputs<'_>, node: &Config) -> Result<v1::ContainerConfig> {
         |w: &Option<Vec<String>>| w.iter().flatten().map(|s| expand::expand(s, lookup)).collect::<Vec<_>>();
     let mut labels = sandbox::pod_labels(i.pod);
     labels.insert(CONTAINER_NAME.to_owned(), c.name.clone());
+    let security_context = security_context(&i, node);
     Ok(v1::ContainerConfig {
         metadata: Some(v1::ContainerMetadata { name: c.name.clone(), attempt: i.restart_count }),
         image: Some(v1::ImageSpec {
@@ -105,7 +108,7 @@ pub fn config(i: Inputs<'_>, node: &Config) -> Result<v1::ContainerConfig> {
                 i.memory_capacity_bytes,
                 i.own_oom_score,
             )),
-            security_context: Some(security_context(i.pod, c, i.image_uid, i.image_username, node)),
+            security_context: Some(security_context),
         }),
         stop_signal: c
             .lifecycle
@@ -165,13 +168,13 @@ fn verify_non_root(i: &Inputs<'_>) -> Result<()> {
     }
 }
 
-fn security_context(
-    pod: &Pod,
-    c: &Container,
-    image_uid: Option<i64>,
-    image_username: &str,
-    node: &Config,
-) -> v1::LinuxContainerSecurityContext {
+fn security_context(i: &Inputs<'_>, node: &Config) -> v1::LinuxContainerSecurityContext {
+    let Inputs { pod, container: c, image_uid, image_username, target, .. } = *i;
+    let mut namespaces = sandbox::namespaces(pod);
+    if let Some(id) = target {
+        namespaces.pid = v1::NamespaceMode::Target as i32;
+        namespaces.target_id = id.to_owned();
+    }
     let own = c.security_context.as_ref();
     let all = pod.sp().security_context.as_ref();
     let user = pick(own, |s| s.run_as_user, all.and_then(|s| s.run_as_user)).or(image_uid);
@@ -192,7 +195,7 @@ fn security_context(
             ..Default::default()
         }),
         privileged,
-        namespace_options: Some(sandbox::namespaces(pod)),
+        namespace_options: Some(namespaces),
         run_as_user: user.map(|value| v1::Int64Value { value }),
         run_as_username: if user.is_none() { image_username.to_owned() } else { String::new() },
         run_as_group: group.filter(|_| user.is_some()).map(|value| v1::Int64Value { value }),
@@ -233,6 +236,7 @@ mod tests {
             mounts: vec![],
             memory_capacity_bytes: 1 << 30,
             own_oom_score: None,
+            target: None,
         };
         config(inputs, &Config::new("node", "/r"))
     }

@@ -12,7 +12,9 @@ pub mod quantity;
 pub mod resources;
 pub mod sandbox;
 
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use std::borrow::Cow;
+
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, PodSpec};
 
 /// The facts of a pod that everything asks for. Missing metadata reads as empty.
 pub trait PodExt {
@@ -31,8 +33,10 @@ pub trait PodExt {
     fn annotation(&self, key: &str) -> Option<&str>;
     /// spec.restartPolicy, `Always` when not given.
     fn restart_policy(&self) -> &str;
-    /// Init or main container by name.
-    fn container(&self, name: &str) -> Option<&Container>;
+    /// Init, main or ephemeral container by name.
+    fn container(&self, name: &str) -> Option<Cow<'_, Container>>;
+    /// The ephemeral containers, as the containers that they are.
+    fn ephemeral(&self) -> Vec<Container>;
     /// Whether the pod shares the node's network.
     fn host_network(&self) -> bool;
 }
@@ -61,11 +65,39 @@ impl PodExt for Pod {
     fn restart_policy(&self) -> &str {
         self.sp().restart_policy.as_deref().unwrap_or("Always")
     }
-    fn container(&self, name: &str) -> Option<&Container> {
-        resources::all_containers(self.sp()).find(|c| c.name == name)
+    fn container(&self, name: &str) -> Option<Cow<'_, Container>> {
+        let own = resources::all_containers(self.sp()).find(|c| c.name == name).map(Cow::Borrowed);
+        let ephemeral = || self.sp().ephemeral_containers.iter().flatten().find(|c| c.name == name);
+        own.or_else(|| ephemeral().map(|e| Cow::Owned(of_ephemeral(e))))
+    }
+    fn ephemeral(&self) -> Vec<Container> {
+        self.sp().ephemeral_containers.iter().flatten().map(of_ephemeral).collect()
     }
     fn host_network(&self) -> bool {
         self.sp().host_network.unwrap_or(false)
+    }
+}
+
+/// An ephemeral container as a container that runs once: without ports, probes, hooks and resources.
+fn of_ephemeral(e: &EphemeralContainer) -> Container {
+    Container {
+        name: e.name.clone(),
+        image: e.image.clone(),
+        image_pull_policy: e.image_pull_policy.clone(),
+        command: e.command.clone(),
+        args: e.args.clone(),
+        working_dir: e.working_dir.clone(),
+        env: e.env.clone(),
+        env_from: e.env_from.clone(),
+        volume_mounts: e.volume_mounts.clone(),
+        termination_message_path: e.termination_message_path.clone(),
+        termination_message_policy: e.termination_message_policy.clone(),
+        security_context: e.security_context.clone(),
+        stdin: e.stdin,
+        stdin_once: e.stdin_once,
+        tty: e.tty,
+        restart_policy: Some("Never".to_owned()),
+        ..Container::default()
     }
 }
 

@@ -124,6 +124,17 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, memory_capacity_bytes: i6
     }
 }
 
+/// Whether CPU and memory differ, requests or limits, by amount.
+#[must_use]
+pub fn differences(a: Option<&ResourceRequirements>, b: Option<&ResourceRequirements>) -> (bool, bool) {
+    let lists = |r: Option<&ResourceRequirements>, name: &str| {
+        let requests = r.and_then(|r| positive(r.requests.as_ref(), name));
+        (requests, r.and_then(|r| positive(r.limits.as_ref(), name)))
+    };
+    let differ = |name: &str| lists(a, name) != lists(b, name);
+    (differ("cpu"), differ("memory"))
+}
+
 /// What the runtime is told for one container. `own_score` is this process's own OOM score adjustment: without
 /// the right to lower it a container's cannot be lower either.
 #[must_use]
@@ -163,6 +174,18 @@ pub struct PodLimits {
     pub cpu_shares: i64,
     pub cpu_quota_us: Option<i64>,
     pub memory_bytes: Option<i64>,
+}
+
+impl PodLimits {
+    /// The wider of two: what is not limited in one is not limited.
+    #[must_use]
+    pub fn wider(&self, other: &Self) -> Self {
+        PodLimits {
+            cpu_shares: self.cpu_shares.max(other.cpu_shares),
+            cpu_quota_us: self.cpu_quota_us.zip(other.cpu_quota_us).map(|(a, b)| a.max(b)),
+            memory_bytes: self.memory_bytes.zip(other.memory_bytes).map(|(a, b)| a.max(b)),
+        }
+    }
 }
 
 /// The pod's sums: the main containers and sidecars together, or a larger init container.

@@ -9,6 +9,11 @@ use super::whole_seconds;
 use crate::spec::{PodExt, is_sidecar};
 use crate::worker::{Stage, Worker};
 
+/// Conditions that are there only while they are true.
+const PENDING: &str = "PodResizePending";
+const IN_PROGRESS: &str = "PodResizeInProgress";
+pub(super) const PASSING: [&str; 2] = [PENDING, IN_PROGRESS];
+
 struct Verdict {
     ok: bool,
     reason: &'static str,
@@ -35,6 +40,18 @@ pub(super) fn all(
 ) -> Vec<PodCondition> {
     let containers = containers_ready(w, phase, main);
     let ready = pod_ready(w, &containers);
+    let mut all = Vec::new();
+    if let Some(why) = &w.resize.pending {
+        let mut pending = condition(w, PENDING, Verdict::yes(), before, now);
+        pending.reason = Some(why.reason.clone());
+        pending.message = Some(why.message.clone());
+        all.push(pending);
+    } else if let Some(error) = &w.resize.in_progress {
+        let mut running = condition(w, IN_PROGRESS, Verdict::yes(), before, now);
+        running.reason = error.as_ref().map(|_| "Error".to_owned());
+        running.message.clone_from(error);
+        all.push(running);
+    }
     let list = [
         ("PodReadyToStartContainers", sandbox_ready(w)),
         ("Initialized", initialized(w, phase, init)),
@@ -42,7 +59,8 @@ pub(super) fn all(
         ("ContainersReady", containers),
         ("PodScheduled", Verdict::yes()),
     ];
-    list.into_iter().map(|(kind, v)| condition(w, kind, v, before, now)).collect()
+    all.extend(list.into_iter().map(|(kind, v)| condition(w, kind, v, before, now)));
+    all
 }
 
 fn condition(w: &Worker, kind: &str, v: Verdict, before: Option<&PodStatus>, now: Timestamp) -> PodCondition {

@@ -19,10 +19,16 @@ pub fn statuses(w: &Worker, containers: &[Container], init: bool) -> Vec<Contain
     containers.iter().map(|c| status(w, c, init)).collect()
 }
 
-fn old_of<'a>(w: &'a Worker, name: &str) -> Option<&'a ContainerStatus> {
-    let status = w.pod.status.as_ref()?;
-    let lists = [&status.container_statuses, &status.init_container_statuses];
-    lists.into_iter().flatten().flatten().find(|s| s.name == name)
+/// The statuses of the ephemeral containers: they have no probes and are never called ready.
+// k8s: pkg/kubelet/prober/prober_manager.go UpdatePodStatus
+#[must_use]
+pub fn ephemeral(w: &Worker) -> Vec<ContainerStatus> {
+    let mut all = statuses(w, &w.pod.ephemeral(), false);
+    for s in &mut all {
+        s.ready = false;
+        s.started = None;
+    }
+    all
 }
 
 fn status(w: &Worker, c: &Container, init: bool) -> ContainerStatus {
@@ -49,8 +55,9 @@ fn container_id(w: &Worker, id: &str) -> String {
     format!("{}://{id}", w.node.runtime)
 }
 
+/// A container that never ran started in 1970, as upstream says.
 fn time(nanos: i64) -> Option<Time> {
-    (nanos > 0).then(|| Time(whole_seconds(time_of(nanos))))
+    Some(Time(whole_seconds(time_of(nanos.max(0)))))
 }
 
 fn terminated(w: &Worker, v: &ContainerView) -> ContainerState {
@@ -100,9 +107,10 @@ fn of_view(w: &Worker, c: &Container, v: &ContainerView, init: bool, out: &mut C
                     supplemental_groups: Some(groups.clone()),
                 }),
             });
-            if let Some(r) = c.resources.as_ref().filter(|r| r.requests.is_some() || r.limits.is_some()) {
+            let has = w.applied(&c.name, &v.id).or_else(|| c.resources.clone());
+            if let Some(r) = has.filter(|r| r.requests.is_some() || r.limits.is_some()) {
                 out.allocated_resources.clone_from(&r.requests);
-                out.resources = Some(r.clone());
+                out.resources = Some(r);
             }
         }
         CState::Created => out.state = Some(waiting("ContainerCreating", None)),
@@ -127,7 +135,7 @@ fn of_view(w: &Worker, c: &Container, v: &ContainerView, init: bool, out: &mut C
 
 /// The runtime has no such container: it is yet to come, or its record is lost.
 fn absent(w: &Worker, c: &Container, out: &mut ContainerStatus) {
-    let old = old_of(w, &c.name);
+    let old = w.old_status(&c.name);
     let old_state = old.and_then(|o| o.state.as_ref());
     if let Some(o) = old {
         out.restart_count = o.restart_count;
@@ -165,8 +173,11 @@ fn absent(w: &Worker, c: &Container, out: &mut ContainerStatus) {
     });
 }
 
-/// An init container that was done, with its record gone.
+/// An init container that was done, or an ephemeral one that has ended, with its record gone.
 fn settled(w: &Worker, c: &Container, old: &ContainerStatus) -> bool {
+    if w.pod.sp().ephemeral_containers.iter().flatten().any(|e| e.name == c.name) {
+        return true;
+    }
     let done = old.state.as_ref().and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0);
     let is_init = w.pod.sp().init_containers.iter().flatten().any(|i| i.name == c.name);
     let current = w.view.as_ref().and_then(|v| v.sandboxes.first());

@@ -21,6 +21,7 @@ pub fn compute(w: &Worker, before: Option<&PodStatus>, now: Timestamp) -> PodSta
     let before = before.or(pod.status.as_ref());
     let init = containers::statuses(w, spec.init_containers.as_deref().unwrap_or_default(), true);
     let main = containers::statuses(w, &spec.containers, false);
+    let ephemeral = containers::ephemeral(w);
     let ending = w.stage > Stage::Stopping;
     let mut phase = phase::phase(pod, &init, &main, ending);
     let old_phase = before.and_then(|b| b.phase.as_deref()).unwrap_or_default();
@@ -51,6 +52,7 @@ pub fn compute(w: &Worker, before: Option<&PodStatus>, now: Timestamp) -> PodSta
         qos_class: Some(resources::qos(pod).name().to_owned()),
         init_container_statuses: some(init),
         container_statuses: some(main),
+        ephemeral_container_statuses: some(ephemeral),
         observed_generation: pod.metadata.generation,
         ..PodStatus::default()
     }

@@ -21,6 +21,15 @@ pub fn body(pod: &Pod, status: &PodStatus) -> Result<Vec<u8>, serde_json::Error>
         s["podIPs"] = json!([]);
     }
     let old = pod.status.as_ref();
+    for kind in super::conditions::PASSING {
+        let had = old.and_then(|o| o.conditions.as_ref()).into_iter().flatten().any(|c| c.type_ == kind);
+        if let Some(list) = s.get_mut("conditions").and_then(Value::as_array_mut)
+            && had
+            && !list.iter().any(|c| c["type"] == kind)
+        {
+            list.push(json!({"$patch": "delete", "type": kind}));
+        }
+    }
     for (field, had) in [
         (
             "podIPs",

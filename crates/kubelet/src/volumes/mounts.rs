@@ -150,9 +150,20 @@ fn sub_path(m: &VolumeMount, env: &[(String, String)]) -> Result<String> {
         if unknown.get() {
             return Err(Error::Config(format!("missing value for a variable of subPathExpr \"{e}\"")));
         }
-        return Ok(text);
+        return check_sub_path(text);
     }
-    Ok(m.sub_path.clone().unwrap_or_default())
+    check_sub_path(m.sub_path.clone().unwrap_or_default())
+}
+
+/// Refuses what would lead out of the volume, in upstream's words.
+fn check_sub_path(path: String) -> Result<String> {
+    if path.starts_with('/') {
+        return Err(Error::Config(format!("error SubPath `{path}` must not be an absolute path")));
+    }
+    if path.split('/').any(|part| part == "..") {
+        return Err(Error::Config(format!("unable to provision SubPath `{path}`: must not contain '..'")));
+    }
+    Ok(path)
 }
 
 #[cfg(test)]
@@ -165,6 +176,11 @@ mod tests {
         let mount = |expr: &str| VolumeMount { sub_path_expr: Some(expr.into()), ..VolumeMount::default() };
         assert_eq!(sub_path(&mount("a/$(A)"), &env).unwrap(), "a/x");
         assert!(sub_path(&mount("$(B)"), &env).is_err());
+        for (bad, why) in [("/$(A)", "must not be an absolute path"), ("a/../$(A)", "must not contain '..'")]
+        {
+            let error = sub_path(&mount(bad), &env).err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
         let plain = VolumeMount { sub_path: Some("p".into()), ..VolumeMount::default() };
         assert_eq!(sub_path(&plain, &env).unwrap(), "p");
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 
 use super::backoff::CRASH_LOOP;
 use super::probes::{self, Kind, State as ProbeState};
@@ -54,6 +54,8 @@ impl Worker {
         self.wake_at(self.refresh_at);
         let Some(sandbox) = self.need_sandbox(now, out) else { return };
         let pod = self.pod.clone();
+        self.ephemeral_containers(&pod, &sandbox, now, out);
+        self.resize(&pod, now, out);
         match self.init_containers(&pod, &sandbox, now, out) {
             Init::Done => {}
             Init::Waiting => return,
@@ -158,6 +160,34 @@ impl Worker {
         None
     }
 
+    /// Starts ephemeral containers that never were; whatever became of one, it does not run again.
+    fn ephemeral_containers(
+        &mut self,
+        pod: &Arc<Pod>,
+        sandbox: &SandboxView,
+        now: Timestamp,
+        out: &mut Vec<Effect>,
+    ) {
+        for c in pod.ephemeral() {
+            let seen = self.view.as_ref().is_some_and(|v| v.latest(&c.name).is_some());
+            let known = self.old_status(&c.name).is_some_and(|s| s.container_id.is_some());
+            if !seen && !known {
+                self.start(pod, &c, sandbox, None, now, out);
+            }
+        }
+    }
+
+    /// What the API's status says of a container.
+    pub(crate) fn old_status(&self, name: &str) -> Option<&ContainerStatus> {
+        let status = self.pod.status.as_ref()?;
+        let lists = [
+            &status.container_statuses,
+            &status.init_container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        lists.into_iter().flatten().flatten().find(|s| s.name == name)
+    }
+
     fn init_containers(
         &mut self,
         pod: &Arc<Pod>,
@@ -256,7 +286,8 @@ impl Worker {
         now: Timestamp,
         out: &mut Vec<Effect>,
     ) {
-        if self.is_busy(&Key::Image(c.name.clone())) || self.is_busy(&Key::Start(c.name.clone())) {
+        let busy = self.is_busy(&Key::Image(c.name.clone())) || self.is_busy(&Key::Start(c.name.clone()));
+        if busy || self.ctr(&c.name).unsure {
             return;
         }
         if let Some(d) = dead
@@ -280,9 +311,21 @@ impl Worker {
                 sandbox: sandbox.clone(),
                 restart_count: self.next_restart_count(&c.name),
                 image,
+                target: self.target(&c.name),
             },
         };
+        if matches!(task, Task::Start { .. }) {
+            self.ctr(&c.name).starting_with = c.resources.clone().unwrap_or_default();
+        }
         self.run(task, out);
+    }
+
+    /// The running container whose processes an ephemeral container is to see.
+    fn target(&self, name: &str) -> Option<String> {
+        let all = self.pod.sp().ephemeral_containers.iter().flatten();
+        let of = all.filter(|c| c.name == name).find_map(|c| c.target_container_name.as_deref())?;
+        let running = self.view.as_ref()?.latest(of).filter(|v| v.state == CState::Running);
+        running.map(|v| v.id.clone())
     }
 
     /// Counts on from the newest container of that name, in whatever sandbox it was.
@@ -290,13 +333,7 @@ impl Worker {
         if let Some(v) = self.view.as_ref().and_then(|v| v.latest(name)) {
             return v.restart_count + 1;
         }
-        let status = self.pod.status.as_ref();
-        let lists = [
-            status.and_then(|s| s.container_statuses.as_ref()),
-            status.and_then(|s| s.init_container_statuses.as_ref()),
-        ];
-        let old = lists.into_iter().flatten().flatten().find(|s| s.name == name);
-        match old {
+        match self.old_status(name) {
             Some(s) if s.container_id.is_some() => s.restart_count.unsigned_abs() + 1,
             _ => 0,
         }
@@ -386,7 +423,7 @@ impl Worker {
                 }
             }
             for kind in [Kind::Startup, Kind::Liveness, Kind::Readiness] {
-                self.probe(c, v, kind, &ip, now, out);
+                self.probe(&c, v, kind, &ip, now, out);
             }
         }
     }
@@ -434,15 +471,8 @@ impl Worker {
 
     /// Whether the API's status says that this very container is ready.
     fn was_ready(&self, name: &str, id: &str) -> bool {
-        let status = self.pod.status.as_ref();
-        let lists = [
-            status.and_then(|s| s.container_statuses.as_ref()),
-            status.and_then(|s| s.init_container_statuses.as_ref()),
-        ];
-        lists.into_iter().flatten().flatten().any(|s| {
-            s.name == name
-                && s.ready
-                && s.container_id.as_deref().is_some_and(|i| i.ends_with(&format!("//{id}")))
+        self.old_status(name).is_some_and(|s| {
+            s.ready && s.container_id.as_deref().is_some_and(|i| i.ends_with(&format!("//{id}")))
         })
     }
 

@@ -69,7 +69,7 @@ impl Worker {
             return;
         }
         let spec = self.pod.container(&c.name);
-        let hook = spec.and_then(|s| s.lifecycle.as_ref()).is_some_and(|l| l.pre_stop.is_some());
+        let hook = spec.and_then(|s| s.lifecycle.clone()).is_some_and(|l| l.pre_stop.is_some());
         self.kill_grace.insert(c.id.clone(), grace_seconds);
         let message = if before.is_some() { String::new() } else { message.to_owned() };
         let pre_stop = hook && before.is_none() && self.grace() > 0;
@@ -109,7 +109,7 @@ impl Worker {
             .cloned()
             .collect();
         if !running.is_empty() {
-            let sidecar = |name: &str| self.pod.container(name).is_some_and(is_sidecar);
+            let sidecar = |name: &str| self.pod.container(name).is_some_and(|c| is_sidecar(&c));
             let mut first: Vec<&ContainerView> = running.iter().filter(|c| !sidecar(&c.name)).collect();
             if first.is_empty() {
                 let order = self.pod.sp().init_containers.as_deref().unwrap_or_default();

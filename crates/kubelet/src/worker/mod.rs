@@ -9,6 +9,7 @@ mod decide;
 mod end;
 mod outcome;
 pub mod probes;
+mod resize;
 mod restart;
 pub mod task;
 pub mod view;
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
 
 use crate::spec::PodExt;
 use crate::status;
@@ -56,6 +57,12 @@ pub struct Ctr {
     pub(crate) pull: Backoff,
     /// Why it does not run, when that is more than being created.
     pub(crate) waiting: Option<Why>,
+    /// What the instance with this id was last given.
+    pub(crate) resources: Option<(String, ResourceRequirements)>,
+    /// What the start under way gives it.
+    pub(crate) starting_with: ResourceRequirements,
+    /// A start failed half way: the next one waits for a look at what the runtime has of it.
+    pub(crate) unsure: bool,
     /// An image made present for the next start.
     pub(crate) image: Option<Image>,
     /// Not before: after a failed pull or a failed configuration.
@@ -123,6 +130,7 @@ pub struct Worker {
     pub(crate) node: Arc<NodeFacts>,
     pub(crate) volumes: Retry,
     pub(crate) sandbox: Retry,
+    pub(crate) resize: resize::State,
     /// Of stopping and removing containers and sandboxes.
     stop: Retry,
     volumes_ready: bool,
@@ -156,6 +164,7 @@ impl Worker {
             node,
             volumes: Retry::default(),
             sandbox: Retry::default(),
+            resize: resize::State::default(),
             stop: Retry::default(),
             volumes_ready: false,
             refresh_at: now,
@@ -282,7 +291,7 @@ impl Worker {
     #[must_use]
     pub(crate) fn probe_ok(&self, name: &str, id: &str, kind: Kind) -> bool {
         let Some(spec) = self.pod.container(name) else { return false };
-        if probes::probe_of(spec, kind).is_none() {
+        if probes::probe_of(&spec, kind).is_none() {
             return true;
         }
         let state =

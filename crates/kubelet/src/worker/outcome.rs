@@ -39,6 +39,7 @@ impl Worker {
                 self.hook_done(&container, &id, r, now, out)
             }
             (Task::Kill { id, .. }, Outcome::Killed(r)) => self.killed(&id, r, now),
+            (Task::Resize { changes }, Outcome::Resized(r)) => self.resize_answered(&changes, r, now, out),
             (Task::Remove { id }, Outcome::Removed(r)) => self.container_removed(&id, r, now),
             (Task::Probe { container, id, kind, .. }, Outcome::Probe(v)) => {
                 self.probed(&container, &id, kind, &v, now, out);
@@ -54,6 +55,9 @@ impl Worker {
             Ok(mut view) if epoch == self.epoch => {
                 view.sort();
                 self.kill_grace.retain(|id, _| view.by_id(id).is_some());
+                for ctr in self.containers.values_mut() {
+                    ctr.unsure = false;
+                }
                 self.view = Some(view);
             }
             Ok(_) => self.stale = true,
@@ -176,13 +180,14 @@ impl Worker {
                 ctr.replace = None;
                 ctr.probes.clear();
                 let id = v.id.clone();
+                ctr.resources = Some((id.clone(), std::mem::take(&mut ctr.starting_with)));
                 if let Some(view) = &mut self.view {
                     view.put(v);
                 }
                 let hook = self
                     .pod
                     .container(name)
-                    .and_then(|c| c.lifecycle.as_ref())
+                    .and_then(|c| c.lifecycle.clone())
                     .is_some_and(|l| l.post_start.is_some());
                 if hook {
                     self.run(Task::PostStart { container: name.to_owned(), id }, out);
@@ -190,10 +195,8 @@ impl Worker {
             }
             Err(why) => {
                 // A container that was made but did not start is dead, and its delay is counted like one.
-                ctr.retry_at = now.checked_add(PLAIN_RETRY).ok();
-                if why.reason == "RunContainerError" {
-                    ctr.retry_at = None;
-                }
+                ctr.unsure = why.reason == "RunContainerError";
+                ctr.retry_at = if ctr.unsure { None } else { now.checked_add(PLAIN_RETRY).ok() };
                 ctr.waiting = Some(why);
                 self.stale = true;
             }
@@ -276,7 +279,8 @@ impl Worker {
         let Some(v) = self.view.as_ref().and_then(|v| v.by_id(id)).cloned() else { return };
         let pod = self.pod.clone();
         let spec = pod.container(name);
-        let policy = spec.and_then(|c| c.restart_policy.as_deref()).unwrap_or_else(|| pod.restart_policy());
+        let policy =
+            spec.as_ref().and_then(|c| c.restart_policy.as_deref()).unwrap_or_else(|| pod.restart_policy());
         let what = kind.title().to_lowercase();
         let message = if policy == "Never" {
             format!("Container {name} failed {what} probe")
@@ -284,8 +288,10 @@ impl Worker {
             self.ctr(name).replace = Some(id.to_owned());
             format!("Container {name} failed {what} probe, will be restarted")
         };
-        let grace =
-            spec.and_then(|c| probes::probe_of(c, kind)).and_then(|p| p.termination_grace_period_seconds);
+        let grace = spec
+            .as_ref()
+            .and_then(|c| probes::probe_of(c, kind))
+            .and_then(|p| p.termination_grace_period_seconds);
         self.kill(&v, &message, grace, now, out);
     }
 

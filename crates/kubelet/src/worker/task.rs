@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{Pod, PodStatus, ResourceRequirements};
 
 use super::probes::{Kind, Verdict};
 use super::view::{ContainerView, Outline, SandboxView, View};
@@ -39,6 +39,8 @@ pub enum Task {
         sandbox: SandboxView,
         restart_count: u32,
         image: Image,
+        /// Id of the container whose process namespace it joins.
+        target: Option<String>,
     },
     PostStart {
         container: String,
@@ -50,6 +52,10 @@ pub enum Task {
         grace_seconds: i64,
         pre_stop: bool,
         message: String,
+    },
+    /// Give running containers the resources of the spec.
+    Resize {
+        changes: Vec<Change>,
     },
     /// Remove a dead container.
     Remove {
@@ -71,6 +77,26 @@ pub enum Task {
     },
 }
 
+/// A container whose resources are to change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    pub container: String,
+    pub id: String,
+    pub before: ResourceRequirements,
+    /// It gets them by being started anew.
+    pub restart: bool,
+}
+
+/// What became of a resize.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resized {
+    /// What each container of the task has now, or is to be started with.
+    Done(Vec<ResourceRequirements>),
+    /// The node has no room, now (`Deferred`) or ever (`Infeasible`).
+    Pending(Why),
+    Failed(String),
+}
+
 /// Identity of a task under way.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
@@ -82,6 +108,7 @@ pub enum Key {
     PostStart(String),
     /// The number sets a second, shorter kill apart.
     Kill(String, i64),
+    Resize,
     Remove(String),
     Probe(String, Kind),
     Cleanup,
@@ -100,6 +127,7 @@ impl Task {
             Task::Start { container, .. } => Key::Start(container.clone()),
             Task::PostStart { id, .. } => Key::PostStart(id.clone()),
             Task::Kill { id, grace_seconds, .. } => Key::Kill(id.clone(), *grace_seconds),
+            Task::Resize { .. } => Key::Resize,
             Task::Remove { id } => Key::Remove(id.clone()),
             Task::Probe { id, kind, .. } => Key::Probe(id.clone(), *kind),
             Task::Cleanup { .. } => Key::Cleanup,
@@ -115,6 +143,7 @@ pub struct Image {
     pub reference: String,
     pub uid: Option<i64>,
     pub username: String,
+    pub size_bytes: u64,
 }
 
 /// A reason word with a message, as in `state.waiting`.
@@ -145,6 +174,7 @@ pub enum Outcome {
     PostStart(Result<(), String>),
     /// The container after its end, if the runtime still knows it.
     Killed(Result<Option<ContainerView>, String>),
+    Resized(Resized),
     Removed(Result<(), String>),
     Probe(Verdict),
     Cleaned(Result<(), String>),

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
 
 use super::probes::Verdict;
-use super::task::{Effect, Image, Input, Outcome, Task, Why};
+use super::task::{Effect, Image, Input, Outcome, Resized, Task, Why};
 use super::view::{CState, ContainerView, SandboxView, View};
 use super::{NodeFacts, Stage, Worker};
 use crate::spec::PodExt;
@@ -153,6 +153,16 @@ impl Sim {
                 self.exit(id, 137);
                 Outcome::Killed(Ok(self.runtime.by_id(id).cloned()))
             }
+            Task::Resize { changes } => {
+                let pod = self.worker.pod().clone();
+                let of = |c: &super::task::Change| pod.container(&c.container).unwrap().resources.clone();
+                self.log.extend(changes.iter().map(|c| format!("resize {} {}", c.container, c.restart)));
+                let done = changes.iter().map(|c| of(c).unwrap_or_default()).collect();
+                Outcome::Resized(match &self.image_error {
+                    Some(why) => Resized::Pending(why.clone()),
+                    None => Resized::Done(done),
+                })
+            }
             Task::Remove { id } => {
                 self.log.push(format!("remove {id}"));
                 self.runtime.containers.retain(|c| c.id != *id);
@@ -179,6 +189,17 @@ impl Sim {
         }
         let no = || Err("no".to_owned());
         let (line, outcome) = match (self.broken, task) {
+            ("start", Task::Start { container, sandbox, restart_count, .. }) => {
+                // Made, but its program is not there.
+                self.start(container, &sandbox.id, *restart_count);
+                let id = format!("{container}-{restart_count}");
+                let now = self.nanos();
+                for c in self.runtime.containers.iter_mut().filter(|c| c.id == id) {
+                    (c.state, c.exit_code, c.started_at, c.finished_at) = (CState::Exited, 128, 0, now);
+                    c.reason = "StartError".to_owned();
+                }
+                return Some(Outcome::Started(Err(Why::new("RunContainerError", "no such program"))));
+            }
             ("kill", Task::Kill { id, .. }) => (format!("kill {id}"), Outcome::Killed(Err("no".to_owned()))),
             ("stop", Task::StopSandbox { id }) => (format!("stop {id}"), Outcome::SandboxStopped(no())),
             ("drop", Task::RemoveSandbox { id }) => (format!("drop {id}"), Outcome::SandboxRemoved(no())),
@@ -193,7 +214,7 @@ impl Sim {
         self.log.push(format!("start {name} {count}"));
         let spec = self.worker.pod().container(name).unwrap();
         let mut v = running(name, sandbox, count, self.nanos());
-        v.hash = hash(spec);
+        v.hash = hash(&spec);
         if let Some(code) = self.exits.get(name) {
             v.state = CState::Exited;
             v.exit_code = *code;
@@ -345,6 +366,94 @@ fn restart_policies_give_phases() {
         assert_eq!(took.contains(&"start c 1".to_owned()), !over, "{policy} {code}: {took:?}");
         assert_eq!(took.contains(&"cleanup false".to_owned()), over, "{policy} {code}: {took:?}");
     }
+}
+
+#[test]
+fn a_program_that_is_missing_is_a_start_error() {
+    for (policy, phase, starts) in [("Never", "Failed", 1), ("Always", "Running", 2)] {
+        let mut s = Sim::new(json!({"restartPolicy": policy, "containers": [{"name": "c"}]}));
+        s.broken = "start";
+        s.feed(Input::Tick);
+        assert_eq!(s.phase(), phase, "{policy}");
+        let took = s.took();
+        for step in ["image c", "start c"] {
+            let count = took.iter().filter(|l| l.starts_with(step)).count();
+            assert_eq!(count, starts, "{policy} {step}: {took:?}");
+        }
+        let status = &s.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0];
+        let both = [status.state.as_ref(), status.last_state.as_ref()];
+        let end = both.into_iter().flatten().find_map(|s| s.terminated.as_ref()).unwrap();
+        assert_eq!((end.exit_code, end.reason.as_deref()), (128, Some("StartError")), "{policy}");
+        assert_eq!(end.started_at.as_ref().map(|t| t.0), Some(Timestamp::UNIX_EPOCH), "{policy}");
+        let waits = if policy == "Always" { "CrashLoopBackOff" } else { "" };
+        assert_eq!(s.waiting(0), waits, "{policy}");
+    }
+}
+
+#[test]
+fn running_containers_are_resized_in_place_or_anew() {
+    let spec = |cpu: &str, memory: &str| {
+        json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}},
+            "resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}]})
+    };
+    let mut s = Sim::new(spec("1", "1Gi"));
+    s.feed(Input::Tick);
+    s.took();
+    let shown = |s: &Sim, name: &str| {
+        let status = s.status.clone().unwrap().container_statuses.unwrap().remove(0);
+        status.allocated_resources.unwrap().remove(name).unwrap().0
+    };
+    let change = |s: &mut Sim, spec: Value| {
+        let mut pod = (**s.worker.pod()).clone();
+        pod.spec = serde_json::from_value(spec).unwrap();
+        pod.metadata.generation = pod.metadata.generation.map(|g| g + 1);
+        s.feed(Input::Pod(Arc::new(pod)));
+    };
+    let has =
+        |s: &Sim, kind: &str| s.status.as_ref().unwrap().conditions.iter().flatten().any(|c| c.type_ == kind);
+    // The same amount in other words is no change.
+    change(&mut s, spec("1000m", "1Gi"));
+    assert_eq!(s.took(), [""; 0]);
+    change(&mut s, spec("2", "1Gi"));
+    assert_eq!((s.took(), shown(&s, "cpu")), (vec!["resize c false".to_owned()], "2".to_owned()));
+    change(&mut s, spec("2", "2Gi"));
+    assert_eq!(s.took(), ["resize c true", "kill c 30", "image c", "start c 1"]);
+    assert_eq!(shown(&s, "memory"), "2Gi");
+    assert!(!has(&s, "PodResizeInProgress") && !has(&s, "PodResizePending"));
+    // What the node has no room for waits, and what runs is shown as it is.
+    s.image_error = Some(Why::new("Deferred", "no room"));
+    change(&mut s, spec("3", "2Gi"));
+    s.pass(11);
+    assert_eq!(s.took(), ["resize c false", "resize c false"]);
+    assert!(has(&s, "PodResizePending"));
+    assert_eq!(shown(&s, "cpu"), "2");
+    s.image_error = None;
+    s.pass(11);
+    assert_eq!((s.took().len(), shown(&s, "cpu")), (1, "3".to_owned()));
+    assert!(!has(&s, "PodResizePending"));
+}
+
+#[test]
+fn ephemeral_containers_run_once() {
+    let mut s = Sim::new(json!({"initContainers": [{"name": "i"}], "containers": [{"name": "c"}]}));
+    s.feed(Input::Tick);
+    s.took();
+    let mut pod = (**s.worker.pod()).clone();
+    pod.spec.as_mut().unwrap().ephemeral_containers =
+        serde_json::from_value(json!([{"name": "e", "image": "i", "targetContainerName": "c"}])).unwrap();
+    s.feed(Input::Pod(Arc::new(pod)));
+    // It does not wait for the init containers.
+    assert_eq!(s.took(), ["image e", "start e 0"]);
+    let shown =
+        |s: &Sim| s.status.as_ref().unwrap().ephemeral_container_statuses.as_ref().unwrap()[0].clone();
+    assert!(shown(&s).state.unwrap().running.is_some() && !shown(&s).ready);
+    s.ends("e-0", 3);
+    assert_eq!(s.took(), [""; 0]);
+    assert_eq!(shown(&s).state.unwrap().terminated.map(|t| t.exit_code), Some(3));
+    s.ends("i-0", 0);
+    assert_eq!((s.took().len(), s.phase()), (2, "Running"));
+    s.delete(1);
+    assert!(s.finished);
 }
 
 #[test]
@@ -508,7 +617,7 @@ fn a_new_agent_takes_up_what_runs() {
     let spec = json!({"containers": [{"name": "c", "image": "i"}]});
     let at = 1_699_999_000_000_000_000;
     let mut c = running("c", "s0", 2, at);
-    c.hash = hash(pod(spec.clone()).container("c").unwrap());
+    c.hash = hash(&pod(spec.clone()).container("c").unwrap());
     let sandbox = SandboxView {
         id: "s0".into(),
         attempt: 0,
