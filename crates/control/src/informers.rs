@@ -94,8 +94,12 @@ impl Informers {
             self.follow(*decl);
         }
         let graph = engine.interests().reads_graph();
-        if graph {
-            *self.0.following_graph.lock() = true;
+        if graph && !std::mem::replace(&mut *self.0.following_graph.lock(), true) {
+            // Another engine may have had discovery read before.
+            let found = self.0.caches.read().discovery.clone();
+            if found.synced() {
+                self.follow_graph(&found);
+            }
         }
         if (graph || engine.interests().reads_discovery())
             && !std::mem::replace(&mut *self.0.discovering.lock(), true)
@@ -212,13 +216,16 @@ impl Informers {
     }
 
     fn discovered(&self, found: Discovery) {
+        {
+            let mut caches = self.0.caches.write();
+            if caches.discovery != found {
+                caches.discovery = found.clone();
+                self.tell(&caches, &[Change::discovery()]);
+            }
+        }
+        // Only now: an engine that asks for the graph meanwhile has seen what was found.
         if *self.0.following_graph.lock() {
             self.follow_graph(&found);
-        }
-        let mut caches = self.0.caches.write();
-        if caches.discovery != found {
-            caches.discovery = found;
-            self.tell(&caches, &[Change::discovery()]);
         }
     }
 

@@ -145,3 +145,61 @@ async fn the_driver_converges_through_errors_and_forbidden_patches() {
     ctx.stop.cancel();
     running.await.unwrap();
 }
+
+/// Reads discovery or the ownership graph, and decides nothing.
+struct Reader {
+    graph: bool,
+}
+
+impl Controller for Reader {
+    type State = ();
+
+    fn name(&self) -> &'static str {
+        "reader"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        match self.graph {
+            true => i.on_graph(|_, _, _, _| {}),
+            false => i.on_discovery(|_, _| {}),
+        }
+    }
+
+    fn observe(&self, _: &Key, _: &Caches, _: &Answers) -> Option<()> {
+        None
+    }
+
+    fn reconcile(&self, (): &(), _: Timestamp) -> Plan {
+        Plan::default()
+    }
+}
+
+/// The graph is followed at once, also when another engine had discovery read long before.
+#[tokio::test(start_paused = true)]
+async fn the_graph_is_followed_by_whoever_comes_late() {
+    let server = Arc::new(Scripted::default());
+    server.put("a", json!({"size": 1}));
+    let ctx = context(&server);
+    let (informers, recorder) = (Informers::new(&ctx), Recorder::new(&ctx, ""));
+    let start = |graph: bool| {
+        let (ctx, informers, recorder) = (ctx.clone(), informers.clone(), recorder.clone());
+        let engine = Engine::new(Reader { graph }, EngineConfig::default());
+        tokio::spawn(async move { control::run(engine, &ctx, &informers, &recorder).await })
+    };
+    let within = async |what: &str, holds: &dyn Fn() -> bool| {
+        for _ in 0..100 {
+            if holds() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("not within a second: {what}");
+    };
+    let first = start(false);
+    within("discovery", &|| informers.caches().discovery.synced()).await;
+    let second = start(true);
+    within("the graph", &|| informers.caches().graph.get("a").is_some()).await;
+    ctx.stop.cancel();
+    first.await.unwrap();
+    second.await.unwrap();
+}

@@ -25,6 +25,18 @@ fn line(kind: &str, object: &Value) -> Bytes {
     Bytes::from(format!("{}\n", json!({"type": kind, "object": object})))
 }
 
+/// What the server says it serves.
+fn discovery(path: &str) -> Value {
+    let verbs = json!(["delete", "get", "list", "watch"]);
+    match path {
+        "/apis" => json!({"groups": [{"name": "example.com", "versions": [{"version": "v1"}]}]}),
+        "/apis/example.com/v1" => {
+            json!({"resources": [{"name": "things", "namespaced": false, "kind": "Thing", "verbs": verbs}]})
+        }
+        _ => json!({"resources": []}),
+    }
+}
+
 impl Inner {
     fn commit(&mut self, kind: &'static str, name: &str, mut object: Value) -> Value {
         self.revision += 1;
@@ -44,7 +56,10 @@ impl Inner {
             x.1 -= 1;
             return Err(x.2.clone());
         }
-        let Target::Resource { gvr, name, .. } = &r.target else { return Err(Status::unknown_resource()) };
+        let (gvr, name) = match &r.target {
+            Target::Resource { gvr, name, .. } => (gvr, name),
+            Target::Path(path) => return Ok(Body::Full(Bytes::from(discovery(path).to_string()))),
+        };
         let found = || self.objects.get(name).cloned().ok_or_else(|| Status::not_found(gvr, name));
         let object = match r.verb {
             Verb::Get => found()?,
