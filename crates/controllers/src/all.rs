@@ -21,6 +21,7 @@ use crate::core::rootca::RootCa;
 use crate::core::serviceaccount::ServiceAccounts;
 use crate::core::tainteviction::TaintEviction;
 use crate::discovery::endpointslice::EndpointSlices;
+use crate::discovery::endpointslicemirroring::EndpointSliceMirroring;
 use crate::gc::GarbageCollector;
 use crate::rbac::aggregation::ClusterRoleAggregation;
 
@@ -90,6 +91,12 @@ pub fn all(config: &Config) -> Vec<Registration> {
         one("deployment-controller", "deployment-controller", 5, Deployments),
         one("endpointslice-controller", "endpointslice-controller", 5, EndpointSlices),
         one("endpoints-controller", "endpoint-controller", 5, EndpointsController),
+        one(
+            "endpointslice-mirroring-controller",
+            "endpointslicemirroring-controller",
+            5,
+            EndpointSliceMirroring,
+        ),
         one("namespace-controller", "namespace-controller", 10, Namespaces),
         one("serviceaccount-controller", "service-account-controller", 1, ServiceAccounts),
         one("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", 1, root_ca),

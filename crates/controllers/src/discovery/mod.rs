@@ -1,3 +1,4 @@
 //! Discovery group.
 
 pub mod endpointslice;
+pub mod endpointslicemirroring;

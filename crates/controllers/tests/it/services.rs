@@ -49,6 +49,34 @@ fn slices_and_endpoints_follow_the_pods() {
     }
 }
 
+/// When a service goes its endpoints go; endpoints that somebody wrote for no service stay, also over a restart.
+#[test]
+fn endpoints_go_with_their_service_only() {
+    let by_hand = |name: &str| json!({"kind": "Endpoints", "apiVersion": "v1", "metadata": {"name": name}});
+    let mut c = Cluster::new(1, CONTROLLERS);
+    c.server.create(&SERVICES, "d", service()).unwrap();
+    let plain = json!({"kind": "Service", "apiVersion": "v1", "metadata": {"name": "db"}, "spec": {}});
+    c.server.create(&SERVICES, "d", plain).unwrap();
+    c.server.create(&ENDPOINTS, "d", by_hand("db")).unwrap();
+    c.server.create(&ENDPOINTS, "d", by_hand("alone")).unwrap();
+    c.settle();
+    let names = |c: &Cluster| -> Vec<String> {
+        c.server
+            .list(&ENDPOINTS, "d")
+            .iter()
+            .map(|e| e["metadata"]["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names(&c), ["alone", "db", "web"]);
+    c.server.user_delete(&SERVICES, "d", "db", "");
+    c.settle();
+    assert_eq!(names(&c), ["alone", "web"]);
+    c.server.user_delete(&SERVICES, "d", "web", "");
+    c.restart();
+    c.settle();
+    assert_eq!(names(&c), ["alone"]);
+}
+
 #[test]
 fn slices_converge_under_faults() {
     for seed in 1..20 {

@@ -1,14 +1,16 @@
 //! Endpoints: the older form of what endpoint slices say, one object for each service.
 //!
 //! Reads services, pods and endpoints. It must leave alone services without a selector, whose endpoints are
-//! somebody else's.
+//! somebody else's; but when a service goes, so do its endpoints, whoever made them.
 // k8s: pkg/controller/endpoint/endpoints_controller.go
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use meta::Gvr;
-use reconcile::{Action, Answers, Caches, Controller, Interests, Key, ObjectMeta, Plan, Projection, StrMap};
+use reconcile::{
+    Action, Answers, Caches, Controller, Delta, Interests, Key, KeySink, ObjectMeta, Plan, Projection, StrMap,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -19,6 +21,7 @@ use crate::discovery::endpointslice::trigger_time;
 /// `endpoints`.
 pub const ENDPOINTS: Gvr = Gvr::new("", "v1", "endpoints");
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
+const MANAGER: &str = "endpoint-controller";
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 /// Addresses in one object; more are left out.
 const MAX_ADDRESSES: usize = 1000;
@@ -43,8 +46,16 @@ impl Projection for Endpoints {
 }
 
 /// What a decision on a service's endpoints depends on.
+#[derive(Clone, Debug)]
+pub enum State {
+    Serves(Serving),
+    /// The service is gone, the endpoints are still there.
+    Orphan(Arc<Endpoints>),
+}
+
+/// A service that selects pods.
 #[derive(Clone, Debug, Default)]
-pub struct State {
+pub struct Serving {
     pub service: Arc<Service>,
     pub pods: Vec<Arc<Pod>>,
     pub endpoints: Option<Arc<Endpoints>>,
@@ -67,19 +78,23 @@ impl Controller for EndpointsController {
     fn interests(&self, i: &mut Interests) {
         i.own::<Service>();
         i.on::<Pod>(concerned);
-        i.own::<Endpoints>();
+        i.on::<Endpoints>(of_service);
     }
 
     fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<State> {
-        let service = caches.kind::<Service>().by_key(key)?.clone();
-        if !service.selects() || service.metadata.deleting() {
-            return None;
-        }
         let endpoints = caches.kind::<Endpoints>().by_key(key).cloned();
-        Some(State { pods: backing(&service, caches), service, endpoints })
+        let Some(service) = caches.kind::<Service>().by_key(key).cloned() else {
+            return endpoints.map(State::Orphan);
+        };
+        let state = Serving { pods: backing(&service, caches), endpoints, service };
+        state.service.selects().then_some(State::Serves(state))
     }
 
     fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+        let state = match state {
+            State::Serves(state) => state,
+            State::Orphan(e) => return Plan::of(vec![Action::delete(ENDPOINTS, &e.metadata)]),
+        };
         let s = &state.service;
         let (subsets, truncated) = subsets(state);
         let wanted = labels(s);
@@ -116,14 +131,25 @@ impl Controller for EndpointsController {
     }
 }
 
+/// Endpoints concern the controller when there is a service of their name, when they went, or when they are its
+/// own. What somebody makes for no service stays.
+fn of_service(delta: &Delta<Endpoints>, caches: &Caches, sink: &mut KeySink) {
+    let Some(e) = delta.latest() else { return };
+    let key = e.metadata.key();
+    let ours = e.metadata.labels.get(MANAGED_BY) == Some(MANAGER);
+    if ours || delta.new.is_none() || caches.kind::<Service>().by_key(&key).is_some() {
+        sink.add(key);
+    }
+}
+
 fn labels(s: &Service) -> StrMap {
     let headless = s.headless().then_some((HEADLESS, ""));
     let own = s.metadata.labels.iter().filter(|(k, _)| *k != HEADLESS && *k != MANAGED_BY);
-    own.chain([(MANAGED_BY, "endpoint-controller")]).chain(headless).collect()
+    own.chain([(MANAGED_BY, MANAGER)]).chain(headless).collect()
 }
 
 /// The subsets, and whether some addresses had to be left out.
-fn subsets(state: &State) -> (Value, bool) {
+fn subsets(state: &Serving) -> (Value, bool) {
     let s = &state.service;
     let family = s.families().first().copied().unwrap_or("IPv4").to_owned();
     let mut subsets: Vec<Subset> = Vec::new();

@@ -10,7 +10,7 @@ pub mod types;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reconcile::{Answers, Caches, Controller, Delta, Interests, Key, KeySink, Plan, StrMap, time};
+use reconcile::{Answers, Caches, Controller, Delta, Interests, Key, KeySink, Op, Plan, StrMap, time};
 use serde_json::{Value, json};
 
 use self::types::{BY_SERVICE, Conditions, Endpoint, EndpointSlice, MANAGED_BY, MANAGER, SERVICE_NAME};
@@ -59,7 +59,7 @@ impl Controller for EndpointSlices {
 
     fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<State> {
         let service = caches.kind::<Service>().by_key(key)?.clone();
-        if service.metadata.deleting() || !service.selects() {
+        if !service.selects() {
             return None;
         }
         let nodes = caches.kind::<Node>();
@@ -80,6 +80,10 @@ impl Controller for EndpointSlices {
             slices::settle(state, family, &mut actions);
         }
         slices::drop_other_families(state, &mut actions);
+        if state.service.metadata.deleting() {
+            // The garbage collector is taking the slices away.
+            actions.retain(|a| !matches!(a.op, Op::Create { .. }));
+        }
         Plan::of(actions)
     }
 }
