@@ -2,6 +2,7 @@
 //! script that brings the applied ruleset to the wanted one. Pure: it must never run a command or open a
 //! socket. IPv4 only so far; a Service's IPv6 addresses are passed over.
 
+pub mod conntrack;
 pub mod model;
 pub mod nftables;
 pub mod ruleset;

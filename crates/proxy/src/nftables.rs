@@ -239,8 +239,9 @@ fn endpoint_chain(set: &mut Ruleset, port: &ServicePort, id: &str, e: &Endpoint)
     let mut rules = vec![format!("ip saddr {} jump mark-masquerade", e.ip)];
     if let Some(timeout_s) = port.affinity_s {
         let name = affinity_name(id, e);
-        rules.push(format!("update @{name} {{ ip saddr }}"));
-        let declaration = format!("type ipv4_addr; flags dynamic,timeout; timeout {timeout_s}s; size 65535;");
+        // The time is said by the rule, not by the set: a rule can be changed while others refer to the set.
+        rules.push(format!("update @{name} {{ ip saddr timeout {timeout_s}s }}"));
+        let declaration = "type ipv4_addr; flags dynamic,timeout; size 65535;".to_owned();
         set.containers.insert(name, Container { keyword: "set", declaration, ..Container::default() });
     }
     rules.push(format!("meta l4proto {} dnat to {}:{}", port.protocol.as_str(), e.ip, e.port));

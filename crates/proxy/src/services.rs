@@ -1,6 +1,6 @@
 //! Services and their slices to the flat list the rules are made of: one entry a service port.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use crate::model::{EndpointSlice, Port, Service, SliceEndpoint};
@@ -70,6 +70,8 @@ pub struct ServicePort {
     pub endpoints: Vec<Endpoint>,
     /// The same choice made among local endpoints alone.
     pub local_endpoints: Vec<Endpoint>,
+    /// Of a UDP port: every endpoint that serves, also while it terminates.
+    pub serving: BTreeSet<Ipv4Addr>,
     pub external_local: bool,
     pub internal_local: bool,
     /// ClientIP affinity and its timeout in seconds.
@@ -126,6 +128,8 @@ fn service_port(
         .collect();
     let all = candidates(slices, port, protocol, node_name);
     let affinity = spec.session_affinity == "ClientIP";
+    let serving =
+        all.iter().filter(|c| c.serving && protocol == Protocol::Udp).map(|c| c.endpoint.ip).collect();
     Some(ServicePort {
         namespace: service.metadata.namespace.clone(),
         service: service.metadata.name.clone(),
@@ -139,6 +143,7 @@ fn service_port(
         node_port: port.node_port,
         endpoints: usable(&all, |_| true),
         local_endpoints: usable(&all, |e| e.local),
+        serving,
         external_local: spec.external_traffic_policy == "Local",
         internal_local: spec.internal_traffic_policy == "Local",
         affinity_s: affinity
@@ -154,7 +159,7 @@ fn balancer_sources(ranges: &[String]) -> Option<Vec<String>> {
         let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
         Some((Ipv4Addr::from_bits(ip.to_bits() & mask), length))
     };
-    let known: std::collections::BTreeSet<(Ipv4Addr, u32)> = ranges.iter().filter_map(range).collect();
+    let known: BTreeSet<(Ipv4Addr, u32)> = ranges.iter().filter_map(range).collect();
     if ranges.is_empty() || known.iter().any(|(_, length)| *length == 0) {
         return None;
     }
@@ -164,6 +169,7 @@ fn balancer_sources(ranges: &[String]) -> Option<Vec<String>> {
 struct Candidate {
     endpoint: Endpoint,
     ready: bool,
+    serving: bool,
     /// Serving although it terminates.
     fallback: bool,
 }
@@ -187,10 +193,12 @@ fn candidate(e: &SliceEndpoint, port: u16, node_name: &str) -> Option<Candidate>
     let ip = e.addresses.first()?.parse().ok()?;
     let terminating = e.conditions.terminating.unwrap_or(false);
     let ready = e.conditions.ready.unwrap_or(true);
+    let serving = e.conditions.serving.unwrap_or(true);
     Some(Candidate {
         endpoint: Endpoint { ip, port, local: !node_name.is_empty() && e.node_name == node_name },
         ready,
-        fallback: !ready && terminating && e.conditions.serving.unwrap_or(true),
+        serving,
+        fallback: !ready && terminating && serving,
     })
 }
 

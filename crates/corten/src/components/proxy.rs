@@ -1,14 +1,17 @@
 //! Runs the service proxy: Services and slices in, nft transactions out. What is applied is remembered as data;
-//! a transaction that fails makes the next one start from nothing.
+//! a transaction that fails makes the next one start from nothing. When the rules are in place, the kernel is made
+//! to forget UDP flows that lead to endpoints which are gone.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use control::{Context, Selection, reflect_raw};
 use meta::Gvr;
+use proxy::conntrack::{Flow, UdpServices};
 use proxy::{EndpointSlice, Options, Ruleset, Service, diff, rules, service_ports, teardown};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::time::Instant;
 
@@ -20,6 +23,8 @@ const SLICES: Gvr = Gvr::new("discovery.k8s.io", "v1", "endpointslices");
 const GATHER: Duration = Duration::from_millis(5);
 /// How long to wait before a failed transaction is tried again.
 const RETRY: Duration = Duration::from_secs(2);
+/// Stale flows that are removed in one go; the rest comes with the next change.
+const FLOWS_LIMIT: usize = 1000;
 
 /// Settings of one node's proxy.
 #[derive(Clone, Debug)]
@@ -33,6 +38,8 @@ struct Proxy {
     services: Mirror<Service>,
     slices: Mirror<EndpointSlice>,
     applied: Option<Ruleset>,
+    /// For which the kernel's flows were last looked through.
+    udp: UdpServices,
 }
 
 /// Lets node ports be reached over loopback.
@@ -70,6 +77,7 @@ pub async fn run(ctx: &Context, settings: Settings) {
         services: Mirror::new(|s| (&s.metadata.namespace, &s.metadata.name)),
         slices: Mirror::new(|s| (&s.metadata.namespace, &s.metadata.name)),
         applied: None,
+        udp: UdpServices::default(),
     };
     let mut due: Option<Instant> = None;
     loop {
@@ -112,8 +120,45 @@ impl Proxy {
             set_sysctls().await?;
         }
         self.applied = Some(want);
+        let udp = UdpServices::new(&ports);
+        if udp != self.udp {
+            // Rules are what counts: an old flow ends by itself when its client is silent for a while.
+            if let Err(e) = forget_stale(&udp).await {
+                tracing::warn!("stale UDP flows: {e:#}");
+            }
+            self.udp = udp;
+        }
         Ok(())
     }
+}
+
+/// Removes the flows that lead to endpoints which no longer serve.
+async fn forget_stale(udp: &UdpServices) -> Result<()> {
+    if udp.is_empty() {
+        return Ok(());
+    }
+    let missing = "conntrack is not installed: apt-get install conntrack";
+    let mut list = Command::new("conntrack")
+        .args(["-L", "-f", "ipv4", "-p", "udp"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context(missing)?;
+    let mut lines = BufReader::new(list.stdout.take().context("conntrack has no output")?).lines();
+    let mut stale = BTreeSet::new();
+    while let Some(line) = lines.next_line().await? {
+        stale.extend(Flow::parse(&line).filter(|f| stale.len() < FLOWS_LIMIT && udp.is_stale(f)));
+    }
+    list.wait().await?;
+    for flow in stale {
+        tracing::debug!(?flow, "forgotten");
+        let mut remove = Command::new("conntrack");
+        // It fails when the flow has just ended: nothing is left to do.
+        let _ = remove.args(flow.removal()).stdin(Stdio::null()).output().await.context(missing)?;
+    }
+    Ok(())
 }
 
 /// Removes every rule of a proxy from the current network namespace.

@@ -90,6 +90,53 @@ fn equal_rulesets_need_no_script_and_one_endpoint_touches_one_service() {
     assert!(script.contains("10.244.0.3"), "{script}");
 }
 
+#[test]
+fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
+    use proxy::conntrack::{Flow, UdpServices};
+    let service: Service = serde_json::from_value(json!({
+        "metadata": {"namespace": "d", "name": "web"},
+        "spec": {"type": "NodePort", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
+            "ports": [{"port": 53, "nodePort": 30053, "protocol": "UDP"}, {"name": "t", "port": 54}]},
+    }))
+    .unwrap();
+    let mut slice = slice(json!([
+        up("10.244.0.2"),
+        {"addresses": ["10.244.0.3"], "conditions": {"ready": false, "serving": true, "terminating": true}},
+        {"addresses": ["10.244.0.4"], "conditions": {"ready": false, "serving": false, "terminating": true}},
+    ]));
+    slice.ports[0].protocol = Some("UDP".to_owned());
+    let known = UdpServices::new(&service_ports(&[service.clone()], &[slice], "n1"));
+    let line = |dst: &str, port: u16, by: &str| {
+        format!(
+            "udp      17 29 src=10.244.0.9 dst={dst} sport=4000 dport={port} [UNREPLIED] src={by} \
+             dst=10.244.0.9 sport=8081 dport=4000 mark=0 use=1"
+        )
+    };
+    for (dst, port, by, want) in [
+        ("10.96.0.9", 53, "10.244.0.2", false),
+        ("10.96.0.9", 53, "10.244.0.3", false),
+        ("10.96.0.9", 53, "10.244.0.4", true),
+        ("10.96.0.9", 53, "10.244.0.99", true),
+        // Never translated: the Service had no endpoint when the client began.
+        ("10.96.0.9", 53, "10.96.0.9", true),
+        ("192.0.2.7", 53, "10.244.0.99", true),
+        ("192.0.2.1", 30053, "10.244.0.99", true),
+        ("192.0.2.1", 30053, "10.244.0.2", false),
+        ("10.96.0.9", 54, "10.244.0.99", false),
+        ("10.96.0.8", 53, "10.244.0.99", false),
+    ] {
+        let flow = Flow::parse(&line(dst, port, by)).unwrap();
+        assert_eq!(known.is_stale(&flow), want, "{dst} {port} {by}");
+    }
+    let flow = Flow::parse(&line("10.96.0.9", 53, "10.244.0.4")).unwrap();
+    let removal = "-D -p udp --orig-dst 10.96.0.9 --orig-port-dst 53 --reply-src 10.244.0.4";
+    assert_eq!(flow.removal().join(" "), removal);
+    for other in ["", "udp", "tcp 6 1 src=1.1.1.1 dst=1.1.1.1 sport=1 dport=1 src=1.1.1.1 dst=1.1.1.1"] {
+        assert_eq!(Flow::parse(other), None, "{other}");
+    }
+    assert!(UdpServices::new(&service_ports(&[service], &[], "n1")).is_empty());
+}
+
 /// A Service of a load balancer with these source ranges, or without any.
 fn balanced(ranges: &[&str], endpoints: serde_json::Value) -> Ruleset {
     let service: Service = serde_json::from_value(json!({
@@ -158,19 +205,24 @@ fn nft(scripts: &[String]) -> String {
 
 #[test]
 fn nft_takes_every_script_and_ends_where_a_full_load_ends() {
-    let affinity = json!({"type": "NodePort", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
-        "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}},
-        "ports": [{"port": 80, "nodePort": 30080}]});
+    let sticky = |timeout_s: u32| {
+        json!({"type": "NodePort", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
+            "sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": timeout_s}},
+            "ports": [{"port": 80, "nodePort": 30080}]})
+    };
     let states = [
         made(cluster_ip(), json!([])),
         made(cluster_ip(), json!([up("10.244.0.2"), up("10.244.0.3")])),
-        made(affinity.clone(), json!([up("10.244.0.2"), up("10.244.0.3")])),
-        made(affinity, json!([up("10.244.0.3")])),
+        made(sticky(60), json!([up("10.244.0.2"), up("10.244.0.3")])),
+        made(sticky(5), json!([up("10.244.0.3")])),
         balanced(&["198.51.100.0/24", "198.51.100.128/25"], json!([up("10.244.0.3")])),
         balanced(&["203.0.113.0/24"], json!([up("10.244.0.3")])),
         balanced(&[], json!([up("10.244.0.3")])),
         made(cluster_ip(), json!([up("10.244.0.3")])),
     ];
+    // The clients that are stuck to an endpoint stay so when the time changes.
+    let other_time = diff(Some(&made(sticky(60), json!([up("10.244.0.3")]))), &states[3]);
+    assert!(other_time.contains("timeout 5s") && !other_time.contains("delete"), "{other_time}");
     let mut scripts = vec![diff(None, &states[0])];
     for pair in states.windows(2) {
         scripts.push(diff(Some(&pair[0]), &pair[1]));

@@ -1,0 +1,92 @@
+//! Which of the kernel's remembered UDP flows lead to an endpoint that no longer serves. Without a word from us
+//! such a flow would be kept alive by its own packets, and a client that keeps its source port would never reach
+//! another endpoint.
+// k8s: pkg/proxy/conntrack/cleanup.go
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use crate::services::{Protocol, ServicePort};
+
+/// A remembered flow, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Flow {
+    /// Where the client sent its packets to.
+    pub destination: Ipv4Addr,
+    pub port: u16,
+    /// Where the answers come from: the endpoint, or the destination itself when nothing was translated.
+    pub answered_by: Ipv4Addr,
+}
+
+impl Flow {
+    /// Reads a line of `conntrack -L -p udp`.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        if line.split_whitespace().next()? != "udp" {
+            return None;
+        }
+        let all = |key: &str| -> Vec<&str> {
+            line.split_whitespace().filter_map(|w| w.strip_prefix(key)?.strip_prefix('=')).collect()
+        };
+        // The first of each is of the way there, the second of the way back.
+        Some(Flow {
+            destination: all("dst").first()?.parse().ok()?,
+            port: all("dport").first()?.parse().ok()?,
+            answered_by: all("src").get(1)?.parse().ok()?,
+        })
+    }
+
+    /// The words after `conntrack` that remove it.
+    #[must_use]
+    pub fn removal(&self) -> Vec<String> {
+        let words = [
+            ("-p", "udp".to_owned()),
+            ("--orig-dst", self.destination.to_string()),
+            ("--orig-port-dst", self.port.to_string()),
+            ("--reply-src", self.answered_by.to_string()),
+        ];
+        let pairs = words.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        std::iter::once("-D".to_owned()).chain(pairs).collect()
+    }
+}
+
+/// The UDP ports of Services and the endpoints that serve them. Those without any endpoint are left out: a flow
+/// of theirs has nowhere better to go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UdpServices {
+    by_address: BTreeMap<(Ipv4Addr, u16), BTreeSet<Ipv4Addr>>,
+    by_node_port: BTreeMap<u16, BTreeSet<Ipv4Addr>>,
+}
+
+impl UdpServices {
+    /// Those among the ports. Traffic policies do not matter: a change of them ends no flow.
+    #[must_use]
+    pub fn new(ports: &[ServicePort]) -> Self {
+        let mut out = UdpServices::default();
+        for p in ports.iter().filter(|p| p.protocol == Protocol::Udp && !p.serving.is_empty()) {
+            for ip in p.cluster_ip.iter().chain(&p.external_ips) {
+                out.by_address.insert((*ip, p.port), p.serving.clone());
+            }
+            if p.node_port != 0 {
+                out.by_node_port.insert(p.node_port, p.serving.clone());
+            }
+        }
+        out
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_address.is_empty() && self.by_node_port.is_empty()
+    }
+
+    /// Whether the flow goes to one of these ports, but to no endpoint that serves it.
+    #[must_use]
+    pub fn is_stale(&self, flow: &Flow) -> bool {
+        let elsewhere = |serving: Option<&BTreeSet<Ipv4Addr>>| {
+            serving.is_some_and(|endpoints| !endpoints.contains(&flow.answered_by))
+        };
+        elsewhere(self.by_address.get(&(flow.destination, flow.port)))
+            || elsewhere(self.by_node_port.get(&flow.port))
+    }
+}
