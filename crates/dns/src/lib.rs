@@ -6,5 +6,5 @@ pub mod message;
 pub mod model;
 pub mod zone;
 
-pub use message::{Reply, respond};
+pub use message::{Reply, Unfinished, respond};
 pub use zone::{Answer, Record, Zone};

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record as Rr, RecordType};
 
 use crate::zone::{Answer, Record, Zone};
@@ -22,8 +22,38 @@ pub enum Reply {
     Answer(Vec<u8>),
     /// Pass the query on to an outer resolver and its answer back.
     Forward,
+    /// A name of the cluster that is an alias of one outside: ask an outer resolver for the rest.
+    Continue(Box<Unfinished>),
     /// Not a query that can be answered at all.
     Drop,
+}
+
+/// An answer whose end is known to an outer resolver only.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    response: Message,
+    query: Vec<u8>,
+    limit: usize,
+}
+
+impl Unfinished {
+    /// What the outer resolver is to be asked.
+    #[must_use]
+    pub fn query(&self) -> &[u8] {
+        &self.query
+    }
+
+    /// The whole answer; `None`, or what is no answer, leaves the alias alone.
+    #[must_use]
+    pub fn finish(self, outer: Option<&[u8]>) -> Reply {
+        let mut response = self.response;
+        if let Some(outer) = outer.and_then(|bytes| Message::from_vec(bytes).ok()) {
+            for answer in outer.answers {
+                response.add_answer(answer);
+            }
+        }
+        send(response, self.limit)
+    }
 }
 
 /// Answers `query`. `udp` limits the size of the answer and sets the truncation bit where it does not fit.
@@ -45,6 +75,7 @@ pub fn respond(zone: &Zone, query: &[u8], udp: bool) -> Reply {
     let name = question.name().to_ascii();
     let mut response = base(&request);
     response.metadata.authoritative = true;
+    let mut outside = None;
     match zone.answer(&name) {
         Answer::Foreign => return Reply::Forward,
         Answer::NoSuchName => {
@@ -52,10 +83,14 @@ pub fn respond(zone: &Zone, query: &[u8], udp: bool) -> Reply {
             negative(&mut response, zone);
         }
         Answer::Records(records) => {
-            fill(&mut response, zone, question, &records, 0);
+            outside = fill(&mut response, zone, question, &records, 0);
+            if name.trim_end_matches('.').eq_ignore_ascii_case(zone.domain()) {
+                apex(&mut response, zone, question.query_type());
+            }
             if response.answers.is_empty() {
                 negative(&mut response, zone);
             }
+            rotate(&mut response);
         }
     }
     let limit = if udp {
@@ -64,7 +99,29 @@ pub fn respond(zone: &Zone, query: &[u8], udp: bool) -> Reply {
     } else {
         usize::from(u16::MAX)
     };
-    send(response, limit)
+    match outside.and_then(|target| continuation(&request, target)) {
+        Some(query) => Reply::Continue(Box::new(Unfinished { response, query, limit })),
+        None => send(response, limit),
+    }
+}
+
+/// The query for the name that an alias leads to.
+fn continuation(request: &Message, target: Query) -> Option<Vec<u8>> {
+    let mut query = Message::new(request.metadata.id, MessageType::Query, OpCode::Query);
+    query.metadata.recursion_desired = true;
+    query.add_query(target);
+    query.to_vec().ok()
+}
+
+/// Begins with another address for each query, so that clients that take the first one are spread.
+fn rotate(response: &mut Message) {
+    let first = response.answers.iter().position(|r| matches!(r.data, RData::A(_) | RData::AAAA(_)));
+    let Some(addresses) = first.map(|at| &mut response.answers[at..]) else { return };
+    let all = addresses.iter().all(|r| matches!(r.data, RData::A(_) | RData::AAAA(_)));
+    if all && !addresses.is_empty() {
+        let by = usize::from(response.metadata.id) % addresses.len();
+        addresses.rotate_left(by);
+    }
 }
 
 fn base(request: &Message) -> Message {
@@ -105,20 +162,36 @@ fn send(response: Message, limit: usize) -> Reply {
     }
 }
 
-/// Adds the records that the question asks for, following an alias inside the zone once or twice.
-fn fill(response: &mut Message, zone: &Zone, question: &Query, records: &[Record], depth: u8) {
+/// Adds the records that the question asks for, following an alias inside the zone a few times. Gives the question
+/// that is left when an alias leads out of the zone.
+fn fill(
+    response: &mut Message,
+    zone: &Zone,
+    question: &Query,
+    records: &[Record],
+    depth: u8,
+) -> Option<Query> {
     let wanted = question.query_type();
+    let mut outside = None;
     for record in records {
         let Some(data) = data(record) else { continue };
         if wanted == RecordType::ANY || data.record_type() == wanted || matches!(data, RData::CNAME(_)) {
             response.add_answer(Rr::from_rdata(question.name().clone(), TTL_S, data));
         }
-        if let (Record::Alias(target), true) = (record, depth < 4)
-            && let (Answer::Records(more), Ok(name)) = (zone.answer(target), fqdn(target))
+        if let Record::Alias(target) = record
+            && depth < 4
+            && !matches!(wanted, RecordType::CNAME | RecordType::ANY)
+            && let Ok(name) = fqdn(target)
         {
-            fill(response, zone, &Query::query(name, wanted), &more, depth + 1);
+            let rest = Query::query(name, wanted);
+            match zone.answer(target) {
+                Answer::Records(more) => outside = fill(response, zone, &rest, &more, depth + 1),
+                Answer::Foreign => outside = Some(rest),
+                Answer::NoSuchName => {}
+            }
         }
     }
+    outside
 }
 
 fn data(record: &Record) -> Option<RData> {
@@ -128,6 +201,7 @@ fn data(record: &Record) -> Option<RData> {
         Record::Alias(target) => RData::CNAME(CNAME(fqdn(target).ok()?)),
         Record::Pointer(target) => RData::PTR(PTR(fqdn(target).ok()?)),
         Record::Service { port, target } => RData::SRV(SRV::new(0, 100, *port, fqdn(target).ok()?)),
+        Record::NameServer(name) => RData::NS(NS(fqdn(name).ok()?)),
         Record::Text(text) => RData::TXT(TXT::new(vec![text.clone()])),
     })
 }
@@ -138,14 +212,34 @@ fn fqdn(name: &str) -> Result<Name, hickory_proto::ProtoError> {
     Ok(name)
 }
 
+/// What is known of the zone's own name besides its server: its SOA, and the server's address.
+fn apex(response: &mut Message, zone: &Zone, wanted: RecordType) {
+    if matches!(wanted, RecordType::SOA | RecordType::ANY)
+        && let Some(soa) = soa(zone)
+    {
+        response.add_answer(soa);
+    }
+    if wanted == RecordType::NS
+        && let (Answer::Records(own), Ok(name)) =
+            (zone.answer(&zone.name_server()), fqdn(&zone.name_server()))
+    {
+        for data in own.iter().filter_map(data) {
+            response.add_additional(Rr::from_rdata(name.clone(), TTL_S, data));
+        }
+    }
+}
+
 /// The zone's SOA, so that resolvers know how long "no" holds.
 fn negative(response: &mut Message, zone: &Zone) {
+    if let Some(soa) = soa(zone) {
+        response.add_authority(soa);
+    }
+}
+
+fn soa(zone: &Zone) -> Option<Rr> {
     let domain = zone.domain();
-    let (Ok(apex), Ok(server), Ok(mail)) =
-        (fqdn(domain), fqdn(&format!("ns.dns.{domain}")), fqdn(&format!("hostmaster.{domain}")))
-    else {
-        return;
-    };
+    let (apex, server, mail) =
+        (fqdn(domain).ok()?, fqdn(&zone.name_server()).ok()?, fqdn(&format!("hostmaster.{domain}")).ok()?);
     let soa = SOA::new(server, mail, 1, 7200, 1800, 86400, TTL_S);
-    response.add_authority(Rr::from_rdata(apex, TTL_S, RData::SOA(soa)));
+    Some(Rr::from_rdata(apex, TTL_S, RData::SOA(soa)))
 }

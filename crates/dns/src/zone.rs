@@ -8,6 +8,8 @@ use crate::model::{EndpointSlice, Port, Service};
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 const SPECIFICATION: &str = "1.1.0";
+/// Namespace and name of the Service of cluster DNS.
+const OWN: (&str, &str) = ("kube-system", "kube-dns");
 
 /// One resource record's data.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +23,7 @@ pub enum Record {
         target: String,
     },
     Text(String),
+    NameServer(String),
 }
 
 /// What the zone says of a name.
@@ -116,7 +119,7 @@ impl Zone {
             };
         }
         if name == self.domain {
-            return Answer::Records(Vec::new());
+            return Answer::Records(vec![Record::NameServer(self.name_server())]);
         }
         let Some(inside) = name.strip_suffix(&self.domain).and_then(|n| n.strip_suffix('.')) else {
             return Answer::Foreign;
@@ -125,12 +128,26 @@ impl Zone {
         labels.reverse();
         match labels.as_slice() {
             ["dns-version"] => Answer::Records(vec![Record::Text(SPECIFICATION.to_owned())]),
-            ["svc" | "pod"] => Answer::Records(Vec::new()),
+            ["svc" | "pod" | "dns"] => Answer::Records(Vec::new()),
+            ["dns", "ns"] => self.own_addresses(),
             ["svc", namespace, rest @ ..] => self.service(namespace, rest),
             ["pod", namespace] if self.services.contains_key(*namespace) => Answer::Records(Vec::new()),
             ["pod", _, ip] => pod(ip),
             _ => Answer::NoSuchName,
         }
+    }
+
+    /// The name of this server, as the zone gives it.
+    #[must_use]
+    pub fn name_server(&self) -> String {
+        format!("ns.dns.{}", self.domain)
+    }
+
+    /// Those of the Service that leads to this server.
+    fn own_addresses(&self) -> Answer {
+        let own = self.services.get(OWN.0).and_then(|services| services.get(OWN.1));
+        let ips = own.map_or(&[][..], |entry| &entry.cluster_ips);
+        Answer::Records(ips.iter().copied().map(Record::Address).collect())
     }
 
     /// `rest` holds the labels in front of the namespace, nearest first.

@@ -13,6 +13,7 @@ fn zone() -> Zone {
         {"metadata": {"namespace": "d", "name": "web"}, "spec": {"type": "ClusterIP", "clusterIP": "10.96.0.9",
             "ports": [{"name": "http", "protocol": "TCP", "port": 80}]}},
         {"metadata": {"namespace": "d", "name": "db"}, "spec": {"clusterIP": "None", "ports": []}},
+        {"metadata": {"namespace": "kube-system", "name": "kube-dns"}, "spec": {"clusterIP": "10.96.0.10"}},
         {"metadata": {"namespace": "d", "name": "out"}, "spec": {"type": "ExternalName", "externalName": "Example.com"}},
         {"metadata": {"namespace": "d", "name": "in"},
             "spec": {"type": "ExternalName", "externalName": "web.d.svc.cluster.local"}}
@@ -59,7 +60,8 @@ fn names_of_the_specification() {
         ("out.d.svc.cluster.local", records(vec![Record::Alias("example.com".into())])),
         ("example.com", Answer::Foreign),
         ("xcluster.local", Answer::Foreign),
-        ("cluster.local", records(vec![])),
+        ("cluster.local", records(vec![Record::NameServer("ns.dns.cluster.local".into())])),
+        ("ns.dns.cluster.local", records(vec![ip("10.96.0.10")])),
     ];
     let zone = zone();
     for (name, want) in cases {
@@ -88,6 +90,56 @@ fn messages() {
     assert_eq!(ask("db.d.svc.cluster.local.", RecordType::A).answers.len(), 2);
     let alias = ask("in.d.svc.cluster.local.", RecordType::A);
     assert_eq!(alias.answers.len(), 2, "the alias and what it leads to");
+}
+
+#[test]
+fn the_zone_names_its_server() {
+    let ns = ask("cluster.local.", RecordType::NS);
+    assert_eq!((ns.answers.len(), ns.additionals.len()), (1, 1), "the server and its address: {ns:?}");
+    let soa = ask("cluster.local.", RecordType::SOA);
+    assert_eq!((soa.answers.len(), soa.authorities.len()), (1, 0), "{soa:?}");
+    assert_eq!(ask("cluster.local.", RecordType::A).authorities.len(), 1);
+}
+
+#[test]
+fn an_alias_of_an_outside_name_is_completed_by_an_outer_resolver() {
+    let query = |name: &str, kind: RecordType| {
+        let mut m = Message::new(7, MessageType::Query, OpCode::Query);
+        m.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+        m
+    };
+    let unfinished = || {
+        let asked = query("out.d.svc.cluster.local.", RecordType::A).to_vec().unwrap();
+        match respond(&zone(), &asked, true) {
+            Reply::Continue(unfinished) => *unfinished,
+            other => panic!("{other:?}"),
+        }
+    };
+    let rest = Message::from_vec(unfinished().query()).unwrap();
+    assert_eq!(rest.queries[0].name().to_ascii(), "example.com.");
+    assert!(rest.metadata.recursion_desired);
+    let mut outer = Message::response(7, OpCode::Query);
+    let address = hickory_proto::rr::RData::A("192.0.2.1".parse().unwrap());
+    outer.add_answer(hickory_proto::rr::Record::from_rdata(rest.queries[0].name().clone(), 60, address));
+    let outer = outer.to_vec().unwrap();
+    // With an answer, without one, and with one that cannot be read.
+    for (outer, want) in [(Some(&outer[..]), 2), (None, 1), (Some(&b"x"[..]), 1)] {
+        let Reply::Answer(bytes) = unfinished().finish(outer) else { panic!("no answer") };
+        let whole = Message::from_vec(&bytes).unwrap();
+        assert_eq!((whole.answers.len(), whole.metadata.response_code), (want, ResponseCode::NoError));
+    }
+    assert_eq!(ask("out.d.svc.cluster.local.", RecordType::CNAME).answers.len(), 1);
+}
+
+#[test]
+fn addresses_take_turns() {
+    let first = |id: u16| {
+        let mut m = Message::new(id, MessageType::Query, OpCode::Query);
+        m.add_query(Query::query(Name::from_ascii("db.d.svc.cluster.local.").unwrap(), RecordType::A));
+        let Reply::Answer(bytes) = respond(&zone(), &m.to_vec().unwrap(), true) else { panic!("no answer") };
+        Message::from_vec(&bytes).unwrap().answers[0].data.to_string()
+    };
+    assert_eq!([first(0), first(1), first(2)], ["10.244.0.2", "10.244.0.3", "10.244.0.2"].map(str::to_owned));
 }
 
 #[test]

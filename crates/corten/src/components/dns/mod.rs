@@ -1,7 +1,11 @@
 //! Runs cluster DNS: sockets, forwarding, and a zone rebuilt when Services or slices change.
 
+#[cfg(test)]
+mod tests;
+mod upstreams;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use self::upstreams::Upstreams;
 use crate::components::mirror::Mirror;
 
 const SERVICES: Gvr = Gvr::new("", "v1", "services");
@@ -45,7 +50,7 @@ struct Shared {
     empty: Zone,
     pods: Range,
     own: IpAddr,
-    upstreams: Vec<SocketAddr>,
+    upstreams: Upstreams,
     forwards: Arc<Semaphore>,
 }
 
@@ -59,7 +64,7 @@ pub async fn run(ctx: &Context, settings: Settings) -> Result<()> {
         Arc::new(UdpSocket::bind(listen).await.with_context(|| format!("cluster DNS on udp {listen}"))?);
     let tcp = TcpListener::bind(listen).await.with_context(|| format!("cluster DNS on tcp {listen}"))?;
     let (zones, zone) = watch::channel(None);
-    let upstreams = nameservers(&settings.resolv_conf, listen);
+    let upstreams = Upstreams::new(settings.resolv_conf, listen);
     let empty = Zone::new(&settings.domain, &[], &[]);
     let pods = Range::parse(&settings.cluster_cidr);
     let shared = Arc::new(Shared {
@@ -109,6 +114,27 @@ impl Shared {
         match reply {
             Reply::Answer(_) if zone.is_none() => Reply::Answer(rejection(query, SERVER_FAILURE)),
             Reply::Forward if !self.may_recurse(from) => Reply::Answer(rejection(query, REFUSED)),
+            Reply::Continue(unfinished) if !self.may_recurse(from) => unfinished.finish(None),
+            other => other,
+        }
+    }
+
+    /// The answer to what only an outer resolver knows.
+    async fn recurse(&self, reply: Reply, query: &[u8], udp: bool) -> Reply {
+        let upstreams = self.upstreams.current();
+        let ask = async |query: &[u8]| match udp {
+            true => forward_udp(&upstreams, query).await,
+            false => forward_tcp(&upstreams, query).await,
+        };
+        match reply {
+            Reply::Forward => {
+                let answer = ask(query).await;
+                Reply::Answer(answer.unwrap_or_else(|| rejection(query, SERVER_FAILURE)))
+            }
+            Reply::Continue(unfinished) => {
+                let outer = ask(unfinished.query()).await;
+                unfinished.finish(outer.as_deref())
+            }
             other => other,
         }
     }
@@ -126,16 +152,6 @@ impl Shared {
             IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
         }
     }
-}
-
-/// The nameservers of a resolver configuration, without ourselves.
-fn nameservers(resolv_conf: &Path, own: SocketAddr) -> Vec<SocketAddr> {
-    let text = std::fs::read_to_string(resolv_conf).unwrap_or_default();
-    text.lines()
-        .filter_map(|l| l.trim().strip_prefix("nameserver")?.trim().parse::<IpAddr>().ok())
-        .map(|ip| SocketAddr::new(ip, 53))
-        .filter(|a| *a != own)
-        .collect()
 }
 
 async fn follow(ctx: &Context, domain: &str, zones: &watch::Sender<Option<Arc<Zone>>>) {
@@ -178,14 +194,13 @@ async fn serve_udp(socket: Arc<UdpSocket>, shared: &Arc<Shared>) {
         match shared.reply(&buffer[..n], peer.ip(), true) {
             Reply::Answer(bytes) => drop(socket.send_to(&bytes, peer).await),
             Reply::Drop => {}
-            Reply::Forward => {
+            reply => {
                 let Ok(permit) = shared.forwards.clone().try_acquire_owned() else { continue };
                 let (socket, shared, query) = (socket.clone(), shared.clone(), buffer[..n].to_vec());
                 tokio::spawn(async move {
-                    let answer = forward_udp(&shared.upstreams, &query)
-                        .await
-                        .unwrap_or_else(|| rejection(&query, SERVER_FAILURE));
-                    let _ = socket.send_to(&answer, peer).await;
+                    if let Reply::Answer(answer) = shared.recurse(reply, &query, true).await {
+                        let _ = socket.send_to(&answer, peer).await;
+                    }
                     drop(permit);
                 });
             }
@@ -209,13 +224,8 @@ async fn serve_tcp(listener: TcpListener, shared: &Arc<Shared>) {
 async fn connection(mut stream: TcpStream, peer: IpAddr, shared: &Shared) -> std::io::Result<()> {
     loop {
         let query = tokio::time::timeout(TCP_IDLE, read_framed(&mut stream)).await??;
-        let answer = match shared.reply(&query, peer, false) {
-            Reply::Answer(bytes) => bytes,
-            Reply::Drop => return Ok(()),
-            Reply::Forward => forward_tcp(&shared.upstreams, &query)
-                .await
-                .unwrap_or_else(|| rejection(&query, SERVER_FAILURE)),
-        };
+        let reply = shared.reply(&query, peer, false);
+        let Reply::Answer(answer) = shared.recurse(reply, &query, false).await else { return Ok(()) };
         write_framed(&mut stream, &answer).await?;
     }
 }
