@@ -1,13 +1,17 @@
 //! Carries a request on to another server (a kubelet, an aggregated API) and its answer back, an upgraded
 //! connection included. It must never decide who may do so.
 
+pub(crate) mod proxied;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, LOCATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -92,6 +96,8 @@ pub(crate) struct Order {
     pub(crate) body: WireBody,
     /// The far side's errors are plain text and become a Status (`pods/log`).
     pub(crate) log: bool,
+    /// The path under which the far side appears here, when it is proxied.
+    pub(crate) prefix: Option<String>,
 }
 
 impl Order {
@@ -108,6 +114,16 @@ impl Order {
         } else {
             format!("{host}:{}", self.to.port)
         }
+    }
+
+    /// Where the client should have asked: under a path with a slash at its end.
+    fn redirect(&self, prefix: &str) -> Option<http::Response<WireBody>> {
+        let to =
+            proxied::with_slash(&self.parts.method, &self.parts.uri, prefix).filter(|_| !self.upgrades())?;
+        let mut response = http::Response::new(WireBody::Empty);
+        *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+        response.headers_mut().insert(LOCATION, HeaderValue::from_str(&to).ok()?);
+        Some(response)
     }
 
     fn upgrades(&self) -> bool {
@@ -147,6 +163,10 @@ pub(crate) async fn carry(
         return Err(Status::unavailable("this server cannot connect to other servers"));
     };
     let address = order.address();
+    if let Some(to) = order.prefix.as_deref().and_then(|prefix| order.redirect(prefix)) {
+        return Ok(to);
+    }
+    let near_host = proxied::host(&order.parts.headers, &order.parts.uri);
     let io = match tokio::time::timeout(DIAL_TIME, dialer.open(&order.to)).await {
         Ok(Ok(io)) => io,
         Ok(Err(e)) => return Err(order.failed(&dial_error(&address, &e))),
@@ -173,6 +193,9 @@ pub(crate) async fn carry(
     }
     let (mut parts, body) = answer.into_parts();
     remove_hop_by_hop(&mut parts.headers, false);
+    if let Some(prefix) = &order.prefix {
+        proxied::rewrite(&mut parts.headers, prefix, &address, near_host.as_ref());
+    }
     Ok(http::Response::from_parts(parts, WireBody::Incoming(body)))
 }
 
@@ -187,6 +210,10 @@ fn far_request(order: &mut Order, address: &str) -> Result<http::Request<WireBod
     let mut headers = order.parts.headers.clone();
     remove_hop_by_hop(&mut headers, true);
     remove_identity(&mut headers);
+    if order.prefix.is_some() && !order.upgrades() {
+        let near_host = proxied::host(&order.parts.headers, &order.parts.uri);
+        proxied::tell(&mut headers, &order.parts.uri, near_host.as_ref());
+    }
     headers.insert(
         HOST,
         HeaderValue::from_str(address).map_err(|_| Status::internal("the far host cannot be sent"))?,

@@ -1,5 +1,4 @@
 //! nodes/proxy, pods/proxy and services/proxy: carried on to the kubelet, a pod, or a ready endpoint.
-//! Not there yet: rewriting of links in answers.
 // k8s: pkg/registry/core/node/strategy.go, pod/strategy.go, service/strategy.go ResourceLocation
 
 use meta::{Gvr, Response, Status, Target, Tunnel};
@@ -184,12 +183,13 @@ fn service(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> 
     let entry = get::find(&named(call, parts.name))?;
     let ports = peek::project::<Service>(entry.object_bytes()).spec.ports.unwrap_or_default();
     let unavailable = |why: &str| Err(Status::unavailable(format!("{why} for service \"{}\"", parts.name)));
-    let wanted = match parts.port {
-        "" => ports.first(),
-        text => ports.iter().find(|p| p.name == text || text.parse() == Ok(p.port)),
-    };
-    let Some(wanted) = wanted else {
-        return unavailable(&format!("no service port {} found", meta::field::quoted(parts.port)));
+    // A number is that of the Service's port; all else is the port's name, and nothing is the port without one.
+    let wanted = match parts.port.parse::<i64>() {
+        Ok(number) => match ports.iter().find(|p| i64::from(p.port) == number) {
+            Some(port) => port.name.as_str(),
+            None => return unavailable(&format!("no service port {number} found")),
+        },
+        Err(_) => parts.port,
     };
     let slices = call.server.registry()?.find(&Gvr::new("discovery.k8s.io", "v1", "endpointslices"))?;
     let snapshot = slices.cache.list(RevisionMatch::Any).map_err(|e| Status::internal(e.to_string()))?;
@@ -200,7 +200,7 @@ fn service(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> 
             continue;
         }
         let slice = peek::project::<Slice>(entry.object_bytes());
-        let port = slice.ports.iter().flatten().find(|p| p.name.as_deref().unwrap_or("") == wanted.name);
+        let port = slice.ports.iter().flatten().find(|p| p.name.as_deref().unwrap_or("") == wanted);
         let Some(port) = port.and_then(|p| p.port) else { continue };
         for e in slice.endpoints.into_iter().flatten().filter(|e| e.conditions.ready != Some(false)) {
             found.extend(e.addresses.into_iter().flatten().take(1).map(|a| (a, port)));

@@ -81,11 +81,16 @@ async fn answer(
         }
     }
     let sent = request.body.clone();
-    let log = matches!(&request.target, meta::Target::Resource { subresource, .. } if subresource == "log");
+    let (mut log, mut prefix) = (false, None);
+    if let meta::Target::Resource { subresource, subpath, .. } = &request.target {
+        log = subresource == "log";
+        let proxied = subresource == "proxy";
+        prefix = proxied.then(|| tunnel::proxied::prefix(parts.uri.path(), subpath).to_owned());
+    }
     let mut response = handle(connection, request).await;
     if let Body::Tunnel(to) = response.body {
         let body = raw.map_or(WireBody::Full(sent), WireBody::Incoming);
-        let order = tunnel::Order { to: *to, parts, body, log };
+        let order = tunnel::Order { to: *to, parts, body, log, prefix };
         match tunnel::carry(&connection.shared, order).await {
             Ok(response) => return response,
             Err(status) => response = status.into(),
