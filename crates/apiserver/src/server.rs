@@ -182,8 +182,14 @@ impl Server {
                     return Err(Status::method_not_allowed());
                 }
                 let kind = kinds::by_gvr(gvr).ok_or_else(Status::unknown_resource)?;
+                let deprecated = |mut response: Response| {
+                    response
+                        .warnings
+                        .extend((!kind.deprecation.is_empty()).then(|| kind.deprecation.to_owned()));
+                    response
+                };
                 if !kind.is_stored() {
-                    return virtuals::answer(self, request, &user, kind, namespace).await;
+                    return virtuals::answer(self, request, &user, kind, namespace).await.map(deprecated);
                 }
                 let resource = self.registry()?.find(gvr)?;
                 let call = Call {
@@ -197,11 +203,11 @@ impl Server {
                     now: self.now(),
                 };
                 call.check_scope()?;
-                if subresource.is_empty() {
-                    verbs::answer(&call).await
-                } else {
-                    subresource::answer(&call).await
-                }
+                let answer = match subresource.is_empty() {
+                    true => verbs::answer(&call).await,
+                    false => subresource::answer(&call).await,
+                };
+                answer.map(deprecated)
             }
         }
     }

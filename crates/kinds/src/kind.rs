@@ -291,6 +291,8 @@ pub struct Kind {
     pub status_keeps: &'static [&'static str],
     /// What single fields must be, besides what the strategy checks.
     pub rules: &'static [crate::shape::Rule],
+    /// Said with every answer about this kind; empty: nothing.
+    pub deprecation: &'static str,
 }
 
 impl Kind {
@@ -309,6 +311,7 @@ impl Kind {
             kind: Cow::Borrowed(kind),
             plural: Cow::Borrowed(plural),
             singular: Cow::Borrowed(singular),
+            deprecation: "",
             short_names: &[],
             categories: &[],
             scope: Scope::Namespaced,
@@ -336,6 +339,12 @@ impl Kind {
         let mut k = Self::namespaced_kind(group, version, kind, plural, singular);
         k.scope = Scope::Cluster;
         k
+    }
+
+    #[must_use]
+    pub const fn with_deprecation(mut self, warning: &'static str) -> Self {
+        self.deprecation = warning;
+        self
     }
 
     #[must_use]

@@ -5,7 +5,7 @@ pub mod body;
 pub mod frames;
 mod negotiate;
 mod pieces;
-mod table;
+pub mod table;
 
 use std::borrow::Cow;
 

@@ -3,8 +3,9 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use kinds::Cell;
+use kinds::{Cell, Kind};
 use meta::{Query, Status};
+use schema::TypeRef;
 use serde_json::json;
 
 use crate::content::partial;
@@ -37,8 +38,10 @@ impl Include {
 }
 
 /// A table being written.
-pub(crate) struct Table<'a> {
-    resource: &'a Resource,
+pub(crate) struct Table {
+    kind: &'static Kind,
+    /// The type of the objects' served form.
+    ty: TypeRef<'static>,
     version: &'static str,
     include: Include,
     now: Timestamp,
@@ -46,10 +49,21 @@ pub(crate) struct Table<'a> {
     rows: Vec<u8>,
 }
 
-impl<'a> Table<'a> {
+impl Table {
     /// Without rows.
-    pub fn new(resource: &'a Resource, version: &'static str, include: Include, now: Timestamp) -> Self {
-        Table { resource, version, include, now, headers: true, rows: Vec::new() }
+    pub fn new(resource: &Resource, version: &'static str, include: Include, now: Timestamp) -> Self {
+        Self::of(resource.kind, resource.ty, version, include, now)
+    }
+
+    /// The same for a kind that is nowhere stored.
+    pub fn of(
+        kind: &'static Kind,
+        ty: TypeRef<'static>,
+        version: &'static str,
+        include: Include,
+        now: Timestamp,
+    ) -> Self {
+        Table { kind, ty, version, include, now, headers: true, rows: Vec::new() }
     }
 
     /// Leaves the column definitions out.
@@ -60,12 +74,12 @@ impl<'a> Table<'a> {
 
     /// Adds a row for an object in its served form.
     pub fn row(&mut self, object: &[u8]) -> Result<(), Status> {
-        let value = crate::codec::stored(object, self.resource.ty)?;
+        let value = crate::codec::stored(object, self.ty)?;
         if !self.rows.is_empty() {
             self.rows.push(b',');
         }
         self.rows.extend_from_slice(b"{\"cells\":[");
-        for (i, column) in self.resource.kind.columns.iter().enumerate() {
+        for (i, column) in self.kind.columns.iter().enumerate() {
             if i > 0 {
                 self.rows.push(b',');
             }
@@ -103,8 +117,7 @@ impl<'a> Table<'a> {
             metadata["remainingItemCount"] = n.into();
         }
         let columns: Vec<serde_json::Value> = if self.headers {
-            self.resource
-                .kind
+            self.kind
                 .columns
                 .iter()
                 .map(|c| {

@@ -8,7 +8,8 @@ use meta::{Gvr, Request, Response, Status, User, Verb};
 use schema::Value;
 
 use crate::admission::map;
-use crate::content::{self, body};
+use crate::content::table::{Include, Table};
+use crate::content::{self, Form, body};
 use crate::options::WriteOptions;
 use crate::registry::type_of;
 use crate::server::{Call, Server};
@@ -30,7 +31,7 @@ pub(crate) async fn answer(
     namespace: &str,
 ) -> Result<Response, Status> {
     if kind.plural == "componentstatuses" {
-        return component_statuses(request, kind);
+        return component_statuses(server, request, kind);
     }
     if request.verb != Verb::Create {
         return Err(Status::method_not_allowed());
@@ -76,28 +77,36 @@ pub(crate) async fn answer(
 }
 
 /// The one component that this server can speak for.
-fn component_statuses(request: &Request, kind: &'static Kind) -> Result<Response, Status> {
-    let accepted = content::negotiate(request, false)?;
-    let item = "\"metadata\":{\"name\":\"etcd-0\"},\"conditions\":[{\"type\":\"Healthy\",\"status\":\"True\",\"message\":\"ok\"}]}";
+const STORE: &str =
+    r#""metadata":{"name":"etcd-0"},"conditions":[{"type":"Healthy","status":"True","message":"ok"}]}"#;
+
+fn component_statuses(server: &Server, request: &Request, kind: &'static Kind) -> Result<Response, Status> {
+    let accepted = content::negotiate(request, true)?;
     let meta::Target::Resource { name, .. } = &request.target else { return Err(Status::unknown_resource()) };
-    let warning = "v1 ComponentStatus is deprecated in v1.19+".to_owned();
-    let (json, ty) = match (request.verb, name.as_str()) {
-        (Verb::List, "") => (
-            format!(
-                "{{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"items\":[{{{item}]}}"
-            ),
-            schema::type_of("", "v1", "ComponentStatusList"),
-        ),
-        (Verb::Get, "etcd-0") => (
-            format!("{{\"kind\":\"ComponentStatus\",\"apiVersion\":\"v1\",{item}"),
-            schema::type_of("", "v1", "ComponentStatus"),
-        ),
+    let object = format!("{{\"kind\":\"ComponentStatus\",\"apiVersion\":\"v1\",{STORE}");
+    let list = request.verb == Verb::List;
+    match (request.verb, name.as_str()) {
+        (Verb::List, "") | (Verb::Get, "etcd-0") => {}
         (Verb::Get, name) => return Err(Status::not_found(&kind.gvr(), name)),
         _ => return Err(Status::method_not_allowed()),
+    }
+    let (json, ty) = match accepted.form {
+        Form::Table { version } => {
+            let include = Include::parse(&request.query)?;
+            let mut table = Table::of(kind, type_of(kind)?, version, include, server.now());
+            table.row(object.as_bytes())?;
+            (table.finish("", "", None), schema::type_of("meta.k8s.io", "v1", "Table"))
+        }
+        _ if list => (
+            format!(
+                "{{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"items\":[{{{STORE}]}}"
+            )
+            .into(),
+            schema::type_of("", "v1", "ComponentStatusList"),
+        ),
+        _ => (object.into(), schema::type_of("", "v1", "ComponentStatus")),
     };
-    let mut response = content::encoded(&accepted, 200, json.into(), ty)?;
-    response.warnings.push(warning);
-    Ok(response)
+    content::encoded(&accepted, 200, json, ty)
 }
 
 /// A list of texts as a value.

@@ -51,6 +51,26 @@ fn tables_of_one_and_many() {
 }
 
 #[test]
+fn deprecated_kinds_say_so_and_what_is_not_stored_has_columns_too() {
+    let w = world();
+    for (resource, warning) in [
+        ("componentstatuses", "v1 ComponentStatus is deprecated in v1.19+"),
+        ("endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+    ] {
+        let mut r = w.request(Verb::List, resource, "", "");
+        r.accept = TABLE.to_owned();
+        assert_eq!(w.raw(r).warnings, [warning]);
+    }
+    for (verb, name) in [(Verb::Get, "etcd-0"), (Verb::List, "")] {
+        let mut r = w.request(verb, "componentstatuses", "", name);
+        r.accept = TABLE.to_owned();
+        let table = w.send(r).expect(200).json();
+        assert_eq!(table["columnDefinitions"][1]["name"], "Status");
+        assert_eq!(table["rows"][0]["cells"], json!(["etcd-0", "Healthy", "ok", ""]));
+    }
+}
+
+#[test]
 fn metadata_only() {
     let w = world();
     let accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";

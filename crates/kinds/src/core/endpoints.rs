@@ -13,6 +13,7 @@ use crate::rules::{Errors, each, one_of};
 /// `v1` Endpoints.
 pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Endpoints", "endpoints", "endpoints")
     .with_short_names(&["ep"])
+    .with_deprecation("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
     .with_columns(COLUMNS)
     .with_strategy(&EndpointsStrategy);
 
