@@ -1,7 +1,6 @@
 //! `corten up --detach`: starts the server in a process group of its own, shows progress until the cluster is usable,
 //! and says what to type next.
 
-use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt;
@@ -17,7 +16,7 @@ use sys::{Clock, SystemClock};
 
 use crate::components::apiserver::nth_address;
 use crate::state::StateDir;
-use crate::{cli, node, remote, run};
+use crate::{cli, log_file, node, remote, run};
 
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
 const POLL: Duration = Duration::from_millis(100);
@@ -46,7 +45,7 @@ pub fn up(o: &cli::Up) -> Result<()> {
 }
 
 fn spawn(state: &StateDir) -> Result<Child> {
-    let log = File::options().create(true).append(true).open(state.log())?;
+    let log = log_file::open(&state.log())?;
     let arguments = std::env::args_os().skip(1).filter(|a| a != "--detach");
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

@@ -116,7 +116,7 @@ async fn is_of(runtime: &CriClient, state: &StateDir, sandbox: &cri::v1::PodSand
 }
 
 /// What Corten itself puts into a state directory. Nothing else is ever removed.
-const OWN: [&str; 16] = [
+const OWN: [&str; 17] = [
     "admin.kubeconfig",
     "agent.json",
     "agent.kubeconfig",
@@ -124,6 +124,7 @@ const OWN: [&str; 16] = [
     "cni",
     "containerd",
     "corten.log",
+    "corten.log.1",
     "corten.pid",
     "kubelet",
     "pki",

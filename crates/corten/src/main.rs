@@ -10,6 +10,7 @@ mod detach;
 mod down;
 mod host;
 mod join;
+mod log_file;
 mod logging;
 mod node;
 mod remote;

@@ -11,7 +11,7 @@ use crate::cli::{self, Command};
 use crate::components::{controllers, proxy, scheduler};
 use crate::control_plane::{self, ControlPlane};
 use crate::state::StateDir;
-use crate::{bench, components, detach, down, host, join, logging, node, remote};
+use crate::{bench, components, detach, down, host, join, log_file, logging, node, remote};
 
 /// Runs a subcommand to its end.
 ///
@@ -71,6 +71,7 @@ async fn up(o: cli::Up) -> Result<()> {
     let state = StateDir::open(&o.state.state_dir)?;
     let _lock = state.lock()?;
     let stop = until_signal()?;
+    tokio::spawn(log_file::keep_small(state.log(), stop.clone()));
     let plane = ControlPlane::start(&state, &o.control_plane, &stop).await?;
     let settings = node::Settings::of_up(&state, &o, &plane)?;
     let roads = plane.node_roads(&settings.name, &stop);
@@ -129,8 +130,8 @@ where
     }
     let identity = format!("{}_{}", host::name(), sys::uuid_v4(ctx.entropy.as_ref()));
     let election = Election::new(&o.leader_elect_resource_namespace, name, &identity);
-    let kept = elect(ctx, &election, |stop| work(ctx.clone().with_stop(stop))).await;
-    if !kept {
+    let lost = elect(ctx, &election, |stop| work(ctx.clone().with_stop(stop))).await;
+    if lost {
         bail!("leader election lost");
     }
     Ok(())
