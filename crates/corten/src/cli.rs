@@ -256,6 +256,10 @@ pub struct KubeControllerManager {
     pub cluster_cidr: String,
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub allocate_node_cidrs: bool,
+    /// Let each controller act as a service account of its own. Without it all act as the kubeconfig's user, who
+    /// must be allowed all that they do.
+    #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub use_service_account_credentials: bool,
     /// Certificate and key that sign certificate requests; without them nobody signs.
     #[arg(long, value_name = "FILE", requires = "cluster_signing_key_file")]
     pub cluster_signing_cert_file: Option<PathBuf>,

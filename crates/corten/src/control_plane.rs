@@ -2,6 +2,7 @@
 //! identity.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,8 +101,16 @@ fn settings(o: &cli::ControlPlane) -> Result<Settings> {
 /// # Errors
 /// When it cannot be written.
 pub fn write_admin_kubeconfig(state: &StateDir, api: &ApiServer) -> Result<()> {
-    let admin = client_pair(&api.pki, "admin", SystemClock.now())?;
-    AdminFile::new(state.admin_kubeconfig(), api.address).write(api.pki.ca_pem(), &admin)
+    write_kubeconfig(api, "admin", state.admin_kubeconfig())
+}
+
+/// Writes the kubeconfig of one of the control plane's clients.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_kubeconfig(api: &ApiServer, client: &str, path: PathBuf) -> Result<()> {
+    let own = client_pair(&api.pki, client, SystemClock.now())?;
+    AdminFile::new(path, api.address).write(api.pki.ca_pem(), &own)
 }
 
 /// What nodes need to join; the token is in the state directory.

@@ -26,6 +26,9 @@ pub async fn down(state_dir: &Path, purge: bool) -> Result<()> {
         println!("nothing is there: {}", state_dir.display());
         return Ok(());
     }
+    if purge {
+        check_own(state_dir)?;
+    }
     let state = StateDir::open(state_dir)?;
     stop_owner(&state).await?;
     let _lock = state.lock()?;
@@ -116,7 +119,7 @@ async fn is_of(runtime: &CriClient, state: &StateDir, sandbox: &cri::v1::PodSand
 }
 
 /// What Corten itself puts into a state directory. Nothing else is ever removed.
-const OWN: [&str; 17] = [
+const OWN: [&str; 20] = [
     "admin.kubeconfig",
     "agent.json",
     "agent.kubeconfig",
@@ -126,6 +129,9 @@ const OWN: [&str; 17] = [
     "corten.log",
     "corten.log.1",
     "corten.pid",
+    "kube-controller-manager.kubeconfig",
+    "kube-proxy.kubeconfig",
+    "kube-scheduler.kubeconfig",
     "kubelet",
     "pki",
     "pod-logs",
@@ -136,12 +142,17 @@ const OWN: [&str; 17] = [
     "store.redb.new",
 ];
 
-/// Removes what is Corten's from the directory, and the directory when nothing else is in it.
-fn remove_state(state: &StateDir) -> Result<()> {
-    let dir = state.path();
+/// Refuses a directory that no cluster has ever lived in, before anything is written there.
+fn check_own(dir: &Path) -> Result<()> {
     if !["store.redb", "containerd", "agent.json"].iter().any(|f| dir.join(f).exists()) {
         bail!("{} does not look like a state directory of corten: nothing is removed", dir.display());
     }
+    Ok(())
+}
+
+/// Removes what is Corten's from the directory, and the directory when nothing else is in it.
+fn remove_state(state: &StateDir) -> Result<()> {
+    let dir = state.path();
     unmount_below(dir)?;
     for name in OWN {
         let path = dir.join(name);

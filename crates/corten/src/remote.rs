@@ -13,6 +13,7 @@ pub struct Connection {
     pub client: Arc<dyn Client>,
     /// Empty when the server is not verified.
     pub ca_pem: String,
+    pub endpoint: Endpoint,
 }
 
 /// Connects as `agent` with the kubeconfig, or, without one, as the pod that this process runs in.
@@ -41,7 +42,7 @@ pub fn to(endpoint: &Endpoint, agent: &str) -> Result<Connection> {
     let ca_pem =
         String::from_utf8(endpoint.ca_pem.clone().unwrap_or_default()).context("the CA is not PEM")?;
     let client = Remote::new(endpoint, &user_agent(agent), Arc::new(SystemClock))?;
-    Ok(Connection { client: Arc::new(client), ca_pem })
+    Ok(Connection { client: Arc::new(client), ca_pem, endpoint: endpoint.clone() })
 }
 
 /// `kubelet/v1.37.0 (linux/amd64) corten/0.1.0`.

@@ -4,10 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use control::{CancellationToken, Context, Election, elect};
+use control::{CancellationToken, Context, Election, Recorder, elect};
+use reconcile::{EventRecord, ObjectReference};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::{self, Command};
+use crate::components::accounts::AccountClient;
 use crate::components::{controllers, proxy, scheduler};
 use crate::control_plane::{self, ControlPlane};
 use crate::state::StateDir;
@@ -113,6 +115,9 @@ async fn kube_apiserver(o: cli::KubeApiserver) -> Result<()> {
     let settings = control_plane::apiserver_settings(&o)?;
     let api = components::apiserver::start(&state, &settings).await?;
     control_plane::write_admin_kubeconfig(&state, &api)?;
+    for component in ["kube-scheduler", "kube-controller-manager", "kube-proxy"] {
+        control_plane::write_kubeconfig(&api, component, state.kubeconfig(component))?;
+    }
     stop.cancelled().await;
     api.stop().await;
     Ok(())
@@ -130,7 +135,20 @@ where
     }
     let identity = format!("{}_{}", host::name(), sys::uuid_v4(ctx.entropy.as_ref()));
     let election = Election::new(&o.leader_elect_resource_namespace, name, &identity);
-    let lost = elect(ctx, &election, |stop| work(ctx.clone().with_stop(stop))).await;
+    let about = ObjectReference {
+        kind: "Lease".to_owned(),
+        api_version: "coordination.k8s.io/v1".to_owned(),
+        namespace: o.leader_elect_resource_namespace.clone(),
+        name: name.to_owned(),
+        ..ObjectReference::default()
+    };
+    let recorder = Recorder::new(ctx, "");
+    let lost = elect(ctx, &election, |stop| {
+        let message = format!("{identity} became leader");
+        recorder.record(name, EventRecord::normal(about, "LeaderElection", message));
+        work(ctx.clone().with_stop(stop))
+    })
+    .await;
     if lost {
         bail!("leader election lost");
     }
@@ -150,7 +168,7 @@ async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
     let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kube-controller-manager")?;
     let root_ca = match &o.root_ca_file {
         Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
-        None => remote.ca_pem,
+        None => remote.ca_pem.clone(),
     };
     let settings = controllers::Settings {
         root_ca,
@@ -163,9 +181,17 @@ async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
             _ => None,
         },
     };
-    let ctx = Context::new(remote.client).with_stop(until_signal()?);
+    let ctx = Context::new(Arc::clone(&remote.client)).with_stop(until_signal()?);
+    let accounts = o.use_service_account_credentials;
     led(&ctx, &o.election, "kube-controller-manager", |ctx| async move {
-        controllers::run(&ctx, &settings, &|_| ctx.clone()).await;
+        let identity = |account: &str| match accounts {
+            true => {
+                let client = AccountClient::new(Arc::clone(&remote.client), &remote.endpoint, account);
+                ctx.clone().with_client(Arc::new(client))
+            }
+            false => ctx.clone(),
+        };
+        controllers::run(&ctx, &settings, &identity).await;
     })
     .await
 }

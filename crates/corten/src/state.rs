@@ -45,6 +45,12 @@ impl StateDir {
         self.0.join("admin.kubeconfig")
     }
 
+    /// The kubeconfig of a component that runs apart.
+    #[must_use]
+    pub fn kubeconfig(&self, component: &str) -> PathBuf {
+        self.0.join(format!("{component}.kubeconfig"))
+    }
+
     /// What nodes join with.
     #[must_use]
     pub fn agent_token(&self) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The components as this binary runs them: each is a pure room plus the loop that feeds it and carries out
 //! what it decides. They know the cluster only through a `control::Context`.
 
+pub mod accounts;
 pub mod apiserver;
 pub mod authority;
 pub mod certificates;

@@ -1,102 +1,171 @@
-//! A node in parts of their own: a containerd that was there, node agent and service proxy each as a process with
-//! its own credentials, as upstream's are run.
+//! The components as processes of their own, each with its own identity, form a working cluster: a Deployment runs,
+//! its Service answers. When the leading scheduler and controllers are killed, the others take over.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::Kubeconfig;
 use rustix::process::{Pid, Signal, kill_process};
-use sys::{Clock, SystemClock};
-use testkit::cluster::{Cluster, HOST, NODE, kill};
-use testkit::wait::{Running, run};
+use serde_json::Value;
+use testkit::cluster::{HOST, NODE, http, kill};
+use testkit::image::webapp_image;
+use testkit::kubectl::newest;
+use testkit::node::TestNode;
+use testkit::wait::{Output, Running, run, wait_for};
 use wire::pki::{Leaf, Pki};
 
-use crate::foreign::Foreign;
-use crate::session::CORTEN;
+use crate::session::{CORTEN, IMAGE, SOON};
 
-/// Nodes of a cluster get the first range of the default cluster CIDR.
-const POD_CIDR: &str = "10.244.0.0/24";
+const SERVER: &str = "https://127.0.0.1:6443";
+/// A lease runs out after 15 s, and is looked at every 2 s.
+const TAKE_OVER: Duration = Duration::from_secs(60);
 
-/// One node's parts. The control plane is the cluster's.
-pub struct Parts {
-    runtime: Foreign,
-    network: network::Options,
-    kubelet: Option<Running>,
-    proxy: Running,
-    dir: PathBuf,
+/// The machine, and what runs on it.
+struct Apart<'a> {
+    node: &'a TestNode,
+    state: PathBuf,
+    kubectl: PathBuf,
 }
 
-/// Credentials that the cluster's authority gave to a user.
-fn kubeconfig(cluster: &Cluster, file: &str, user: &str, group: &str) -> PathBuf {
-    let pki = Pki::open(&cluster.state().join("pki"), SystemClock.now()).unwrap();
-    let pair = pki.leaf(&Leaf::client(file, user, group)).unwrap();
-    let server = format!("https://{HOST}:6443");
-    let config = Kubeconfig::with_certificate("apart", &server, pki.ca_pem(), &pair.cert_pem, &pair.key_pem);
-    let path = cluster.scratch().join(format!("{file}.kubeconfig"));
-    config.write(&path).unwrap();
-    path
-}
-
-impl Parts {
-    /// Starts them all beside the cluster's control plane.
-    pub fn start(cluster: &Cluster) -> Self {
-        let runtime = Foreign::start(cluster);
-        let dir = cluster.scratch().join("node");
-        let network = network::Options {
-            bridge: "cni-apart".into(),
-            pod_cidrs: vec![POD_CIDR.into()],
-            mtu: None,
-            conf_dir: runtime.cni_conf_dir(),
-            data_dir: runtime.dir().join("addresses"),
-            bin_dir: None,
-            masquerade: true,
-            cluster_cidrs: Vec::new(),
-            netns: Some(cluster.netns().path().to_owned()),
-        };
-        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio.block_on(network::up(&network)).unwrap();
-        let config = kubeconfig(cluster, "apart-proxy", "system:kube-proxy", "");
-        let mut proxy = cluster.command(CORTEN.as_ref());
-        proxy.args(["kube-proxy", "--hostname-override", NODE, "--cluster-cidr", "10.244.0.0/16"]);
-        proxy.arg("--kubeconfig").arg(config);
-        let proxy = Running::start(proxy);
-        let mut parts = Parts { runtime, network, kubelet: None, proxy, dir };
-        parts.start_kubelet(cluster);
-        parts
+impl Apart<'_> {
+    fn start(&self, words: &[&str]) -> Running {
+        let mut command = self.node.netns().command(CORTEN);
+        command.args(words).env("HOME", self.node.dir());
+        Running::start(command)
     }
 
-    /// Starts the node agent (again).
-    pub fn start_kubelet(&mut self, cluster: &Cluster) {
-        let config = kubeconfig(cluster, "apart-kubelet", &format!("system:node:{NODE}"), "system:nodes");
-        let mut command = cluster.command(CORTEN.as_ref());
-        command.args(["kubelet", "--hostname-override", NODE, "--node-ip", HOST]);
-        command.args(["--cluster-dns", "10.96.0.10", "--cgroup-root", &self.runtime.cgroup()]);
-        command.args(["--container-runtime-endpoint", &self.runtime.endpoint()]);
-        command.arg("--root-dir").arg(&self.dir).arg("--kubeconfig").arg(config);
-        self.kubelet = Some(Running::start(command));
+    /// A component with the kubeconfig of its name and these words.
+    fn component(&self, name: &str, words: &[&str]) -> Running {
+        let kubeconfig = self.state.join(format!("{name}.kubeconfig"));
+        let mut all = vec![name, "--kubeconfig", kubeconfig.to_str().unwrap()];
+        all.extend(words);
+        self.start(&all)
     }
 
-    /// Kills the node agent with SIGKILL.
-    pub fn kill_kubelet(&mut self) {
-        let kubelet = self.kubelet.take().unwrap();
-        kill(i32::try_from(kubelet.pid()).unwrap()).unwrap();
-        let _ = kubelet.finish(Duration::from_secs(5));
-    }
-
-    /// Ends everything; pods must be gone.
-    pub fn down(mut self, cluster: &Cluster) {
-        let kubelet = self.kubelet.take().unwrap();
-        for process in [kubelet, self.proxy] {
-            let pid = Pid::from_raw(i32::try_from(process.pid()).unwrap()).unwrap();
-            kill_process(pid, Signal::TERM).unwrap();
-            let output = process.finish(Duration::from_secs(20));
-            assert_eq!(output.code, Some(0), "{output}");
+    fn try_kubectl(&self, line: &str) -> Output {
+        let mut command = self.node.netns().command(&self.kubectl.to_string_lossy());
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            command.env_remove(name).env_remove(name.to_ascii_lowercase());
         }
-        let mut cleanup = cluster.command(CORTEN.as_ref());
-        cleanup.args(["kube-proxy", "--cleanup"]);
-        run(cleanup, b"", Duration::from_secs(20)).ok();
-        self.runtime.down();
-        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        tokio.block_on(network::down(&self.network)).unwrap();
+        command.env("KUBECONFIG", self.state.join("admin.kubeconfig")).env("HOME", self.node.dir());
+        command.args(line.split_whitespace());
+        run(command, b"", Duration::from_secs(90))
+    }
+
+    #[track_caller]
+    fn kubectl(&self, line: &str) -> String {
+        self.try_kubectl(line).ok()
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.kubectl(&format!("{line} -o json"))).unwrap()
+    }
+
+    fn lease(&self, name: &str) -> Value {
+        let lease = self.try_kubectl(&format!("get lease {name} -n kube-system -o json"));
+        serde_json::from_str(&lease.stdout).unwrap_or_default()
+    }
+
+    /// Waits until the lease is held by another than `former`; its holder.
+    fn leader(&self, name: &str, former: &str) -> String {
+        wait_for(&format!("a leader of {name}"), TAKE_OVER, || {
+            let lease = self.lease(name);
+            match lease["spec"]["holderIdentity"].as_str() {
+                Some(holder) if !holder.is_empty() && holder != former => Ok(holder.to_owned()),
+                _ => Err(lease.to_string()),
+            }
+        })
+    }
+
+    /// The credentials of the node, which nobody else makes here.
+    fn node_kubeconfig(&self) {
+        let pki = Pki::open(&self.state.join("pki"), sys::Clock::now(&sys::SystemClock)).unwrap();
+        let user = format!("system:node:{NODE}");
+        let pair = pki.leaf(&Leaf::client("node-client", &user, "system:nodes")).unwrap();
+        let config = Kubeconfig::with_certificate(NODE, SERVER, pki.ca_pem(), &pair.cert_pem, &pair.key_pem);
+        config.write(&self.state.join("kubelet.kubeconfig")).unwrap();
+    }
+
+    fn answers(&self, ip: &str) {
+        wait_for("the Service", SOON, || {
+            let answer =
+                self.node.netns().inside(|| http("GET", &format!("{ip}:80"), "/", Duration::from_secs(2)));
+            match answer.unwrap() {
+                Ok((200, body)) if body.starts_with("hello from web-") => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+    }
+}
+
+fn pid(process: &Running) -> i32 {
+    i32::try_from(process.pid()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn components_apart_form_a_cluster_and_take_over_from_each_other() {
+    let node = TestNode::new(cri::containerd::OciRuntime::Auto).await.unwrap();
+    let containerd = node.start().await.unwrap();
+    containerd.import(&webapp_image().unwrap(), &[IMAGE]).await.unwrap();
+    let socket = format!("unix://{}", containerd.socket().display());
+    tokio::task::block_in_place(|| {
+        let apart =
+            Apart { node: &node, state: node.dir().join("state"), kubectl: newest().unwrap().path.clone() };
+        processes(&apart, &socket);
+    });
+    node.down(containerd).await.unwrap();
+}
+
+fn processes(apart: &Apart<'_>, socket: &str) {
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let state = text(&apart.state);
+    let api = apart.start(&["kube-apiserver", "--bind-address", "127.0.0.1", "--state-dir", &state]);
+    wait_for("the API server", SOON, || {
+        let ready = apart.try_kubectl("get --raw /readyz");
+        if ready.code == Some(0) { Ok(()) } else { Err(ready.to_string()) }
+    });
+    apart.node_kubeconfig();
+    let manager = ["--use-service-account-credentials", "--allocate-node-cidrs=false"];
+    let schedulers = apart.component("kube-scheduler", &[]);
+    let managers = apart.component("kube-controller-manager", &manager);
+    let leaders = ["kube-scheduler", "kube-controller-manager"].map(|name| (name, apart.leader(name, "")));
+    let second_scheduler = apart.component("kube-scheduler", &[]);
+    let second_manager = apart.component("kube-controller-manager", &manager);
+    let (root, cgroup) = (text(&apart.node.dir().join("kubelet")), apart.node.cgroup_parent());
+    let mut kubelet = vec!["--hostname-override", NODE, "--node-ip", HOST, "--root-dir", &root];
+    kubelet.extend(["--container-runtime-endpoint", socket, "--cgroup-root", &cgroup]);
+    let kubelet = apart.component("kubelet", &kubelet);
+    let proxy =
+        apart.component("kube-proxy", &["--hostname-override", NODE, "--cluster-cidr", "10.244.0.0/16"]);
+
+    apart.kubectl(&format!("create deployment web --image={IMAGE} --replicas=2"));
+    apart.kubectl("expose deployment web --port=80 --target-port=8080");
+    apart.kubectl("rollout status deployment/web --timeout=60s");
+    let service = apart.json("get service web");
+    let ip = service["spec"]["clusterIP"].as_str().unwrap();
+    apart.answers(ip);
+
+    kill(pid(&schedulers)).unwrap();
+    kill(pid(&managers)).unwrap();
+    apart.kubectl("scale deployment web --replicas=3");
+    for (name, former) in &leaders {
+        apart.leader(name, former);
+    }
+    apart.kubectl("rollout status deployment/web --timeout=60s");
+    assert_eq!(apart.lease("kube-scheduler")["spec"]["leaseTransitions"], 1);
+    apart.answers(ip);
+
+    // What is stopped in order gives its lease up and has not failed.
+    kill_process(Pid::from_raw(pid(&second_scheduler)).unwrap(), Signal::TERM).unwrap();
+    second_scheduler.finish(Duration::from_secs(20)).ok();
+    assert_eq!(apart.lease("kube-scheduler")["spec"]["holderIdentity"], "");
+
+    apart.kubectl("delete deployment web --cascade=foreground --timeout=60s");
+    wait_for("the end of the pods", SOON, || {
+        let pods = apart.kubectl("get pods -o name");
+        if pods.is_empty() { Ok(()) } else { Err(pods) }
+    });
+    for process in [kubelet, proxy, second_manager, api, schedulers, managers] {
+        let _ = process.kill();
     }
 }

@@ -57,6 +57,13 @@ fn bad_starts_are_refused() {
     let mut bad_range = vec!["kube-apiserver", "--secure-port", "6446", "--state-dir", &other];
     bad_range.extend(["--service-cluster-ip-range", "nonsense"]);
     refused(corten(&cluster, &bad_range), &["nonsense"]);
+    let foreign = cluster.scratch().join("foreign");
+    std::fs::create_dir(&foreign).unwrap();
+    std::fs::write(foreign.join("photo"), "mine").unwrap();
+    let purge = ["down", "--purge", "--state-dir", &path(&foreign)];
+    refused(corten(&cluster, &purge), &["does not look like a state directory", "nothing is removed"]);
+    let left: Vec<_> = std::fs::read_dir(&foreign).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["photo"], "nothing is added either");
     let file = cluster.scratch().join("a-file");
     std::fs::write(&file, "x").unwrap();
     refused(start("6445", &path(&file)), &["a-file"]);

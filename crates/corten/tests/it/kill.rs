@@ -12,7 +12,7 @@ use serde_json::Value;
 use testkit::cluster::{Cluster, HOST, Mode, http, kill};
 use testkit::wait::wait_for;
 
-use crate::apart::Parts;
+use crate::parts::Parts;
 use crate::raw::{As, with_client};
 use crate::session::{CORTEN, SOON, Session, restarts, start, start_api};
 

@@ -13,6 +13,7 @@ mod clients;
 mod foreign;
 mod join;
 mod kill;
+mod parts;
 mod raw;
 mod serving;
 mod session;

@@ -105,7 +105,7 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         {"addresses": ["10.244.0.4"], "conditions": {"ready": false, "serving": false, "terminating": true}},
     ]));
     slice.ports[0].protocol = Some("UDP".to_owned());
-    let known = UdpServices::new(&service_ports(&[service.clone()], &[slice], "n1"));
+    let known = UdpServices::new(&service_ports(std::slice::from_ref(&service), &[slice], "n1"));
     let line = |dst: &str, port: u16, by: &str| {
         format!(
             "udp      17 29 src=10.244.0.9 dst={dst} sport=4000 dport={port} [UNREPLIED] src={by} \
