@@ -6,11 +6,13 @@
 //! - [`Informers`], [`run`]: run controllers that share caches.
 //! - [`Recorder`]: Event objects, aggregated and limited.
 //! - [`elect`]: run something only while holding a Lease.
+//! - [`delegate`]: authentication and authorization for the servers of components.
 
 #![forbid(unsafe_code)]
 
 mod context;
 mod correlate;
+pub mod delegate;
 mod discover;
 mod driver;
 mod execute;

@@ -50,7 +50,7 @@ impl Config {
     pub fn new(started: Timestamp, root_ca: &str) -> Self {
         Config {
             started,
-            node_monitor_grace: Duration::from_secs(40),
+            node_monitor_grace: Duration::from_secs(50),
             cluster_cidrs: Vec::new(),
             root_ca: root_ca.into(),
             terminated_pod_threshold: 12_500,

@@ -1,7 +1,10 @@
 //! The command line: one declaration a subcommand. Component subcommands take upstream's main flags under
-//! upstream's names; a flag that is not understood is refused, never ignored.
+//! upstream's names; a flag that is not understood is refused, never ignored. [`upstream`] says which of upstream's
+//! flags are taken without effect, and reads its configuration files.
 
-use std::net::IpAddr;
+pub mod upstream;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -223,8 +226,12 @@ pub struct KubeApiserver {
 /// How a component that runs apart finds the API.
 #[derive(Args, Clone, Debug)]
 pub struct Apart {
+    /// Credentials and address of the API server [default: those of the pod that this runs in].
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Address of the API server, in place of the kubeconfig's.
+    #[arg(long, value_name = "URL")]
+    pub master: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -233,12 +240,48 @@ pub struct LeaderElection {
     pub leader_elect: bool,
     #[arg(long, default_value = "kube-system", value_name = "NAMESPACE")]
     pub leader_elect_resource_namespace: String,
+    /// Name of the Lease [default: that of the component].
+    #[arg(long, value_name = "NAME")]
+    pub leader_elect_resource_name: Option<String>,
+    /// Only `leases`.
+    #[arg(long, default_value = "leases", value_parser = ["leases"], value_name = "KIND")]
+    pub leader_elect_resource_lock: String,
+    /// How long others wait for a leader that does not renew.
+    #[arg(long, default_value = "15s", value_name = "DURATION")]
+    pub leader_elect_lease_duration: String,
+    /// How long the leader tries to renew before it gives up.
+    #[arg(long, default_value = "10s", value_name = "DURATION")]
+    pub leader_elect_renew_deadline: String,
+    /// How long to wait between tries.
+    #[arg(long, default_value = "2s", value_name = "DURATION")]
+    pub leader_elect_retry_period: String,
+}
+
+/// The HTTPS server for health and metrics.
+#[derive(Args, Clone, Debug)]
+pub struct SecureServing {
+    /// Address that health and metrics are served on.
+    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
+    pub bind_address: IpAddr,
+    /// Port that health and metrics are served on; 0: none [default: 10259 for the scheduler, 10257 for the controllers].
+    #[arg(long, value_name = "PORT")]
+    pub secure_port: Option<u16>,
+    /// Its certificate [default: a self-signed one].
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Authority of clients that show certificates.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
 pub struct KubeScheduler {
     #[command(flatten)]
     pub apart: Apart,
+    #[command(flatten)]
+    pub serving: SecureServing,
     #[command(flatten)]
     pub election: LeaderElection,
     #[command(flatten)]
@@ -250,7 +293,18 @@ pub struct KubeControllerManager {
     #[command(flatten)]
     pub apart: Apart,
     #[command(flatten)]
+    pub serving: SecureServing,
+    #[command(flatten)]
     pub election: LeaderElection,
+    /// Controllers that run: `*` for those that are on by default, `name`, or `-name` to leave one out.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "*",
+        allow_hyphen_values = true,
+        value_name = "NAMES"
+    )]
+    pub controllers: Vec<String>,
     /// Addresses of pods, handed out to nodes with --allocate-node-cidrs.
     #[arg(long, default_value = "10.244.0.0/16", value_name = "CIDR")]
     pub cluster_cidr: String,
@@ -260,11 +314,23 @@ pub struct KubeControllerManager {
     /// must be allowed all that they do.
     #[arg(long, default_value_t = false, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub use_service_account_credentials: bool,
+    /// Length of the range that one node gets.
+    #[arg(long, default_value_t = 24, value_name = "BITS")]
+    pub node_cidr_mask_size: u8,
+    /// How long a node may be silent.
+    #[arg(long, default_value = "50s", value_name = "DURATION")]
+    pub node_monitor_grace_period: String,
+    /// Finished pods that may stay; 0: all.
+    #[arg(long, default_value_t = 12_500, value_name = "N")]
+    pub terminated_pod_gc_threshold: usize,
     /// Certificate and key that sign certificate requests; without them nobody signs.
     #[arg(long, value_name = "FILE", requires = "cluster_signing_key_file")]
     pub cluster_signing_cert_file: Option<PathBuf>,
     #[arg(long, value_name = "FILE", requires = "cluster_signing_cert_file")]
     pub cluster_signing_key_file: Option<PathBuf>,
+    /// The longest life of a certificate that is signed.
+    #[arg(long, default_value = "8760h", value_name = "DURATION")]
+    pub cluster_signing_duration: String,
     /// The CA that pods are given to verify the API with [default: that of the kubeconfig].
     #[arg(long, value_name = "FILE")]
     pub root_ca_file: Option<PathBuf>,
@@ -309,6 +375,12 @@ pub struct Kubelet {
     pub cgroup_root: String,
     #[arg(long, value_name = "DIR")]
     pub pod_manifest_path: Option<PathBuf>,
+    /// Address that /healthz is served on, over HTTP.
+    #[arg(long, default_value = "127.0.0.1", value_name = "IP")]
+    pub healthz_bind_address: IpAddr,
+    /// Its port; 0: none.
+    #[arg(long, default_value_t = 10248, value_name = "PORT")]
+    pub healthz_port: u16,
     #[command(flatten)]
     pub logging: Logging,
 }
@@ -330,6 +402,12 @@ pub struct KubeProxy {
     /// Remove all rules and exit.
     #[arg(long)]
     pub cleanup: bool,
+    /// Where /healthz is served, over HTTP; port 0: nowhere.
+    #[arg(long, default_value = "0.0.0.0:10256", value_name = "IP:PORT")]
+    pub healthz_bind_address: SocketAddr,
+    /// Where /metrics and /proxyMode are served, over HTTP; port 0: nowhere.
+    #[arg(long, default_value = "127.0.0.1:10249", value_name = "IP:PORT")]
+    pub metrics_bind_address: SocketAddr,
     #[command(flatten)]
     pub logging: Logging,
 }

@@ -151,11 +151,12 @@ impl ControlPlane {
         let ctx = context("system:kube-scheduler", &[], "kube-scheduler");
         tasks.spawn(async move { scheduler::run(&ctx, "default-scheduler").await });
         let ca_files = api.pki.ca_files();
-        let manager = controllers::Settings {
-            root_ca: api.pki.ca_pem().to_owned(),
-            cluster_cidr: Some(controllers::cluster_cidr(&o.cluster_cidr)?),
-            authority: Some(authority::from_files(&ca_files.0, &ca_files.1)?),
-        };
+        let cluster_cidr = controllers::cluster_cidr(&o.cluster_cidr, controllers::NODE_PREFIX)?;
+        let manager = controllers::Settings::new(
+            api.pki.ca_pem(),
+            Some(cluster_cidr),
+            Some(authority::from_files(&ca_files.0, &ca_files.1)?),
+        );
         let ctx = context("system:kube-controller-manager", &[], "kube-controller-manager");
         let handler: Arc<dyn meta::Handler> = api.server.clone();
         let base = ctx.clone();

@@ -138,7 +138,7 @@ impl Watch<'_> {
 
     async fn api_ready(&self) -> Option<std::sync::Arc<dyn Client>> {
         let path = self.state.admin_kubeconfig();
-        let client = remote::connect(Some(&path), "corten").ok()?.client;
+        let client = remote::connect(&path, "corten").ok()?.client;
         let request = Request::new(Verb::Get, Target::Path("/readyz".to_owned()));
         client.send(request).await.ok()?;
         Some(client)

@@ -15,6 +15,7 @@ mod logging;
 mod node;
 mod remote;
 mod run;
+mod serving;
 mod state;
 
 use std::path::Path;
@@ -28,8 +29,14 @@ use crate::cli::{COMPONENTS, Cli};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse_from(arguments());
-    match run::run(cli.command) {
+    let done = cli::upstream::prepare(arguments()).and_then(|prepared| {
+        let cli = Cli::parse_from(prepared.args);
+        if !prepared.without_effect.is_empty() {
+            eprintln!("corten: without effect here: {}", prepared.without_effect.join(", "));
+        }
+        run::run(cli.command)
+    });
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("corten: {e:#}");

@@ -17,7 +17,6 @@ use crate::control_plane::ControlPlane;
 use crate::remote::Connection;
 use crate::state::StateDir;
 use crate::{cli, host};
-use sys::{Clock, SystemClock};
 
 /// Everything one node needs to know.
 pub struct Settings {
@@ -318,8 +317,9 @@ fn kubelet_tls(o: &cli::Kubelet, name: &str, ip: IpAddr, ca_pem: &str) -> Result
         (Some(cert), Some(key)) => (cert.clone(), key.clone()),
         (None, None) => {
             std::fs::create_dir_all(&o.root_dir).with_context(|| o.root_dir.display().to_string())?;
-            let own = Pki::open(&dir, SystemClock.now())?;
-            own.leaf(&Leaf::server("kubelet", name, vec![name.to_owned(), ip.to_string()]))?;
+            let now = SystemClock.now();
+            let leaf = Leaf::server("kubelet", name, vec![name.to_owned(), ip.to_string()]);
+            Pki::open(&dir, now)?.leaf(&leaf, now)?;
             (dir.join("kubelet.crt"), dir.join("kubelet.key"))
         }
         _ => bail!("--tls-cert-file and --tls-private-key-file belong together"),

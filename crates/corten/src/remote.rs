@@ -8,6 +8,8 @@ use client::kubeconfig::{IN_CLUSTER_DIR, Kubeconfig, in_cluster};
 use client::{Client, Endpoint, Remote};
 use sys::SystemClock;
 
+use crate::cli::Apart;
+
 /// A connection and what was needed for it.
 pub struct Connection {
     pub client: Arc<dyn Client>,
@@ -20,8 +22,8 @@ pub struct Connection {
 ///
 /// # Errors
 /// When the kubeconfig cannot be used, or there is none and this is no pod.
-pub fn connect(kubeconfig: Option<&Path>, agent: &str) -> Result<Connection> {
-    let endpoint = match kubeconfig {
+pub fn apart(o: &Apart, agent: &str) -> Result<Connection> {
+    let mut endpoint = match &o.kubeconfig {
         Some(path) => Kubeconfig::read(path)?.endpoint(None)?,
         None => {
             let env = |name: &str| std::env::var(name).ok();
@@ -31,7 +33,18 @@ pub fn connect(kubeconfig: Option<&Path>, agent: &str) -> Result<Connection> {
             }
         }
     };
+    if let Some(master) = &o.master {
+        endpoint.server.clone_from(master);
+    }
     to(&endpoint, agent)
+}
+
+/// Connects as `agent` with the kubeconfig.
+///
+/// # Errors
+/// When it cannot be used.
+pub fn connect(kubeconfig: &Path, agent: &str) -> Result<Connection> {
+    to(&Kubeconfig::read(kubeconfig)?.endpoint(None)?, agent)
 }
 
 /// Connects to an endpoint.

@@ -1,6 +1,8 @@
 //! One function a subcommand: flags to settings, settings to components, and the wait for the end.
 
 use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,8 +14,13 @@ use crate::cli::{self, Command};
 use crate::components::accounts::AccountClient;
 use crate::components::{controllers, proxy, scheduler};
 use crate::control_plane::{self, ControlPlane};
+use crate::serving::Component;
 use crate::state::StateDir;
-use crate::{bench, components, detach, down, host, join, log_file, logging, node, remote};
+use crate::{bench, components, detach, down, host, join, log_file, logging, node, remote, serving};
+
+/// Upstream's ports for health and metrics.
+const SCHEDULER_PORT: u16 = 10259;
+const CONTROLLER_MANAGER_PORT: u16 = 10257;
 
 /// Runs a subcommand to its end.
 ///
@@ -124,28 +131,30 @@ async fn kube_apiserver(o: cli::KubeApiserver) -> Result<()> {
 }
 
 /// Runs `work` at once, or only while this process is the leader.
-async fn led<F, Fut>(ctx: &Context, o: &cli::LeaderElection, name: &str, work: F) -> Result<()>
+async fn led<F, Fut>(ctx: &Context, o: &cli::LeaderElection, component: &Component, work: F) -> Result<()>
 where
     F: FnOnce(Context) -> Fut,
     Fut: Future<Output = ()>,
 {
     if !o.leader_elect {
+        component.lead();
         work(ctx.clone()).await;
         return Ok(());
     }
     let identity = format!("{}_{}", host::name(), sys::uuid_v4(ctx.entropy.as_ref()));
-    let election = Election::new(&o.leader_elect_resource_namespace, name, &identity);
+    let election = election(o, component.name, &identity)?;
     let about = ObjectReference {
         kind: "Lease".to_owned(),
         api_version: "coordination.k8s.io/v1".to_owned(),
-        namespace: o.leader_elect_resource_namespace.clone(),
-        name: name.to_owned(),
+        namespace: election.namespace.clone(),
+        name: election.name.clone(),
         ..ObjectReference::default()
     };
     let recorder = Recorder::new(ctx, "");
     let lost = elect(ctx, &election, |stop| {
+        component.lead();
         let message = format!("{identity} became leader");
-        recorder.record(name, EventRecord::normal(about, "LeaderElection", message));
+        recorder.record(component.name, EventRecord::normal(about, "LeaderElection", message));
         work(ctx.clone().with_stop(stop))
     })
     .await;
@@ -155,17 +164,36 @@ where
     Ok(())
 }
 
+fn election(o: &cli::LeaderElection, component: &str, identity: &str) -> Result<Election> {
+    let name = o.leader_elect_resource_name.as_deref().unwrap_or(component);
+    let mut election = Election::new(&o.leader_elect_resource_namespace, name, identity);
+    election.lease_duration = duration(&o.leader_elect_lease_duration)?;
+    election.renew_deadline = duration(&o.leader_elect_renew_deadline)?;
+    election.retry_period = duration(&o.leader_elect_retry_period)?;
+    // k8s: staging/src/k8s.io/client-go/tools/leaderelection/leaderelection.go NewLeaderElector
+    let retries = election.retry_period.mul_f64(1.2);
+    if election.lease_duration <= election.renew_deadline
+        || election.renew_deadline <= retries
+        || retries.is_zero()
+    {
+        bail!("leader election: the lease must outlast the renew deadline, and that 1.2 retry periods");
+    }
+    Ok(election)
+}
+
 async fn kube_scheduler(o: cli::KubeScheduler) -> Result<()> {
-    let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kube-scheduler")?;
+    let remote = remote::apart(&o.apart, "kube-scheduler")?;
     let ctx = Context::new(remote.client).with_stop(until_signal()?);
-    led(&ctx, &o.election, "kube-scheduler", |ctx| async move {
+    let component = Component::new("kube-scheduler", o.election.leader_elect);
+    serving::secure(&ctx, &component, &o.serving, SCHEDULER_PORT).await?;
+    led(&ctx, &o.election, &component, |ctx| async move {
         scheduler::run(&ctx, "default-scheduler").await;
     })
     .await
 }
 
 async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
-    let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kube-controller-manager")?;
+    let remote = remote::apart(&o.apart, "kube-controller-manager")?;
     let root_ca = match &o.root_ca_file {
         Some(path) => std::fs::read_to_string(path).with_context(|| path.display().to_string())?,
         None => remote.ca_pem.clone(),
@@ -173,17 +201,23 @@ async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
     let settings = controllers::Settings {
         root_ca,
         cluster_cidr: match o.allocate_node_cidrs {
-            true => Some(controllers::cluster_cidr(&o.cluster_cidr)?),
+            true => Some(controllers::cluster_cidr(&o.cluster_cidr, o.node_cidr_mask_size)?),
             false => None,
         },
         authority: match (&o.cluster_signing_cert_file, &o.cluster_signing_key_file) {
             (Some(cert), Some(key)) => Some(components::authority::from_files(cert, key)?),
             _ => None,
         },
+        signing_duration: duration(&o.cluster_signing_duration)?,
+        node_monitor_grace: duration(&o.node_monitor_grace_period)?,
+        terminated_pod_threshold: o.terminated_pod_gc_threshold,
+        chosen: controllers::Chosen::parse(&o.controllers)?,
     };
     let ctx = Context::new(Arc::clone(&remote.client)).with_stop(until_signal()?);
+    let component = Component::new("kube-controller-manager", o.election.leader_elect);
+    serving::secure(&ctx, &component, &o.serving, CONTROLLER_MANAGER_PORT).await?;
     let accounts = o.use_service_account_credentials;
-    led(&ctx, &o.election, "kube-controller-manager", |ctx| async move {
+    led(&ctx, &o.election, &component, |ctx| async move {
         let identity = |account: &str| match accounts {
             true => {
                 let client = AccountClient::new(Arc::clone(&remote.client), &remote.endpoint, account);
@@ -199,7 +233,10 @@ async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
 async fn kubelet(o: cli::Kubelet) -> Result<()> {
     need_root("corten kubelet")?;
     let stop = until_signal()?;
-    let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kubelet")?;
+    let remote = remote::apart(&o.apart, "kubelet")?;
+    let ctx = Context::new(Arc::clone(&remote.client)).with_stop(stop.clone());
+    let health = SocketAddr::new(o.healthz_bind_address, o.healthz_port);
+    serving::plain(&ctx, &Component::new("kubelet", false), health, false, Vec::new()).await?;
     node::run_kubelet(&o, remote, &stop).await
 }
 
@@ -211,8 +248,11 @@ async fn kube_proxy(o: cli::KubeProxy) -> Result<()> {
     if o.proxy_mode != "nftables" {
         bail!("--proxy-mode {:?} is not there: only nftables is", o.proxy_mode);
     }
-    let remote = remote::connect(o.apart.kubeconfig.as_deref(), "kube-proxy")?;
+    let remote = remote::apart(&o.apart, "kube-proxy")?;
     let ctx = Context::new(remote.client).with_stop(until_signal()?);
+    let component = Component::new("kube-proxy", false);
+    serving::plain(&ctx, &component, o.healthz_bind_address, false, Vec::new()).await?;
+    serving::plain(&ctx, &component, o.metrics_bind_address, true, vec![("/proxyMode", "nftables")]).await?;
     let options = ::proxy::Options {
         table: ::proxy::nftables::TABLE.to_owned(),
         cluster_cidr: o.cluster_cidr,

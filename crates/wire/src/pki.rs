@@ -10,6 +10,7 @@
 
 mod files;
 mod inspect;
+mod lone;
 mod request;
 
 use std::net::IpAddr;
@@ -24,7 +25,8 @@ use rcgen::{
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 
-pub use inspect::Facts;
+pub use inspect::{Facts, user_of_certificate};
+pub use lone::self_signed;
 pub use request::{Signer, Wanted, facts, make_request, new_key, public_key_hash, read_request};
 
 const DAY: u64 = 24 * 3600;

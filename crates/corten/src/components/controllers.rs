@@ -1,17 +1,19 @@
 //! Runs the controllers, each with an identity of its own, over shared informers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use client::Local;
 use control::{Context, Controllers, Informers, Recorder};
 use controllers::certificates::Authority;
 use controllers::core::nodeipam::ClusterCidr;
 use controllers::{Config, all};
+use jiff::Timestamp;
 use meta::{Handler, User};
 
 /// Length of the range that one node gets, as upstream's `--node-cidr-mask-size`.
-const NODE_PREFIX: u8 = 24;
+pub const NODE_PREFIX: u8 = 24;
 
 /// What the controllers must be told.
 #[derive(Clone, Debug)]
@@ -22,19 +24,148 @@ pub struct Settings {
     pub cluster_cidr: Option<ClusterCidr>,
     /// Signs certificate requests; `None`: somebody else does that.
     pub authority: Option<Arc<dyn Authority>>,
+    /// The longest life of a certificate that is signed.
+    pub signing_duration: Duration,
+    /// How long a node may be silent.
+    pub node_monitor_grace: Duration,
+    /// Finished pods that may stay; 0: all.
+    pub terminated_pod_threshold: usize,
+    pub chosen: Chosen,
+}
+
+impl Settings {
+    /// All controllers with upstream's defaults.
+    #[must_use]
+    pub fn new(
+        root_ca: &str,
+        cluster_cidr: Option<ClusterCidr>,
+        authority: Option<Arc<dyn Authority>>,
+    ) -> Self {
+        let defaults = Config::new(Timestamp::UNIX_EPOCH, root_ca);
+        Settings {
+            root_ca: root_ca.to_owned(),
+            cluster_cidr,
+            authority,
+            signing_duration: defaults.signing_duration,
+            node_monitor_grace: defaults.node_monitor_grace,
+            terminated_pod_threshold: defaults.terminated_pod_threshold,
+            chosen: Chosen::default(),
+        }
+    }
+}
+
+/// Upstream's names of controllers that are not here yet, or have no work here.
+// k8s: cmd/kube-controller-manager/names/controller_names.go
+const NOT_HERE: &[&str] = &[
+    "bootstrap-signer-controller",
+    "cronjob-controller",
+    "daemonset-controller",
+    "disruption-controller",
+    "endpointslice-mirroring-controller",
+    "ephemeral-volume-controller",
+    "horizontal-pod-autoscaler-controller",
+    "job-controller",
+    "legacy-serviceaccount-token-cleaner-controller",
+    "persistentvolume-attach-detach-controller",
+    "persistentvolume-binder-controller",
+    "persistentvolume-expander-controller",
+    "persistentvolume-protection-controller",
+    "persistentvolumeclaim-protection-controller",
+    "replicationcontroller-controller",
+    "resourceclaim-controller",
+    "resourcequota-controller",
+    "service-cidr-controller",
+    "serviceaccount-token-controller",
+    "statefulset-controller",
+    "token-cleaner-controller",
+    "ttl-after-finished-controller",
+    "ttl-controller",
+    "validatingadmissionpolicy-status-controller",
+];
+
+/// Upstream's older names.
+// k8s: cmd/kube-controller-manager/names/controller_names.go KCMControllerAliases
+const ALIASES: &[(&str, &str)] = &[
+    ("bootstrapsigner", "bootstrap-signer-controller"),
+    ("clusterrole-aggregation", "clusterrole-aggregation-controller"),
+    ("csrapproving", "certificatesigningrequest-approving-controller"),
+    ("csrcleaner", "certificatesigningrequest-cleaner-controller"),
+    ("csrsigning", "certificatesigningrequest-signing-controller"),
+    ("deployment", "deployment-controller"),
+    ("endpoint", "endpoints-controller"),
+    ("endpointslice", "endpointslice-controller"),
+    ("garbagecollector", "garbage-collector-controller"),
+    ("namespace", "namespace-controller"),
+    ("nodeipam", "node-ipam-controller"),
+    ("nodelifecycle", "node-lifecycle-controller"),
+    ("podgc", "pod-garbage-collector-controller"),
+    ("replicaset", "replicaset-controller"),
+    ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
+    ("serviceaccount", "serviceaccount-controller"),
+    ("tokencleaner", "token-cleaner-controller"),
+];
+
+/// Controllers that are here only with further settings.
+const CONDITIONAL: &[&str] = &[
+    "certificatesigningrequest-approving-controller",
+    "certificatesigningrequest-cleaner-controller",
+    "certificatesigningrequest-signing-controller",
+    "node-ipam-controller",
+];
+
+/// What `--controllers` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    on: Vec<String>,
+    off: Vec<String>,
+    /// Without `*` those that are not named do not run.
+    only_named: bool,
+}
+
+impl Chosen {
+    /// Reads `*`, `name` and `-name`.
+    ///
+    /// # Errors
+    /// When a name is no controller's.
+    pub fn parse(names: &[String]) -> Result<Self> {
+        let mut chosen = Chosen { only_named: !names.iter().any(|n| n == "*"), ..Chosen::default() };
+        for name in names.iter().filter(|n| *n != "*" && !n.is_empty()) {
+            let (list, name) = match name.strip_prefix('-') {
+                Some(name) => (&mut chosen.off, name),
+                None => (&mut chosen.on, name.as_str()),
+            };
+            let name = ALIASES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| *new);
+            let here = all(&Config::new(Timestamp::UNIX_EPOCH, "")).iter().any(|c| c.name == name);
+            if NOT_HERE.contains(&name) {
+                tracing::warn!("the controller {name} is not there");
+            } else if !here && !CONDITIONAL.contains(&name) {
+                bail!("{name:?} is not in the list of known controllers");
+            }
+            list.push(name.to_owned());
+        }
+        Ok(chosen)
+    }
+
+    fn runs(&self, name: &str) -> bool {
+        let is_in = |list: &[String]| list.iter().any(|n| n == name);
+        !is_in(&self.off) && (!self.only_named || is_in(&self.on))
+    }
 }
 
 /// Reads `10.244.0.0/16`.
 ///
 /// # Errors
 /// When it is not a range that nodes' ranges fit in.
-pub fn cluster_cidr(text: &str) -> Result<ClusterCidr> {
+pub fn cluster_cidr(text: &str, node_prefix: u8) -> Result<ClusterCidr> {
     let parse = || {
         let (base, prefix) = text.split_once('/')?;
         let (base, prefix) = (base.parse().ok()?, prefix.parse().ok()?);
-        (prefix <= NODE_PREFIX).then_some(ClusterCidr { base, prefix, node_prefix: NODE_PREFIX })
+        let fits = prefix <= node_prefix && node_prefix <= 30;
+        fits.then_some(ClusterCidr { base, prefix, node_prefix })
     };
-    parse().with_context(|| format!("{text:?} is not a range of pod addresses such as 10.244.0.0/16"))
+    parse().with_context(|| {
+        format!("{text:?} is not a range of pod addresses, such as 10.244.0.0/16, that holds ranges of /{node_prefix}")
+    })
 }
 
 /// The context of one controller in this process: its service account's identity.
@@ -50,9 +181,37 @@ pub async fn run(ctx: &Context, settings: &Settings, identity: &(dyn Fn(&str) ->
     let mut config = Config::new(ctx.now(), &settings.root_ca);
     config.cluster_cidrs.extend(settings.cluster_cidr);
     config.authority.clone_from(&settings.authority);
+    config.signing_duration = settings.signing_duration;
+    config.node_monitor_grace = settings.node_monitor_grace;
+    config.terminated_pod_threshold = settings.terminated_pod_threshold;
     let mut running = Controllers::default();
-    for c in all(&config) {
+    for c in all(&config).into_iter().filter(|c| settings.chosen.runs(c.name)) {
         running.add(c.engine, &identity(c.service_account));
     }
     running.run(&Informers::new(ctx), &Recorder::new(ctx, "")).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn controllers_are_chosen_by_name() {
+        let parse = |text: &str| Chosen::parse(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
+        let cases = [
+            ("*", "deployment-controller", true),
+            ("*,bootstrapsigner,tokencleaner", "deployment-controller", true),
+            ("*,-deployment-controller", "deployment-controller", false),
+            ("*,-deployment", "deployment-controller", false),
+            ("*,-deployment", "replicaset-controller", true),
+            ("deployment", "deployment-controller", true),
+            ("deployment", "replicaset-controller", false),
+        ];
+        for (text, name, runs) in cases {
+            assert_eq!(parse(text).unwrap().runs(name), runs, "{text} {name}");
+        }
+        assert!(Chosen::default().runs("deployment-controller"));
+        let unknown = parse("*,nonsense").unwrap_err().to_string();
+        assert_eq!(unknown, "\"nonsense\" is not in the list of known controllers");
+    }
 }

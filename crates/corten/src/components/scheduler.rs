@@ -210,12 +210,12 @@ impl Shell {
         self.event(true, key, uid, "FailedScheduling", refusal.message.clone());
         let (told, nomination) = (refusal.told.as_deref(), refusal.nomination());
         self.status(key, writes::refused(uid, &refusal.tell(), told, nomination, self.ctx.now())).await;
-        let Some(Preemption { node, victims, displaced }) = refusal.preemption else { return };
-        for (other, other_uid) in &displaced {
+        let Some(Preemption { node, victims, displaced }) = &refusal.preemption else { return };
+        for (other, other_uid) in displaced {
             self.status(other, Some(writes::displaced(other_uid))).await;
         }
-        for (victim, victim_uid) in &victims {
-            self.preempt(uid, &node, victim, victim_uid).await;
+        for (victim, victim_uid) in victims {
+            self.preempt(uid, node, victim, victim_uid).await;
         }
     }
 

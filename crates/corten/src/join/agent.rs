@@ -85,7 +85,7 @@ impl Credentials {
     /// # Errors
     /// When a file is damaged.
     pub fn client(&self) -> Result<Arc<dyn Client>> {
-        Ok(remote::connect(Some(&self.files.kubeconfig), "kubelet")?.client)
+        Ok(remote::connect(&self.files.kubeconfig, "kubelet")?.client)
     }
 
     /// Asks for a new one as the node, and keeps it; false when it is time to stop.
@@ -141,7 +141,7 @@ impl Files {
 /// What the user can do something about.
 pub async fn join(o: &cli::Agent, state: &StateDir, stop: &CancellationToken) -> Result<Option<Joined>> {
     if let Some(path) = &o.kubeconfig {
-        let client = remote::connect(Some(path), "kubelet")?.client;
+        let client = remote::connect(path, "kubelet")?.client;
         let settings = settings(o, None, None);
         return Ok(Some(Joined { settings, client, keeper: None }));
     }

@@ -79,9 +79,10 @@ impl Apart<'_> {
 
     /// The credentials of the node, which nobody else makes here.
     fn node_kubeconfig(&self) {
-        let pki = Pki::open(&self.state.join("pki"), sys::Clock::now(&sys::SystemClock)).unwrap();
+        let now = sys::Clock::now(&sys::SystemClock);
+        let pki = Pki::open(&self.state.join("pki"), now).unwrap();
         let user = format!("system:node:{NODE}");
-        let pair = pki.leaf(&Leaf::client("node-client", &user, "system:nodes")).unwrap();
+        let pair = pki.leaf(&Leaf::client("node-client", &user, "system:nodes"), now).unwrap();
         let config = Kubeconfig::with_certificate(NODE, SERVER, pki.ca_pem(), &pair.cert_pem, &pair.key_pem);
         config.write(&self.state.join("kubelet.kubeconfig")).unwrap();
     }

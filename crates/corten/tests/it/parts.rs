@@ -28,8 +28,9 @@ pub struct Parts {
 
 /// Credentials that the cluster's authority gave to a user.
 fn kubeconfig(cluster: &Cluster, file: &str, user: &str, group: &str) -> PathBuf {
-    let pki = Pki::open(&cluster.state().join("pki"), SystemClock.now()).unwrap();
-    let pair = pki.leaf(&Leaf::client(file, user, group)).unwrap();
+    let now = SystemClock.now();
+    let pki = Pki::open(&cluster.state().join("pki"), now).unwrap();
+    let pair = pki.leaf(&Leaf::client(file, user, group), now).unwrap();
     let server = format!("https://{HOST}:6443");
     let config = Kubeconfig::with_certificate("apart", &server, pki.ca_pem(), &pair.cert_pem, &pair.key_pem);
     let path = cluster.scratch().join(format!("{file}.kubeconfig"));

@@ -26,6 +26,15 @@ pub struct Facts {
     pub authority_key_id: Vec<u8>,
 }
 
+/// The user that a verified client certificate (DER) stands for: its common name, and its organizations as groups.
+#[must_use]
+pub fn user_of_certificate(der: &[u8]) -> Option<meta::User> {
+    let (_, cert) = X509Certificate::from_der(der).ok()?;
+    let name = cert.subject().iter_common_name().next()?.as_str().ok()?;
+    let groups: Vec<&str> = cert.subject().iter_organization().filter_map(|o| o.as_str().ok()).collect();
+    Some(meta::User::new(name, &groups))
+}
+
 /// Reads the first certificate of PEM text.
 pub(super) fn facts(path: &Path, pem: &str, advice: &'static str) -> Result<Facts, PkiError> {
     let damaged = |why: String| PkiError::Damaged { path: path.to_owned(), why, advice };
