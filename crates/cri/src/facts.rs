@@ -58,7 +58,7 @@ mod tests {
             "runtimes": {"runc": {"options": {}}, "crun": {"options": {"SystemdCgroup": true}}}}}"#;
         let ready = RuntimeCondition { r#type: "NetworkReady".into(), status: true, ..Default::default() };
         let status = |info: &str| StatusResponse {
-            status: Some(RuntimeStatus { conditions: vec![ready.clone()], ..Default::default() }),
+            status: Some(RuntimeStatus { conditions: vec![ready.clone()] }),
             info: [("config".to_owned(), info.to_owned())].into(),
             ..Default::default()
         };

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
 
 use super::probes::Verdict;
-use super::task::{Effect, Image, Input, Outcome, Resized, Task, Why};
+use super::task::{Change, Effect, Image, Input, Outcome, Resized, Task, Why};
 use super::view::{CState, ContainerView, SandboxView, View};
 use super::{NodeFacts, Stage, Worker};
 use crate::spec::PodExt;
@@ -153,16 +153,7 @@ impl Sim {
                 self.exit(id, 137);
                 Outcome::Killed(Ok(self.runtime.by_id(id).cloned()))
             }
-            Task::Resize { changes } => {
-                let pod = self.worker.pod().clone();
-                let of = |c: &super::task::Change| pod.container(&c.container).unwrap().resources.clone();
-                self.log.extend(changes.iter().map(|c| format!("resize {} {}", c.container, c.restart)));
-                let done = changes.iter().map(|c| of(c).unwrap_or_default()).collect();
-                Outcome::Resized(match &self.image_error {
-                    Some(why) => Resized::Pending(why.clone()),
-                    None => Resized::Done(done),
-                })
-            }
+            Task::Resize { changes } => self.resize(changes),
             Task::Remove { id } => {
                 self.log.push(format!("remove {id}"));
                 self.runtime.containers.retain(|c| c.id != *id);
@@ -179,6 +170,17 @@ impl Sim {
             }
             Task::Inspect { .. } | Task::Refresh | Task::Probe { .. } => unreachable!("handled above"),
         }
+    }
+
+    fn resize(&mut self, changes: &[Change]) -> Outcome {
+        let pod = self.worker.pod().clone();
+        let of = |c: &Change| pod.container(&c.container).unwrap().resources.clone();
+        self.log.extend(changes.iter().map(|c| format!("resize {} {}", c.container, c.restart)));
+        let done = changes.iter().map(|c| of(c).unwrap_or_default()).collect();
+        Outcome::Resized(match &self.image_error {
+            Some(why) => Resized::Pending(why.clone()),
+            None => Resized::Done(done),
+        })
     }
 
     /// The answer to a task that is to fail.

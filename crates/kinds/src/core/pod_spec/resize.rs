@@ -87,17 +87,35 @@ fn fixed(container: &Value) -> Value {
         for resource in ["cpu", "memory"] {
             c.remove_at(&["resources", field, resource]);
         }
-        if c.at(&["resources", field]).and_then(Value::as_map).is_some_and(schema::Map::is_empty) {
-            c.remove_at(&["resources", field]);
-        }
+        drop_empty(&mut c, &["resources", field]);
     }
+    // A container may get its first requests and limits.
+    drop_empty(&mut c, &["resources"]);
     c
+}
+
+fn drop_empty(object: &mut Value, path: &[&str]) {
+    if object.at(path).and_then(Value::as_map).is_some_and(schema::Map::is_empty) {
+        object.remove_at(path);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{texts, yaml};
+
+    #[test]
+    fn first_requests_and_limits() {
+        let pod = |c: &str| {
+            let first = "{name: c, image: i, resources: {requests: {cpu: 100m}}}";
+            yaml(&format!("spec: {{containers: [{first}, {{name: d, image: i{c}}}]}}"))
+        };
+        let new = pod(", resources: {requests: {cpu: 1m}, limits: {memory: 1Gi}}");
+        for old in ["", ", resources: {}", ", resources: {requests: {}}"] {
+            assert_eq!(texts(&validate(&new, &pod(old))), [""; 0], "{old}");
+        }
+    }
 
     #[test]
     fn resizes() {
