@@ -52,9 +52,9 @@ fn one_slice_for_each_list_of_ports() {
         ])
     );
     let had = slice(&ops[0]);
-    assert_eq!(plan(Some(&e), &[had.clone()]), [], "what is right is left alone");
+    assert_eq!(plan(Some(&e), std::slice::from_ref(&had)), [], "what is right is left alone");
     assert!(
-        matches!(&plan(None, &[had.clone()])[..], [Op::Delete { name, .. }] if *name == *had.metadata.name)
+        matches!(&plan(None, std::slice::from_ref(&had))[..], [Op::Delete { name, .. }] if *name == *had.metadata.name)
     );
 }
 
@@ -66,7 +66,7 @@ fn changes_are_written_into_the_slice_that_is_there() {
         ("/subsets/0/ports/0/port", json!(5433)),
         ("/metadata/labels", json!({"l": "2"})),
     ] {
-        let ops = plan(Some(&endpoints(&json!({ path: value }))), &[had.clone()]);
+        let ops = plan(Some(&endpoints(&json!({ path: value }))), std::slice::from_ref(&had));
         assert!(
             matches!(&ops[..], [Op::Update { name, .. }] if *name == *had.metadata.name),
             "{path}: {ops:?}"
