@@ -109,3 +109,30 @@ fn an_owner_that_the_graph_never_had_is_not_forgotten() {
     assert_eq!(names, ["p"]);
     assert!(graph.replace(&sets, &"Deployment".into(), Vec::new(), 9).is_empty());
 }
+
+/// Found by the simulation (seed 43 once): a live read of an owner that was gone again before the graph's list.
+#[test]
+fn an_answer_of_the_past_is_asked_for_again() {
+    let sets = Gvr::new("apps", "v1", "replicasets");
+    let info = reconcile::ResourceInfo {
+        gvr: sets.clone(),
+        kind: "ReplicaSet".into(),
+        namespaced: true,
+        verbs: Vec::new(),
+    };
+    for (graph_at, read_at, listed, stands) in
+        [(9, 5, true, false), (9, 9, true, false), (9, 12, true, true), (9, 5, false, true)]
+    {
+        let mut caches = Caches::default();
+        caches.discovery = reconcile::Discovery::new(vec![info.clone()], Vec::new(), Vec::new());
+        if listed {
+            caches.graph.replace(&Arc::new(sets.clone()), &"ReplicaSet".into(), Vec::new(), graph_at);
+        }
+        let get = Op::Get { gvr: sets.clone(), namespace: "n".into(), name: "o".into() };
+        let text = format!(r#"{{"metadata": {{"name": "o", "uid": "o", "resourceVersion": "{read_at}"}}}}"#);
+        let answers = Answers { reads: vec![(get, Ok(Answer::Object(text.into())))], failures: Vec::new() };
+        let found = look_up(&owner("o", true), &node("x", &[], &[], false), &caches, &answers);
+        let present = matches!(found, Owner::Present { .. });
+        assert_eq!(present, stands, "graph at {graph_at}, read at {read_at}, listed {listed}: {found:?}");
+    }
+}

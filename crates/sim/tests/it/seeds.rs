@@ -52,14 +52,20 @@ fn one_seed() {
     assert_eq!(o.broken, None, "seed {seed}");
 }
 
-/// Seeds that once found a mistake.
+/// Seeds that once found a mistake, and find it again when it is made again (tried when they were put here).
+/// A seed stands for its mistake only until something shifts what it does; the rules have table cases too.
 #[test]
 fn mistakes_found_before_stay_away() {
     let found = [
-        (43, "a slice whose service went before the garbage collector had listed services was left"),
-        (383, "a deployment that adopted a set of another number never rolled out"),
         (34, "after a lost answer a controller asked for a revision that it may not read, for ever"),
-        (143, "a Recreate deployment that adopted several replica sets neither scaled nor ended them"),
+        (
+            745,
+            "a rolling update shrank on the word of a replica set that had not been heard since it was scaled",
+        ),
+        (863, "a paused rollout ended old sets on the word of a new one that had not been heard"),
+        (1372, "scaling in proportion grew one set before it shrank another"),
+        (138, "a pod was created again under another name because the first had landed late"),
+        (2104, "a create of unknown outcome was forgotten over another plan, and landed late"),
     ];
     for (seed, what) in found {
         assert_eq!(one(Options::of(seed)).broken, None, "seed {seed}: {what}");

@@ -101,6 +101,49 @@ fn what_shrinks_is_scaled_first() {
     assert_eq!(sizes, [("new", json!(2)), ("old", json!(6))]);
 }
 
+/// A replica set that was adopted carries the number of the deployment that it came from.
+#[test]
+fn what_an_adopted_set_was_told_is_put_right() {
+    let adopted = |name, n, was: &str| {
+        let mut rs = (*set(name, n, n)).clone();
+        rs.metadata.annotations = rs.metadata.annotations.with(DESIRED_REPLICAS, was);
+        Arc::new(rs)
+    };
+    let rolling = deployment(3, "1", "1");
+    for (was, written) in [("5", true), ("3", false)] {
+        let rs = adopted("a", 3, was);
+        let sets = Sets { new: None, old: vec![&rs] };
+        assert_eq!(scale::is_scaling(&rolling, &sets), written);
+        let mut plan = Plan::default();
+        scale::scale(&State { d: Arc::new(rolling.clone()), ..State::default() }, &sets, &mut plan);
+        let told = |a: &Action| {
+            matches!(&a.op, Op::Patch { body, .. }
+            if String::from_utf8_lossy(body).contains("desired-replicas\":\"3\""))
+        };
+        assert_eq!(plan.actions().any(told), written, "told {was}");
+    }
+    // A recreation ends several of them, whatever they were told; it does not scale them.
+    let mut recreate = rolling;
+    recreate.spec.strategy.kind = "Recreate".into();
+    let (a, b) = (adopted("a", 2, "5"), adopted("b", 4, "9"));
+    let sets = Sets { new: None, old: vec![&a, &b] };
+    assert!(!scale::is_scaling(&recreate, &sets));
+    let mut plan = Plan::default();
+    rollout::recreate(
+        &State { d: Arc::new(recreate), ..State::default() },
+        &sets,
+        Timestamp::UNIX_EPOCH,
+        &mut plan,
+    );
+    let ended = |name: &str| {
+        plan.actions().any(|a| {
+            matches!(&a.op, Op::Patch { name: n, body, .. }
+        if n == name && String::from_utf8_lossy(body).contains("\"replicas\":0"))
+        })
+    };
+    assert!(ended("a") && ended("b"));
+}
+
 #[test]
 fn fenceposts() {
     for (n, surge, unavailable, want) in [
