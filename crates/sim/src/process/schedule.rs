@@ -13,6 +13,7 @@ use scheduler::writes;
 use scheduler::{Decision, Engine, Node, Pod, Refusal};
 
 use super::{FeedSpec, Note, Outgoing, Process};
+use crate::judge::Seen;
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
@@ -73,7 +74,9 @@ impl Schedule {
     fn send(&mut self, what: Sent, op: Op) {
         self.next_token += 1;
         self.sent.insert(self.next_token, what);
-        self.outbox.push(Outgoing { token: self.next_token, op: Arc::new(op), user: None, decided: None });
+        let seen = Seen { pods: self.pods.seen(), ..Seen::ALL };
+        let decided = Some(("scheduler", seen));
+        self.outbox.push(Outgoing { token: self.next_token, op: Arc::new(op), user: None, decided });
     }
 
     fn decided(&mut self, decision: Decision, now: Timestamp) {

@@ -64,6 +64,8 @@ impl Past {
 pub struct PodTruth {
     pub pod: Pod,
     pub(crate) info: scheduler::PodInfo,
+    /// The revision of its bind, and whether the scheduler could not reckon with that any more.
+    bound: (u64, bool),
 }
 
 /// A replica set with its past.
@@ -196,7 +198,11 @@ impl Truth {
             "pods" => {
                 let pod: Pod = serde_json::from_slice(&e.value).map_err(read)?;
                 let full: scheduler::Pod = serde_json::from_slice(&e.value).map_err(read)?;
-                self.pod_changed(key, PodTruth { pod, info: scheduler::PodInfo::new(&full) }, at)
+                self.pod_changed(
+                    key,
+                    PodTruth { pod, info: scheduler::PodInfo::new(&full), bound: (0, false) },
+                    at,
+                )
             }
             "replicasets" => self.set_changed(key, serde_json::from_slice(&e.value).map_err(read)?),
             "deployments" => {

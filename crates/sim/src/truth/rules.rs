@@ -52,7 +52,12 @@ impl Truth {
         }
     }
 
-    pub(super) fn pod_changed(&mut self, key: Key, new: PodTruth, at: i64) -> Kept {
+    pub(super) fn pod_changed(&mut self, key: Key, mut new: PodTruth, at: i64) -> Kept {
+        let was = self.pods.get(&key);
+        new.bound = match was.filter(|o| o.pod.spec.node_name == new.pod.spec.node_name) {
+            Some(o) => o.bound,
+            None => (self.revision, self.sender.unheard()),
+        };
         let old = self.pods.insert(key.clone(), new.clone());
         let meta = &new.pod.metadata;
         let old_node = old.as_ref().map_or("", |o| &*o.pod.spec.node_name).to_owned();
@@ -67,10 +72,7 @@ impl Truth {
                 return Err(format!("pod {key} went from node {old_node} to {node:?}"));
             }
             self.bound += 1;
-            // A bind that lands after its sender gave up cannot know who came in between; the kubelet refuses.
-            if !self.sender.late {
-                self.room(&key, node)?;
-            }
+            self.room(&key, node)?;
         }
         if old.is_none() {
             self.created += 1;
@@ -85,11 +87,17 @@ impl Truth {
         old.map_or(Ok(()), |old| self.availability(&old, Some(&new), at))
     }
 
-    /// A node has room for all pods that are bound to it.
+    /// A node has room for all pods that are bound to it, as far as the scheduler can know: a bind that lands
+    /// after its sender gave up cannot know who came in between, nor those who come before it is seen. The
+    /// kubelet refuses what is too much.
     fn room(&self, key: &Key, name: &str) -> Kept {
         let Some(node) = self.nodes.get(name) else { return Ok(()) };
-        let here: Vec<&PodTruth> =
-            self.pods.values().filter(|p| &*p.pod.spec.node_name == name && !p.pod.finished()).collect();
+        let known = |p: &PodTruth| {
+            let (at, unheard) = p.bound;
+            at <= self.sender.seen.pods || !(unheard || self.sender.late) || p.info.key == *key
+        };
+        let here = |p: &&PodTruth| &*p.pod.spec.node_name == name && !p.pod.finished() && known(p);
+        let here: Vec<&PodTruth> = self.pods.values().filter(here).collect();
         if i64::try_from(here.len()).unwrap_or(i64::MAX) > node.pods {
             return Err(format!(
                 "{} pods are bound to {name}, the last {key}; it takes {}",
