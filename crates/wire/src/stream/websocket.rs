@@ -88,20 +88,31 @@ struct Channels<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Channels<S> {
     /// Runs until the peer closes, or all outputs have ended.
     async fn run(self) -> Result<(), Error> {
-        let (sink, stream) = self.ws.split();
-        let mut reading = pin!(read(stream, self.version, self.inputs));
+        let (mut sink, mut stream) = self.ws.split();
         tokio::select! {
-            r = &mut reading => r,
-            r = write(sink, self.version, self.packets) => match r {
-                Ok(()) => tokio::time::timeout(LINGER, reading).await.unwrap_or(Ok(())),
-                Err(e) => Err(e),
-            },
+            r = read(&mut stream, self.version, self.inputs) => return r,
+            r = write(&mut sink, self.version, self.packets) => r?,
+        }
+        match sink.reunite(stream) {
+            Ok(ws) => linger(ws.into_inner()).await.map_err(Error::Io),
+            Err(_) => Ok(()),
         }
     }
 }
 
+/// Ends the connection behind the last message. Clients that wait for bytes on the socket before they look at
+/// what their TLS has read wake up at its end only. What they still send is thrown away, so that it does not
+/// make the end a reset, until they close too.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) -> std::io::Result<()> {
+    io.shutdown().await?;
+    match tokio::time::timeout(LINGER, tokio::io::copy(&mut io, &mut tokio::io::sink())).await {
+        Ok(copied) => copied.map(|_| ()),
+        Err(_) => Ok(()),
+    }
+}
+
 async fn read<S: AsyncRead + AsyncWrite + Unpin>(
-    mut stream: SplitStream<WebSocketStream<S>>,
+    stream: &mut SplitStream<WebSocketStream<S>>,
     version: Version,
     mut inputs: HashMap<u8, mpsc::Sender<Bytes>>,
 ) -> Result<(), Error> {
@@ -142,7 +153,7 @@ fn decode(message: Message, version: Version) -> Option<(u8, Bytes)> {
 }
 
 async fn write<S: AsyncRead + AsyncWrite + Unpin>(
-    mut sink: SplitSink<WebSocketStream<S>, Message>,
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
     version: Version,
     mut packets: mpsc::Receiver<Packet>,
 ) -> Result<(), Error> {
@@ -310,5 +321,38 @@ where
     tokio::select! {
         r = inward => r,
         r = outward => r,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_connection_ends_behind_the_close_without_waiting_for_the_client() {
+        let (near, mut far) = tokio::io::duplex(64 << 10);
+        let streams = Streams { stdin: false, stdout: true, stderr: false, tty: false };
+        let run: RunCommand = Box::new(|mut c| {
+            Box::pin(async move {
+                if let Some(out) = &mut c.stdout {
+                    let _ = out.send(Bytes::from_static(b"hi")).await;
+                }
+                c.stdout = None;
+                c.status.finish(&super::super::exit_status(0)).await;
+            })
+        });
+        let began = tokio::time::Instant::now();
+        let client = async {
+            let mut all = Vec::new();
+            far.read_to_end(&mut all).await.expect("reads");
+            assert_eq!(began.elapsed(), Duration::ZERO);
+            // The last frame is the close, code 1000.
+            assert!(all.ends_with(&[0x88, 2, 0x03, 0xe8]), "{all:?}");
+            // What comes late is no error.
+            far.write_all(b"late").await.expect("writes");
+            drop(far);
+        };
+        tokio::join!(serve_command(near, streams, COMMAND[1], run), client);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }
