@@ -41,22 +41,41 @@ pub fn body(
             schema::decode_protobuf(bytes, ty).map(|value| schema::Decoded { value, warnings: Vec::new() })
         }
     };
-    let decoded = decoded.map_err(|e| refuse(&e, kind, api_version))?;
+    let decoded = decoded.map_err(|e| refuse(&e, bytes, format, kind, api_version))?;
     Ok((decoded.value, decoded.warnings))
 }
 
-/// 400 for a body that cannot be decoded.
-#[must_use]
-pub fn refuse(e: &DecodeError, kind: &str, api_version: &str) -> Status {
-    let lead = match e {
-        DecodeError::Strict(_) => {
-            format!("{kind} in version \"{}\" cannot be handled as a {kind}: ", version(api_version))
-        }
-        DecodeError::Syntax(_) | DecodeError::Type(_) | DecodeError::TooDeep => {
-            format!("{kind} in version \"{}\" cannot be handled as a {kind}: ", version(api_version))
+/// 400 for a body that cannot be decoded. What is not well-formed has not said its kind yet.
+// k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/rest.go transformDecodeError
+fn refuse(e: &DecodeError, bytes: &[u8], format: Format, kind: &str, api_version: &str) -> Status {
+    let what = match (e, format) {
+        (DecodeError::Syntax(_), Format::Json) => "couldn't get version/kind; json parse error: ",
+        (DecodeError::Syntax(_), Format::Yaml) => "",
+        _ => {
+            let version = version(api_version);
+            let message = format!("{kind} in version \"{version}\" cannot be handled as a {kind}: {e}");
+            return Status::bad_request(message);
         }
     };
-    Status::bad_request(format!("{lead}{e}"))
+    let start = beginning(bytes);
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {what}{e} ({start})"
+    ))
+}
+
+/// The first bytes of a body, for a message: as text when it looks like JSON, else in hexadecimal.
+fn beginning(bytes: &[u8]) -> String {
+    const LIMIT_BYTES: usize = 30;
+    let start = &bytes[..bytes.len().min(LIMIT_BYTES)];
+    let mut out = match start.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(start).into_owned(),
+        Some(_) => start.iter().map(|b| format!("{b:02x}")).collect(),
+    };
+    if bytes.len() > LIMIT_BYTES {
+        out.push_str(" ...");
+    }
+    out
 }
 
 fn version(api_version: &str) -> &str {

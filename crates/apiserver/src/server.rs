@@ -1,10 +1,12 @@
 //! The server: its parts, and the way of a request through the layers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kinds::Kind;
 use meta::{BoxFuture, Credentials, Handler, Request, Response, Status, Target, User, Verb};
 use parking_lot::RwLock;
 use store::EventSink;
@@ -65,12 +67,13 @@ impl Server {
         for sink in &sinks {
             config.store.subscribe(sink);
         }
+        let address = SocketAddr::new(config.advertise_address, config.advertise_port).to_string();
         Ok(Arc::new(Server {
             cache,
             registry: RwLock::new(None),
             auth,
             services,
-            discovery: discovery::Documents::build(),
+            discovery: discovery::Documents::build(&address),
             metrics: Metrics::default(),
             flow: Flow::new(config.max_reads, config.max_writes),
             started: config.clock.now(),
@@ -177,39 +180,39 @@ impl Server {
         }
         match &request.target {
             Target::Path(path) => discovery::path(self, request, path),
-            Target::Resource { gvr, namespace, name, subresource, subpath: _ } => {
-                if request.verb == Verb::Unknown {
-                    return Err(Status::method_not_allowed());
+            Target::Resource { gvr, .. } => {
+                let Some(kind) = kinds::by_gvr(gvr) else {
+                    return discovery::no_such_resource(gvr);
+                };
+                let mut response = self.answer_kind(request, &user, kind).await?;
+                if !kind.deprecation.is_empty() {
+                    response.warnings.insert(0, kind.deprecation.to_owned());
                 }
-                let kind = kinds::by_gvr(gvr).ok_or_else(Status::unknown_resource)?;
-                let deprecated = |mut response: Response| {
-                    response
-                        .warnings
-                        .extend((!kind.deprecation.is_empty()).then(|| kind.deprecation.to_owned()));
-                    response
-                };
-                if !kind.is_stored() {
-                    return virtuals::answer(self, request, &user, kind, namespace).await.map(deprecated);
-                }
-                let resource = self.registry()?.find(gvr)?;
-                let call = Call {
-                    server: self,
-                    request,
-                    user: &user,
-                    resource,
-                    namespace,
-                    name,
-                    subresource,
-                    now: self.now(),
-                };
-                call.check_scope()?;
-                let answer = match subresource.is_empty() {
-                    true => verbs::answer(&call).await,
-                    false => subresource::answer(&call).await,
-                };
-                answer.map(deprecated)
+                Ok(response)
             }
         }
+    }
+
+    async fn answer_kind(
+        &self,
+        request: &Request,
+        user: &User,
+        kind: &'static Kind,
+    ) -> Result<Response, Status> {
+        let Target::Resource { gvr, namespace, name, subresource, .. } = &request.target else {
+            return Err(Status::unknown_resource());
+        };
+        if request.verb == Verb::Unknown {
+            return Err(Status::method_not_allowed());
+        }
+        if !kind.is_stored() {
+            return virtuals::answer(self, request, user, kind, namespace).await;
+        }
+        let resource = self.registry()?.find(gvr)?;
+        let now = self.now();
+        let call = Call { server: self, request, user, resource, namespace, name, subresource, now };
+        call.check_scope()?;
+        if subresource.is_empty() { verbs::answer(&call).await } else { subresource::answer(&call).await }
     }
 }
 

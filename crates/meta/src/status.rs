@@ -178,13 +178,6 @@ impl Status {
         Self::failure(400, "BadRequest", message)
     }
 
-    /// 405.
-    #[must_use]
-    pub fn method_not_supported(gvr: &Gvr, action: &str) -> Self {
-        let message = format!("{action} is not supported on resources of kind \"{}\"", gvr.group_resource());
-        Self::failure(405, "MethodNotAllowed", message).of_resource(gvr, "")
-    }
-
     /// 405: the path is served, but not with this method.
     // k8s: staging/src/k8s.io/apimachinery/pkg/api/errors/errors.go NewGenericServerResponse
     #[must_use]

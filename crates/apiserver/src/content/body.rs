@@ -23,9 +23,6 @@ pub(crate) fn decode(
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
     let format = body_format(&request.content_type)?;
-    if request.body.is_empty() {
-        return Err(Status::bad_request("the request body is empty: an object is required"));
-    }
     let api_version = expected.api_version();
     let (mut value, warnings) =
         crate::codec::body(&request.body, format, ty, &expected.kind, &api_version, validation)?;

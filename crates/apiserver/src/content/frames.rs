@@ -27,7 +27,7 @@ impl Frames {
     /// For one watch.
     ///
     /// # Errors
-    /// 400 for a bad `includeObject`, 406 for YAML.
+    /// 400 for a bad `includeObject`, 406 for YAML and for tables in protobuf.
     pub fn new(
         resource: Arc<Resource>,
         accepted: &Accepted,
@@ -39,6 +39,9 @@ impl Frames {
                 "application/json;stream=watch",
                 "application/vnd.kubernetes.protobuf;stream=watch",
             ]));
+        }
+        if accepted.format == Format::Protobuf && matches!(accepted.form, Form::Table { .. }) {
+            return Err(Status::not_acceptable(&[super::JSON, super::YAML]));
         }
         let include = Include::parse(&request.query)?;
         Ok(Frames { resource, accepted: *accepted, include, now, headers_sent: false })
@@ -119,7 +122,7 @@ impl Frames {
             String::new()
         };
         let object = format!(
-            "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\",\"creationTimestamp\":null{annotations}}}}}"
+            "{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{{\"resourceVersion\":\"{revision}\"{annotations}}}}}"
         );
         self.frame("BOOKMARK", object.as_bytes())
     }

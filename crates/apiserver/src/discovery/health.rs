@@ -33,8 +33,8 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<R
     if !matches!(root, "healthz" | "livez" | "readyz") {
         return None;
     }
-    let excluded: Vec<&str> = request.query.all("exclude").collect();
-    let mut all = checks(server, root);
+    let mut excluded: Vec<&str> = request.query.all("exclude").collect();
+    let all = checks(server, root);
     if !one.is_empty() {
         let check = all.iter().find(|c| c.name == one)?;
         return Some(if check.ok {
@@ -43,20 +43,23 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<R
             text(500, "internal server error: not ready\n".into())
         });
     }
-    all.retain(|c| !excluded.contains(&c.name));
-    let failed = all.iter().any(|c| !c.ok);
+    let failed = all.iter().any(|c| !c.ok && !excluded.contains(&c.name));
     if !failed && request.query.get("verbose").is_none() {
         return Some(text(200, "ok".into()));
     }
     let mut out = String::new();
     for c in &all {
         out.push_str(&match c.ok {
+            _ if excluded.contains(&c.name) => format!("[+]{} excluded: ok\n", c.name),
             true => format!("[+]{} ok\n", c.name),
             false => format!("[-]{} failed: reason withheld\n", c.name),
         });
     }
-    for name in excluded {
-        out.push_str(&format!("[+]{name} excluded: ok\n"));
+    excluded.retain(|name| all.iter().all(|c| c.name != *name));
+    if !excluded.is_empty() {
+        let names: Vec<String> = excluded.iter().map(|name| format!("{name:?}")).collect();
+        let names = names.join(", ");
+        out.push_str(&format!("warn: some health checks cannot be excluded: no matches for {names}\n"));
     }
     out.push_str(&format!("{root} check {}\n", if failed { "failed" } else { "passed" }));
     Some(text(if failed { 500 } else { 200 }, out))
@@ -65,6 +68,5 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<R
 fn text(code: u16, body: String) -> Response {
     let mut response = Response::text(code, body);
     response.headers.push(("x-content-type-options", "nosniff".to_owned()));
-    response.headers.push(("cache-control", "no-cache, private".to_owned()));
     response
 }

@@ -1,14 +1,16 @@
 //! Plain discovery: APIVersions, APIGroupList, APIGroup, APIResourceList.
 
+use base64::Engine;
 use kinds::Kind;
 use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
 
 /// `/api`.
-pub(crate) fn versions() -> Json {
+pub(crate) fn versions(address: &str) -> Json {
     json!({
         "kind": "APIVersions",
         "versions": ["v1"],
-        "serverAddressByClientCIDRs": [],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
     })
 }
 
@@ -65,6 +67,9 @@ fn of_kind(kind: &'static Kind) -> Vec<Json> {
     if !kind.categories.is_empty() {
         own["categories"] = json!(kind.categories);
     }
+    if kind.is_stored() {
+        own["storageVersionHash"] = storage_version_hash(kind.storage_kind()).into();
+    }
     let mut out = vec![own];
     for sub in kind.subresources {
         let mut r = json!({
@@ -81,6 +86,14 @@ fn of_kind(kind: &'static Kind) -> Vec<Json> {
         out.push(r);
     }
     out
+}
+
+/// Changes when objects are stored in another form.
+// k8s: staging/src/k8s.io/apiserver/pkg/endpoints/discovery/storageversionhash.go StorageVersionHash
+fn storage_version_hash(stored: &Kind) -> String {
+    let text = format!("{}/{}/{}", stored.group, stored.version, stored.kind);
+    let digest = Sha256::digest(text);
+    base64::engine::general_purpose::STANDARD.encode(&digest[..8])
 }
 
 fn sorted(verbs: &[&'static str]) -> Vec<&'static str> {

@@ -15,6 +15,10 @@ use crate::content::{self, aggregated_discovery};
 use crate::metrics::Gauges;
 use crate::server::Server;
 
+/// Relying parties may keep the issuer's documents for an hour.
+// k8s: pkg/routes/openidmetadata.go
+const CACHE_AN_HOUR: &str = "public, max-age=3600";
+
 /// Discovery documents, made once.
 pub struct Documents {
     /// By path without a trailing slash: `/api`, `/apis`, `/api/v1`, `/apis/apps`, `/apis/apps/v1`.
@@ -39,11 +43,11 @@ impl Document {
 }
 
 impl Documents {
-    /// From the declared kinds.
+    /// From the declared kinds. `address` is where clients reach this server, `host:port`.
     #[must_use]
-    pub fn build() -> Self {
+    pub fn build(address: &str) -> Self {
         let mut plain = vec![
-            ("/api".to_owned(), Document::new("APIVersions", &legacy::versions())),
+            ("/api".to_owned(), Document::new("APIVersions", &legacy::versions(address))),
             ("/apis".to_owned(), Document::new("APIGroupList", &legacy::groups())),
         ];
         for (group, versions) in kinds::groups() {
@@ -79,6 +83,12 @@ impl Documents {
         self.plain.iter().find(|(p, _)| p == path).map(|(_, d)| d)
     }
 
+    /// Whether a path lies below one with a document.
+    fn claims(&self, path: &str) -> bool {
+        let below = |p: &str| path.strip_prefix(p).is_some_and(|rest| rest.starts_with('/'));
+        self.paths().chain(["/version"]).any(|p| p != "/apis" && below(p))
+    }
+
     /// All paths with a document.
     fn paths(&self) -> impl Iterator<Item = &str> {
         self.plain.iter().map(|(p, _)| p.as_str())
@@ -87,26 +97,45 @@ impl Documents {
 
 /// Answers a request for a path.
 pub(crate) fn path(server: &Server, request: &Request, path: &str) -> Result<Response, Status> {
+    let trimmed = if path == "/" { path } else { path.trim_end_matches('/') };
+    if let Some(answer) = health::answer(server, request, trimmed) {
+        return Ok(answer);
+    }
     if request.verb != Verb::Get {
         return Err(Status::method_not_allowed());
     }
-    let trimmed = if path == "/" { path } else { path.trim_end_matches('/') };
     if let Some(answer) = discover(server, request, trimmed) {
         return answer;
-    }
-    if let Some(answer) = health::answer(server, request, trimmed) {
-        return Ok(answer);
     }
     if trimmed.starts_with("/openapi/v2") || trimmed.starts_with("/openapi/v3") {
         return openapi::answer(server, request, trimmed);
     }
     match trimmed {
         "/" => Ok(root(server)),
-        "/version" => Ok(Response::json(200, version::document())),
+        "/version" => version::answer(),
         "/metrics" => Ok(metrics(server)),
         "/.well-known/openid-configuration" | "/openid/v1/jwks" => issuer(server, trimmed),
-        _ => Err(Status::unknown_resource()),
+        _ if server.discovery.claims(trimmed) => Err(Status::unknown_resource()),
+        _ => Ok(no_such_page()),
     }
+}
+
+/// The answer for a resource that is not there: a Status inside a group that is served, a page outside.
+pub(crate) fn no_such_resource(gvr: &meta::Gvr) -> Result<Response, Status> {
+    match kinds::of_version(&gvr.group, &gvr.version).next() {
+        Some(_) => Err(Status::unknown_resource()),
+        None if gvr.group.is_empty() => Err(Status::unknown_resource()),
+        None if kinds::groups().iter().any(|(g, _)| *g == gvr.group) => Err(Status::unknown_resource()),
+        None => Ok(no_such_page()),
+    }
+}
+
+/// What a path gets that nobody serves.
+// k8s: staging/src/k8s.io/apiserver/pkg/util/notfoundhandler/not_found_handler.go
+fn no_such_page() -> Response {
+    let mut response = Response::text(404, "404 page not found\n");
+    response.headers.push(("x-content-type-options", "nosniff".to_owned()));
+    response
 }
 
 fn discover(server: &Server, request: &Request, path: &str) -> Option<Result<Response, Status>> {
@@ -184,6 +213,7 @@ fn issuer(server: &Server, path: &str) -> Result<Response, Status> {
     if path == "/openid/v1/jwks" {
         let mut response = Response::json(200, issuer.jwks().to_owned());
         response.content_type = "application/jwk-set+json".into();
+        response.headers.push(("cache-control", CACHE_AN_HOUR.to_owned()));
         return Ok(response);
     }
     let document = json!({
@@ -193,5 +223,7 @@ fn issuer(server: &Server, path: &str) -> Result<Response, Status> {
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [issuer.algorithm()],
     });
-    Ok(Response::json(200, document.to_string()))
+    let mut response = Response::json(200, document.to_string());
+    response.headers.push(("cache-control", CACHE_AN_HOUR.to_owned()));
+    Ok(response)
 }

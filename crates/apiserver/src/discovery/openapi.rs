@@ -9,6 +9,8 @@ use schema::openapi::{self, Route};
 
 use crate::server::Server;
 
+const SECONDS_OF_A_YEAR: i64 = 365 * 24 * 3600;
+
 /// A document with its hash.
 struct Document {
     /// `api/v1`, `apis/apps/v1`.
@@ -97,12 +99,25 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Result<R
     }
     let rest = path.strip_prefix("/openapi/v3/").ok_or_else(Status::unknown_resource)?;
     let found = all.iter().find(|d| d.path == rest).ok_or_else(Status::unknown_resource)?;
+    let asked = request.query.get("hash").unwrap_or("");
+    if !asked.is_empty() && asked != found.hash {
+        let mut moved = Response::text(301, Bytes::new());
+        moved.headers.push(("location", format!("/openapi/v3/{}?hash={}", found.path, found.hash)));
+        return Ok(moved);
+    }
     let mut response = with_etag(request, found.json.clone(), &found.hash, "application/json");
-    if request.query.get("hash") == Some(found.hash.as_str()) {
-        response.headers.retain(|(k, _)| *k != "cache-control");
+    if !asked.is_empty() {
         response.headers.push(("cache-control", "public, immutable".to_owned()));
+        let next_year = server.now().as_second() + SECONDS_OF_A_YEAR;
+        response.headers.push(("expires", http_date(next_year)));
     }
     Ok(response)
+}
+
+/// As HTTP writes times.
+fn http_date(seconds: i64) -> String {
+    let time = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 fn with_etag(request: &Request, body: Bytes, hash: &str, content_type: &'static str) -> Response {
@@ -112,6 +127,5 @@ fn with_etag(request: &Request, body: Bytes, hash: &str, content_type: &'static 
     response.content_type = content_type.into();
     response.headers.push(("etag", etag));
     response.headers.push(("vary", "Accept".to_owned()));
-    response.headers.push(("cache-control", "no-cache, private".to_owned()));
     response
 }

@@ -1,13 +1,14 @@
 //! `/version`: what clients compare themselves with.
 
+use meta::{Response, Status};
 use serde_json::json;
 
 /// The Kubernetes version whose API this server serves.
 pub(crate) const GIT_VERSION: &str = "v1.37.0+corten";
 
-/// The document.
-pub(crate) fn document() -> String {
-    json!({
+/// The answer: always indented, as upstream's.
+pub(crate) fn answer() -> Result<Response, Status> {
+    let document = json!({
         "major": "1",
         "minor": "37",
         "emulationMajor": "1",
@@ -21,8 +22,9 @@ pub(crate) fn document() -> String {
         "goVersion": "",
         "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, arch()),
-    })
-    .to_string()
+    });
+    let text = serde_json::to_string_pretty(&document).map_err(|e| Status::internal(e.to_string()))?;
+    Ok(Response::json(200, text))
 }
 
 fn arch() -> &'static str {

@@ -3,9 +3,11 @@
 mod access;
 mod token;
 
+use bytes::Bytes;
 use kinds::Kind;
 use meta::{Gvr, Request, Response, Status, User, Verb};
 use schema::Value;
+use serde_json::json;
 
 use crate::admission::map;
 use crate::content::table::{Include, Table};
@@ -14,6 +16,9 @@ use crate::options::WriteOptions;
 use crate::registry::type_of;
 use crate::server::{Call, Server};
 use crate::subresource::binding;
+
+/// What the store is called among the components.
+const COMPONENT: &str = "etcd-0";
 
 /// A request for a kind that is computed.
 pub(crate) struct Asked<'a> {
@@ -69,7 +74,7 @@ pub(crate) async fn answer(
             };
             return binding::bind(&call, &value, options.dry_run, &accepted).await;
         }
-        _ => return Err(Status::method_not_supported(&kind.gvr(), "create")),
+        _ => return Err(Status::method_not_allowed()),
     }
     let mut response = content::encoded(&accepted, 201, crate::codec::encode(&value, ty).into(), Some(ty))?;
     response.warnings = decoded.warnings;
@@ -77,34 +82,53 @@ pub(crate) async fn answer(
 }
 
 /// The one component that this server can speak for.
-const STORE: &str =
-    r#""metadata":{"name":"etcd-0"},"conditions":[{"type":"Healthy","status":"True","message":"ok"}]}"#;
-
 fn component_statuses(server: &Server, request: &Request, kind: &'static Kind) -> Result<Response, Status> {
-    let accepted = content::negotiate(request, true)?;
     let meta::Target::Resource { name, .. } = &request.target else { return Err(Status::unknown_resource()) };
-    let object = format!("{{\"kind\":\"ComponentStatus\",\"apiVersion\":\"v1\",{STORE}");
-    let list = request.verb == Verb::List;
     match (request.verb, name.as_str()) {
-        (Verb::List, "") | (Verb::Get, "etcd-0") => {}
+        (Verb::List, "") | (Verb::Get, COMPONENT) => {}
         (Verb::Get, name) => return Err(Status::not_found(&kind.gvr(), name)),
         _ => return Err(Status::method_not_allowed()),
     }
-    let (json, ty) = match accepted.form {
+    let accepted = content::negotiate(request, true)?;
+    let state = |one: bool| {
+        let mut item = json!({
+            "metadata": {"name": COMPONENT},
+            "conditions": [{"type": "Healthy", "status": "True", "message": "ok"}],
+        });
+        if one {
+            item["kind"] = (*kind.kind).into();
+            item["apiVersion"] = "v1".into();
+        }
+        item
+    };
+    let all = request.verb == Verb::List;
+    let (json, ty): (Bytes, _) = match accepted.form {
+        Form::Plain if all => (
+            json!({"kind": "ComponentStatusList", "apiVersion": "v1", "metadata": {}, "items": [state(false)]})
+                .to_string()
+                .into(),
+            schema::type_of("", "v1", "ComponentStatusList"),
+        ),
+        Form::Plain => (state(true).to_string().into(), Some(type_of(kind)?)),
         Form::Table { version } => {
             let include = Include::parse(&request.query)?;
             let mut table = Table::of(kind, type_of(kind)?, version, include, server.now());
-            table.row(object.as_bytes())?;
+            table.row(state(true).to_string().as_bytes())?;
             (table.finish("", "", None), schema::type_of("meta.k8s.io", "v1", "Table"))
         }
-        _ if list => (
-            format!(
-                "{{\"kind\":\"ComponentStatusList\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"items\":[{{{STORE}]}}"
-            )
-            .into(),
-            schema::type_of("", "v1", "ComponentStatusList"),
-        ),
-        _ => (object.into(), schema::type_of("", "v1", "ComponentStatus")),
+        Form::Metadata { version } => {
+            let item = content::partial(state(true).to_string().as_bytes(), "PartialObjectMetadata", version);
+            match all {
+                false => (item, schema::type_of("meta.k8s.io", "v1", "PartialObjectMetadata")),
+                true => {
+                    let head = format!(
+                        "{{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/{version}\",\"metadata\":{{}},\"items\":["
+                    );
+                    let list = [head.as_bytes(), &item, b"]}"].concat();
+                    (list.into(), schema::type_of("meta.k8s.io", "v1", "PartialObjectMetadataList"))
+                }
+            }
+        }
     };
     content::encoded(&accepted, 200, json, ty)
 }

@@ -76,6 +76,38 @@ fn bodies_that_are_not_objects() {
 }
 
 #[test]
+fn bodies_that_are_not_well_formed_are_shown() {
+    let w = World::new();
+    let lead = "the object provided is unrecognized (must be of type ConfigMap): ";
+    for (content_type, body, want) in [
+        (
+            "application/json",
+            "",
+            "couldn't get version/kind; json parse error: unexpected end of JSON input (<empty>)",
+        ),
+        (
+            "application/json",
+            "{\"kind\":",
+            "couldn't get version/kind; json parse error: unexpected end of JSON input ({\"kind\":)",
+        ),
+        (
+            "application/json",
+            "kind: ConfigMap\napiVersion: v1\nmetadata: {}",
+            "couldn't get version/kind; json parse error: invalid character 'k' looking for beginning of value \
+             (6b696e643a20436f6e6669674d61700a61706956657273696f6e3a207631 ...)",
+        ),
+    ] {
+        let got = post(&w, content_type, "", body.as_bytes()).expect(400);
+        assert_eq!(got.message(), format!("{lead}{want}"));
+    }
+    let yaml = post(&w, "application/yaml", "", b"a: [").expect(400).message();
+    assert!(yaml.starts_with(&format!("{lead}error converting YAML to JSON: yaml: ")), "{yaml}");
+    for format in ["application/yaml", "application/vnd.kubernetes.protobuf"] {
+        post(&w, format, "", b"").expect(400);
+    }
+}
+
+#[test]
 fn unknown_and_duplicate_fields() {
     let w = World::new();
     let body = br#"{"kind":"ConfigMap","apiVersion":"v1","metadata":{"name":"a"},"data":{},"nope":1,"data":{"x":"y"}}"#;

@@ -27,9 +27,72 @@ fn plain_discovery() {
     assert_eq!(find("pods/eviction").unwrap()["group"], "policy");
     assert_eq!(w.path("/apis/apps").expect(200).json()["preferredVersion"]["groupVersion"], "apps/v1");
     assert_eq!(w.path("/apis/apps/v1").expect(200).json()["groupVersion"], "apps/v1");
-    w.path("/apis/none").expect(404);
-    w.path("/apis/apps/v2").expect(404);
+    assert_eq!(find("pods").unwrap()["storageVersionHash"], "xPOwRZ+Yhw8=");
+    assert!(find("bindings").unwrap().get("storageVersionHash").is_none());
+    let scaling = w.path("/apis/autoscaling/v1").expect(200).json();
+    assert_eq!(scaling["resources"][0]["storageVersionHash"], "qwQve8ut294=");
     assert!(w.path("/").expect(200).text().contains("/apis/apps/v1"));
+}
+
+#[test]
+fn paths_that_nobody_serves() {
+    let w = World::new();
+    // A Status where a group is served, a page where nothing is.
+    for (path, status) in [
+        ("/api/v2", true),
+        ("/api/v1/namespaces/default/none", true),
+        ("/apis/apps/v2", true),
+        ("/apis/apps/v1/none", true),
+        ("/version/none", true),
+        ("/apis/none", false),
+        ("/apis/none/v1", false),
+        ("/apis/none/v1/things", false),
+        ("/none", false),
+        ("/readyz/none", false),
+    ] {
+        let got = w.path(path).expect(404);
+        match status {
+            true => assert_eq!(got.at("/details"), "{}", "{path}"),
+            false => assert_eq!(got.text(), "404 page not found\n", "{path}"),
+        }
+    }
+    for (group, status) in [("apps", true), ("none.example", false)] {
+        let mut r = Request::new(
+            Verb::List,
+            Target::Resource {
+                gvr: meta::Gvr::new(group, "v1", "things"),
+                namespace: "default".into(),
+                name: String::new(),
+                subresource: String::new(),
+                subpath: String::new(),
+            },
+        );
+        r.credentials = Credentials::Internal(w.user.clone());
+        assert_eq!(w.send(r).expect(404).text().starts_with('{'), status, "{group}");
+    }
+    let mut post = Request::new(Verb::Create, Target::Path("/version".into()));
+    post.credentials = Credentials::Internal(w.user.clone());
+    let refused = w.send(post.clone()).expect(405);
+    assert_eq!(refused.at("/message"), "the server does not allow this method on the requested resource");
+    assert_eq!(refused.at("/details"), "{}");
+    post.target = Target::Path("/livez".into());
+    assert_eq!(w.send(post).expect(200).text(), "ok");
+}
+
+#[test]
+fn health_in_detail() {
+    let w = World::new();
+    let ask = |query: &[(&str, &str)]| {
+        let mut r = Request::new(Verb::Get, Target::Path("/readyz".into()));
+        r.credentials = Credentials::Internal(w.user.clone());
+        r.query = meta::Query(query.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect());
+        w.send(r).expect(200).text()
+    };
+    assert!(ask(&[("verbose", "")]).starts_with("[+]ping ok\n[+]log ok\n[+]etcd ok\n"));
+    let text = ask(&[("verbose", ""), ("exclude", "log"), ("exclude", "none")]);
+    assert!(text.starts_with("[+]ping ok\n[+]log excluded: ok\n[+]etcd ok\n"), "{text}");
+    let end = "warn: some health checks cannot be excluded: no matches for \"none\"\nreadyz check passed\n";
+    assert!(text.ends_with(end), "{text}");
 }
 
 #[test]
@@ -68,6 +131,19 @@ fn openapi_documents() {
     assert!(document.text().contains("io.k8s.api.apps.v1.Deployment"));
     assert!(document.headers.iter().any(|(k, v)| *k == "etag" && v.contains(hash)));
     w.path("/openapi/v3/apis/none/v1").expect(404);
+    let with_hash = |hash: &str| {
+        let mut r = Request::new(Verb::Get, Target::Path(path.to_owned()));
+        r.credentials = Credentials::Internal(w.user.clone());
+        r.query = meta::Query(vec![("hash".into(), hash.into())]);
+        w.send(r)
+    };
+    let header = |a: &crate::harness::Answer, name: &str| {
+        a.headers.iter().find(|(k, _)| *k == name).map(|(_, v)| v.clone()).unwrap_or_default()
+    };
+    assert_eq!(header(&with_hash("0").expect(301), "location"), url);
+    let kept = with_hash(hash).expect(200);
+    assert_eq!(header(&kept, "cache-control"), "public, immutable");
+    assert!(header(&kept, "expires").ends_with(" GMT"), "{}", header(&kept, "expires"));
     let v2 =
         ask(&w, "/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", "").expect(200);
     // With an @ Go clients cannot read the media type.

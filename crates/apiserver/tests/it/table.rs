@@ -51,22 +51,38 @@ fn tables_of_one_and_many() {
 }
 
 #[test]
-fn deprecated_kinds_say_so_and_what_is_not_stored_has_columns_too() {
-    let w = world();
-    for (resource, warning) in [
-        ("componentstatuses", "v1 ComponentStatus is deprecated in v1.19+"),
-        ("endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
-    ] {
-        let mut r = w.request(Verb::List, resource, "", "");
-        r.accept = TABLE.to_owned();
-        assert_eq!(w.raw(r).warnings, [warning]);
-    }
-    for (verb, name) in [(Verb::Get, "etcd-0"), (Verb::List, "")] {
+fn component_statuses_in_every_form() {
+    let w = World::new();
+    let ask = |verb, name: &str, accept: &str| {
         let mut r = w.request(verb, "componentstatuses", "", name);
-        r.accept = TABLE.to_owned();
-        let table = w.send(r).expect(200).json();
-        assert_eq!(table["columnDefinitions"][1]["name"], "Status");
+        r.accept = accept.to_owned();
+        w.send(r)
+    };
+    for (verb, name) in [(Verb::Get, "etcd-0"), (Verb::List, "")] {
+        let table = ask(verb, name, TABLE).expect(200).json();
         assert_eq!(table["rows"][0]["cells"], json!(["etcd-0", "Healthy", "ok", ""]));
+        let partial = ask(verb, name, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+        let partial = partial.expect(200).json();
+        assert!(partial["kind"].as_str().unwrap().starts_with("PartialObjectMetadata"), "{partial}");
+        assert!(
+            ask(verb, name, "application/vnd.kubernetes.protobuf").expect(200).body.starts_with(b"k8s\0")
+        );
+    }
+    let list = ask(Verb::List, "", "").expect(200);
+    assert_eq!(list.at("/items/0/conditions/0/type"), "Healthy");
+    assert_eq!(list.warnings, ["v1 ComponentStatus is deprecated in v1.19+"]);
+    let endpoints = w.list("endpoints", "default", "").warnings;
+    assert_eq!(endpoints, ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"]);
+    ask(Verb::Get, "none", "").expect(404);
+    ask(Verb::Watch, "", "").expect(405);
+}
+
+#[test]
+fn tables_have_no_protobuf() {
+    let w = world();
+    let accept = "application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1";
+    for verb in [Verb::List, Verb::Watch] {
+        ask(&w, verb, "", accept, "").expect(406);
     }
 }
 

@@ -85,7 +85,7 @@ impl State {
                 let lines = stream::unfold(rx, |mut rx| async move { rx.recv().await.map(|b| (Ok(b), rx)) });
                 Ok(Response::new(200, "application/json", Body::Stream(lines.boxed())))
             }
-            _ => Err(Status::method_not_supported(&GVR, r.verb.as_str())),
+            _ => Err(Status::method_not_allowed()),
         }
     }
 }

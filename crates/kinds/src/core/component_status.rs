@@ -10,7 +10,7 @@ pub static KIND: Kind =
     Kind::cluster_kind("", "v1", "ComponentStatus", "componentstatuses", "componentstatus")
         .with_short_names(&["cs"])
         .with_deprecation("v1 ComponentStatus is deprecated in v1.19+")
-        .with_verbs(&["get", "list", "watch"])
+        .with_verbs(&["get", "list"])
         .with_storage(Storage::Virtual)
         .with_columns(COLUMNS);
 

@@ -58,7 +58,7 @@ fn headers(parts: &Parts, request: &mut Request, wishes: &mut Wishes) {
             "accept" => join(&mut request.accept, value),
             "content-type" => value.clone_into(&mut request.content_type),
             "user-agent" => value.clone_into(&mut request.user_agent),
-            "accept-encoding" => wishes.gzip |= value.contains("gzip"),
+            "accept-encoding" => wishes.gzip |= accepts_gzip(value),
             "authorization" => {
                 if let Some(token) = bearer(value) {
                     request.credentials = Credentials::Bearer(token.to_owned());
@@ -95,6 +95,16 @@ fn join(list: &mut String, value: &str) {
         list.push_str(", ");
     }
     list.push_str(value);
+}
+
+/// Whether an Accept-Encoding names gzip and does not refuse it by a quality of zero.
+fn accepts_gzip(value: &str) -> bool {
+    value.split(',').any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let refused = |p: &str| p.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        named && !parts.any(refused)
+    })
 }
 
 fn bearer(value: &str) -> Option<&str> {
@@ -256,6 +266,22 @@ mod tests {
         assert!(share().grow_to(FREE_BYTES + 40).is_ok());
         drop(a);
         assert_eq!(used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn codings() {
+        for (value, want) in [
+            ("gzip", true),
+            ("deflate, gzip;q=0.5, br", true),
+            ("GZIP ; q=1", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0, identity", false),
+            ("identity", false),
+            ("x-gzip-like", false),
+            ("", false),
+        ] {
+            assert_eq!(accepts_gzip(value), want, "{value}");
+        }
     }
 
     #[test]

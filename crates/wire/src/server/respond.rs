@@ -183,6 +183,9 @@ fn encode(connection: &Connection, response: Response, wishes: Wishes) -> http::
     headers.insert(CACHE_CONTROL, NO_CACHE);
     for (name, value) in response.headers {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(Bytes::from(value))) {
+            (Ok(CACHE_CONTROL), Ok(value)) => {
+                headers.insert(CACHE_CONTROL, value);
+            }
             (Ok(name), Ok(value)) => {
                 headers.append(name, value);
             }

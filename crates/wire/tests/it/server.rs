@@ -30,6 +30,11 @@ async fn echo(r: meta::Request) -> Response {
         let text = format!("{} {what} [{credentials}] {}", r.verb.as_str(), r.body.len());
         return Response::text(200, text);
     };
+    if let Some(value) = r.query.get("caching") {
+        let mut response = Response::text(200, "kept");
+        response.headers.push(("cache-control", value.to_owned()));
+        return response;
+    }
     let size: usize = size.parse().expect("a number");
     let mut response = Response::json(200, vec![b'x'; size]);
     if r.query.get("chunks").is_some() {
@@ -55,6 +60,9 @@ async fn requests_reach_the_handler_and_answers_come_back() {
         assert_eq!(whole(answer).await, (200, Bytes::from(want)), "{method} {uri}");
     }
     assert_eq!(get(server.address, "/a%zz").await.0, 400);
+    let kept = send(server.address, request("GET", "/x?size=1&caching=public", "")).await;
+    let all: Vec<_> = kept.headers().get_all("cache-control").iter().collect();
+    assert_eq!(all, ["public"]);
     let head = send(server.address, request("HEAD", "/x?size=1234", "")).await;
     assert_eq!(head.headers()["content-length"], "1234");
     assert!(whole(head).await.1.is_empty());
