@@ -82,6 +82,10 @@ pub struct ControlPlane {
     /// Port that cluster DNS listens on; pods reach it through the Service kube-dns.
     #[arg(long, default_value_t = 10053, value_name = "PORT")]
     pub dns_port: u16,
+    /// Authority of kubelets' serving certificates [default: the cluster's own]; empty: they are not verified, as
+    /// upstream without this flag.
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_certificate_authority: Option<String>,
     /// Further names and addresses for the API's certificate.
     #[arg(long = "tls-san", value_name = "NAME")]
     pub tls_san: Vec<String>,

@@ -86,7 +86,11 @@ fn settings(o: &cli::ControlPlane) -> Result<Settings> {
         tls_cert_file: None,
         tls_key_file: None,
         client_ca_file: None,
-        kubelet_ca: KubeletCa::Own,
+        kubelet_ca: match o.kubelet_certificate_authority.as_deref() {
+            None => KubeletCa::Own,
+            Some("") => KubeletCa::Any,
+            Some(path) => KubeletCa::File(path.into()),
+        },
         service_account_key_file: None,
         always_allow: false,
         anonymous: true,

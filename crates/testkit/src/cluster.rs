@@ -410,6 +410,9 @@ impl Drop for Cluster {
         eprintln!("{}", self.logs());
         if let Err(error) = self.remove() {
             eprintln!("testkit: removing the cluster: {error:#}");
+            if let Err(error) = crate::sweep(&self.dir) {
+                eprintln!("testkit: {error:#}");
+            }
         }
     }
 }

@@ -12,7 +12,10 @@ pub mod node;
 pub mod registry;
 pub mod wait;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result};
 
 /// A short name that no other test process or earlier call has: `<prefix>-<pid>-<n>`, digits in
 /// base 36, at most `prefix` + 12 bytes.
@@ -20,6 +23,12 @@ pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let count = NEXT.fetch_add(1, Ordering::Relaxed);
     format!("{prefix}-{}-{}", base36(std::process::id()), base36(count))
+}
+
+/// Removes a directory with what is mounted below it, after a test that failed before it could do so in order.
+fn sweep(dir: &Path) -> Result<()> {
+    cri::containerd::unmount_below(&[dir])?;
+    std::fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))
 }
 
 fn base36(mut number: u32) -> String {

@@ -89,8 +89,7 @@ impl Drop for TestNode {
         let thread = std::thread::spawn(move || -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(cri::containerd::purge(&options, true))?;
-            std::fs::remove_dir_all(&dir)?;
-            Ok(())
+            crate::sweep(&dir)
         });
         match thread.join() {
             Ok(Ok(())) => {}

@@ -87,6 +87,14 @@ impl Apart<'_> {
         config.write(&self.state.join("kubelet.kubeconfig")).unwrap();
     }
 
+    /// One of the small servers of the components.
+    #[track_caller]
+    fn says(&self, address: &str, path: &str, text: &str) {
+        let answer = self.node.netns().inside(|| http("GET", address, path, Duration::from_secs(2)));
+        let (code, body) = answer.unwrap().unwrap();
+        assert!(code == 200 && body.contains(text), "{address}{path}: {code} {body}");
+    }
+
     fn answers(&self, ip: &str) {
         wait_for("the Service", SOON, || {
             let answer =
@@ -130,8 +138,10 @@ fn processes(apart: &Apart<'_>, socket: &str) {
     let schedulers = apart.component("kube-scheduler", &[]);
     let managers = apart.component("kube-controller-manager", &manager);
     let leaders = ["kube-scheduler", "kube-controller-manager"].map(|name| (name, apart.leader(name, "")));
-    let second_scheduler = apart.component("kube-scheduler", &[]);
-    let second_manager = apart.component("kube-controller-manager", &manager);
+    // Both have the same address here, so one of them has to go without its port.
+    let second_scheduler = apart.component("kube-scheduler", &["--secure-port", "0"]);
+    let second_manager =
+        apart.component("kube-controller-manager", &[&manager[..], &["--secure-port=0"]].concat());
     let (root, cgroup) = (text(&apart.node.dir().join("kubelet")), apart.node.cgroup_parent());
     let mut kubelet = vec!["--hostname-override", NODE, "--node-ip", HOST, "--root-dir", &root];
     kubelet.extend(["--container-runtime-endpoint", socket, "--cgroup-root", &cgroup]);
@@ -145,6 +155,14 @@ fn processes(apart: &Apart<'_>, socket: &str) {
     let service = apart.json("get service web");
     let ip = service["spec"]["clusterIP"].as_str().unwrap();
     apart.answers(ip);
+    for (address, path, text) in [
+        ("127.0.0.1:10248", "/healthz", "ok"),
+        ("127.0.0.1:10256", "/healthz", "ok"),
+        ("127.0.0.1:10249", "/proxyMode", "nftables"),
+        ("127.0.0.1:10249", "/metrics", "kubernetes_build_info"),
+    ] {
+        apart.says(address, path, text);
+    }
 
     kill(pid(&schedulers)).unwrap();
     kill(pid(&managers)).unwrap();

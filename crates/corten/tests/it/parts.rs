@@ -38,6 +38,14 @@ fn kubeconfig(cluster: &Cluster, file: &str, user: &str, group: &str) -> PathBuf
     path
 }
 
+/// A serving certificate for the node, since the control plane verifies kubelets.
+fn serving(cluster: &Cluster) -> (PathBuf, PathBuf) {
+    let (dir, now) = (cluster.state().join("pki"), SystemClock.now());
+    let leaf = Leaf::server("apart-serving", NODE, vec![NODE.to_owned(), HOST.to_owned()]);
+    Pki::open(&dir, now).unwrap().leaf(&leaf, now).unwrap();
+    (dir.join("apart-serving.crt"), dir.join("apart-serving.key"))
+}
+
 impl Parts {
     /// Starts them all beside the cluster's control plane.
     pub fn start(cluster: &Cluster) -> Self {
@@ -69,11 +77,13 @@ impl Parts {
     /// Starts the node agent (again).
     pub fn start_kubelet(&mut self, cluster: &Cluster) {
         let config = kubeconfig(cluster, "apart-kubelet", &format!("system:node:{NODE}"), "system:nodes");
+        let (cert, key) = serving(cluster);
         let mut command = cluster.command(CORTEN.as_ref());
         command.args(["kubelet", "--hostname-override", NODE, "--node-ip", HOST]);
         command.args(["--cluster-dns", "10.96.0.10", "--cgroup-root", &self.runtime.cgroup()]);
         command.args(["--container-runtime-endpoint", &self.runtime.endpoint()]);
         command.arg("--root-dir").arg(&self.dir).arg("--kubeconfig").arg(config);
+        command.arg("--tls-cert-file").arg(cert).arg("--tls-private-key-file").arg(key);
         self.kubelet = Some(Running::start(command));
     }
 

@@ -90,7 +90,10 @@ fn is_id(name: &str) -> bool {
 }
 
 /// Unmounts everything below the directories, the newest first.
-fn unmount_below(dirs: &[&Path]) -> Result<(), DaemonError> {
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn unmount_below(dirs: &[&Path]) -> Result<(), DaemonError> {
     let table = std::fs::read_to_string("/proc/self/mountinfo")
         .map_err(DaemonError::io("read", Path::new("/proc/self/mountinfo")))?;
     for point in mount_points(&table).into_iter().rev() {

@@ -27,7 +27,7 @@ use crate::image::{Image, ImageError, PAUSE_NAME, pause_image};
 use crate::{CriClient, Error, Runtime, Timeouts, v1};
 
 pub use cgroup::remove_tree as remove_cgroup_tree;
-pub use cleanup::mount_points;
+pub use cleanup::{mount_points, unmount_below};
 use config::{Layout, Settings};
 pub use config::{OciRuntime, RegistryMirror};
 pub use process::find_program;
