@@ -7,7 +7,9 @@ use schema::Value;
 
 use super::pod_spec;
 use crate::columns::{AGE, NAME, text, text_at, text_or, wide};
-use crate::kind::{Cell, Column, Context, FieldReader, Kind, Operation, STATUS, Strategy, Subresource};
+use crate::kind::{
+    Cell, Column, Context, FieldReader, Kind, Operation, STATUS, Strategy, Subresource, keep_other_half,
+};
 use crate::rules::{Errors, each, printed, required};
 
 const SUBRESOURCES: &[Subresource] = &[
@@ -106,7 +108,14 @@ impl Strategy for NodeStrategy {
     }
 
     /// A node brings its status with it.
-    fn prepare_for_create(&self, _object: &mut Value, _cx: &Context) {}
+    fn prepare_for_create(&self, object: &mut Value, cx: &Context) {
+        date_taints(object, &Value::default(), &cx.now);
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, cx: &Context) {
+        keep_other_half(new, old, op);
+        date_taints(new, old, &cx.now);
+    }
 
     fn has_generation(&self) -> bool {
         false
@@ -179,6 +188,24 @@ fn resources(errors: &mut Errors, o: &Value) {
 }
 
 // k8s: pkg/apis/core/validation/validation.go validateNodeTaints
+/// Says of every `NoExecute` taint since when it is there, where the client does not: pods are evicted so many seconds
+/// after that. Upstream's controller keeps that time in its memory instead, and starts anew with every restart.
+fn date_taints(new: &mut Value, old: &Value, now: &str) {
+    let same =
+        |a: &Value, b: &Value| ["key", "value", "effect"].iter().all(|f| a.str_at(&[f]) == b.str_at(&[f]));
+    let mut taints = new.list_at(&["spec", "taints"]).to_vec();
+    let undated = |t: &Value| t.str_at(&["effect"]) == "NoExecute" && t.str_at(&["timeAdded"]).is_empty();
+    if !taints.iter().any(undated) {
+        return;
+    }
+    for taint in taints.iter_mut().filter(|t| undated(t)) {
+        let before = old.list_at(&["spec", "taints"]).iter().find(|t| same(t, taint));
+        let since = before.map(|t| t.str_at(&["timeAdded"])).filter(|t| !t.is_empty()).unwrap_or(now);
+        taint.set_at(&["timeAdded"], since);
+    }
+    new.set_at(&["spec", "taints"], taints);
+}
+
 fn taints(errors: &mut Errors, taints: &[Value]) {
     // The path is upstream's.
     let path = Path::new("metadata").child("taints");
@@ -221,6 +248,27 @@ fn taints(errors: &mut Errors, taints: &[Value]) {
 mod tests {
     use super::*;
     use crate::testing::{row, texts, yaml};
+
+    #[test]
+    fn taints_that_evict_have_a_time() {
+        let cx = Context { now: "2026-01-01T00:00:09Z".into(), ..Context::default() };
+        let times = |o: &Value| -> Vec<String> {
+            o.list_at(&["spec", "taints"]).iter().map(|t| t.str_at(&["timeAdded"]).to_owned()).collect()
+        };
+        let mut new = yaml("spec: {taints: [{key: a, effect: NoExecute}, {key: b, effect: NoSchedule}]}");
+        NodeStrategy.prepare_for_create(&mut new, &cx);
+        assert_eq!(times(&new), ["2026-01-01T00:00:09Z", ""]);
+        let old = yaml("spec: {taints: [{key: a, effect: NoExecute, timeAdded: '2026-01-01T00:00:01Z'}]}");
+        for (taint, want) in [
+            ("{key: a, effect: NoExecute}", "2026-01-01T00:00:01Z"),
+            ("{key: a, value: v, effect: NoExecute}", "2026-01-01T00:00:09Z"),
+            ("{key: a, effect: NoExecute, timeAdded: '2026-01-01T00:00:05Z'}", "2026-01-01T00:00:05Z"),
+        ] {
+            let mut new = yaml(&format!("spec: {{taints: [{taint}]}}"));
+            NodeStrategy.prepare_for_update(&mut new, &old, Operation::Update, &cx);
+            assert_eq!(times(&new), [want], "{taint}");
+        }
+    }
 
     #[test]
     fn rows_and_rules() {

@@ -334,10 +334,9 @@ mod tests {
         let streams = Streams { stdin: false, stdout: true, stderr: false, tty: false };
         let run: RunCommand = Box::new(|mut c| {
             Box::pin(async move {
-                if let Some(out) = &mut c.stdout {
+                if let Some(mut out) = c.stdout.take() {
                     let _ = out.send(Bytes::from_static(b"hi")).await;
                 }
-                c.stdout = None;
                 c.status.finish(&super::super::exit_status(0)).await;
             })
         });
