@@ -88,6 +88,8 @@ fn bad_requests_get_clear_answers() {
         check(&client, other_bodies()).await;
         check(&client, fields()).await;
         check(&client, queries()).await;
+        let page = send(&client, "GET", "/apis/no.such.group/v1/things", "", Vec::new()).await;
+        assert_eq!((page.code, page.text.as_str()), (404, "404 page not found\n"));
         check(&client, pods()).await;
         check(&client, changes()).await;
         lenient(&client).await;
@@ -228,7 +230,7 @@ fn queries() -> Vec<Case> {
         list("watch=1&resourceVersion=abc", 400, "resourceVersion"),
         get("/api/v1/namespaces/bad/configmaps/none", 404, "configmaps \"none\" not found"),
         get("/api/v1/namespaces/bad/nosuchthings", 404, "could not find the requested resource"),
-        get("/apis/no.such.group/v1/things", 404, ""),
+        get("/apis/apps/v9/things", 404, "could not find the requested resource"),
         get("/api/v1/namespaces/bad/configmaps/a%2Fb", 404, ""),
         Case { method: "PUT", ..post("{}", 405, "").at("/api/v1/nodes") },
         Case { method: "PATCH", ..post("{}", 405, "").of_type(MERGE) },
