@@ -13,7 +13,7 @@ use sys::{Clock, SystemClock};
 use tokio::task::JoinSet;
 
 use crate::components::apiserver::{self, ApiServer, KubeletCa, Settings, client_pair, nth_address};
-use crate::components::certificates::AdminFile;
+use crate::components::certificates::KubeconfigFile;
 use crate::components::{authority, controllers, dns, scheduler};
 use crate::join::publish::{self, Published};
 use crate::join::token::JoinToken;
@@ -114,7 +114,7 @@ pub fn write_admin_kubeconfig(state: &StateDir, api: &ApiServer) -> Result<()> {
 /// When it cannot be written.
 pub fn write_kubeconfig(api: &ApiServer, client: &str, path: PathBuf) -> Result<()> {
     let own = client_pair(&api.pki, client, SystemClock.now())?;
-    AdminFile::new(path, api.address).write(api.pki.ca_pem(), &own)
+    KubeconfigFile::new(path, api.address).write(api.pki.ca_pem(), &own)
 }
 
 /// What nodes need to join; the token is in the state directory.

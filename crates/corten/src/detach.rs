@@ -15,6 +15,7 @@ use serde::Deserialize;
 use sys::{Clock, SystemClock};
 
 use crate::components::apiserver::nth_address;
+use crate::logging::say;
 use crate::state::StateDir;
 use crate::{cli, log_file, node, remote, run};
 
@@ -40,7 +41,7 @@ pub fn up(o: &cli::Up) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let watch = Watch { state: &state, o, started, limit };
     runtime.block_on(watch.until_usable(&mut child))?;
-    println!("{}", next_step(&node::name(&o.node), &state.admin_kubeconfig()));
+    say(next_step(&node::name(&o.node), &state.admin_kubeconfig()));
     Ok(())
 }
 
@@ -87,7 +88,7 @@ impl Watch<'_> {
     }
 
     fn say(&self, what: &str) {
-        println!("{:6.1} s  {what}", self.elapsed().as_secs_f64());
+        say(format_args!("{:6.1} s  {what}", self.elapsed().as_secs_f64()));
         // Progress that nobody can read is no reason to stop.
         let _ = std::io::stdout().flush();
     }

@@ -9,6 +9,7 @@ use cri::{CriClient, Runtime, Timeouts};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::components::proxy;
+use crate::logging::say;
 use crate::node::{self, Remains};
 use crate::run::need_root;
 use crate::state::StateDir;
@@ -23,7 +24,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub async fn down(state_dir: &Path, purge: bool) -> Result<()> {
     need_root("corten down")?;
     if !state_dir.exists() {
-        println!("nothing is there: {}", state_dir.display());
+        say(format_args!("nothing is there: {}", state_dir.display()));
         return Ok(());
     }
     if purge {
@@ -39,14 +40,14 @@ pub async fn down(state_dir: &Path, purge: bool) -> Result<()> {
     if purge {
         remove_state(&state)?;
     }
-    println!("stopped{}", if purge { " and removed" } else { "" });
+    say(format_args!("stopped{}", if purge { " and removed" } else { "" }));
     Ok(())
 }
 
 async fn stop_owner(state: &StateDir) -> Result<()> {
     let Some(pid) = state.owner() else { return Ok(()) };
     let process = Pid::from_raw(pid).context("the pid file holds no process id")?;
-    println!("stopping process {pid}");
+    say(format_args!("stopping process {pid}"));
     kill_process(process, Signal::TERM).with_context(|| format!("stopping process {pid}"))?;
     let gone = async {
         while state.owner().is_some() {
@@ -61,7 +62,7 @@ async fn stop_owner(state: &StateDir) -> Result<()> {
 
 async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result<()> {
     if remains.own_containerd {
-        println!("stopping pods and containerd");
+        say("stopping pods and containerd");
         let options = node::containerd_options(state, remains, Vec::new());
         match cri::containerd::Containerd::start(options.clone()).await {
             Ok(containerd) => containerd.down(purge).await?,
@@ -73,12 +74,12 @@ async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result
     }
     let pods = match &remains.runtime_endpoint {
         Some(endpoint) => {
-            println!("stopping pods at {endpoint}");
+            say(format_args!("stopping pods at {endpoint}"));
             remove_pods(endpoint, state, &remains.cgroup).await
         }
         None => Ok(()),
     };
-    println!("removing network and rules");
+    say("removing network and rules");
     // Every step is tried; the first failure is told.
     let rules = if remains.table.is_empty() { Ok(()) } else { proxy::cleanup(&remains.table).await };
     let sysctl = remains.route_localnet.as_deref().map_or(Ok(()), proxy::restore_route_localnet);
@@ -166,7 +167,7 @@ fn remove_state(state: &StateDir) -> Result<()> {
     }
     match std::fs::remove_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-            println!("{} holds files that are not corten's: they stay", dir.display());
+            say(format_args!("{} holds files that are not corten's: they stay", dir.display()));
             Ok(())
         }
         other => other.with_context(|| format!("removing {}", dir.display())),

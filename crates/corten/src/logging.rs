@@ -1,6 +1,14 @@
 //! The process's log: one line an event on standard error.
 
+use std::fmt::Display;
+use std::io::Write;
+
 use tracing_subscriber::EnvFilter;
+
+/// A line for the user on standard output. That nobody reads it any more is no failure.
+pub fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
 
 /// Starts logging. `verbosity` is upstream's `-v`: 0–3 info, 4–5 debug, more is trace. `CORTEN_LOG` overrides it.
 pub fn init(verbosity: u8) {

@@ -21,7 +21,7 @@ use wire::pki::{CLIENTS, Leaf, Pair, Pki, apiserver_names};
 use wire::tls::Tls;
 use wire::tunnel::{Dialer, DialerOptions};
 
-use super::certificates::{self, AdminFile, Users};
+use super::certificates::{self, Users};
 use crate::state::StateDir;
 
 /// How often expired Events are looked for.
@@ -124,7 +124,8 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
         pki: pki.clone(),
         tls: wire.tls.clone().filter(|_| settings.tls_cert_file.is_none()),
         dialer: wire.dialer.clone(),
-        admin: AdminFile::new(state.admin_kubeconfig(), address),
+        kubeconfigs: state.path().to_owned(),
+        listen: address,
     };
     let stop = CancellationToken::new();
     let handler: Arc<dyn Handler> = server.clone();

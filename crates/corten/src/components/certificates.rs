@@ -25,28 +25,31 @@ pub struct Users {
     pub tls: Option<Arc<Tls>>,
     /// Connections to kubelets.
     pub dialer: Option<Arc<Dialer>>,
-    pub admin: AdminFile,
+    /// Where the kubeconfigs are, each named after its certificate. Those that are there are kept up.
+    pub kubeconfigs: PathBuf,
+    /// What the server listens on.
+    pub listen: SocketAddr,
 }
 
-/// The admin's kubeconfig.
-pub struct AdminFile {
+/// A kubeconfig with a client certificate of this process's making.
+pub struct KubeconfigFile {
     path: PathBuf,
     server: String,
 }
 
-impl AdminFile {
+impl KubeconfigFile {
     /// For a server that listens on this address.
     #[must_use]
     pub fn new(path: PathBuf, listen: SocketAddr) -> Self {
         let host = if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
-        AdminFile { path, server: format!("https://{}", SocketAddr::new(host, listen.port())) }
+        KubeconfigFile { path, server: format!("https://{}", SocketAddr::new(host, listen.port())) }
     }
 
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, ca_pem: &str, admin: &Pair) -> Result<()> {
+    pub fn write(&self, ca_pem: &str, own: &Pair) -> Result<()> {
         let config =
-            Kubeconfig::with_certificate("corten", &self.server, ca_pem, &admin.cert_pem, &admin.key_pem);
+            Kubeconfig::with_certificate("corten", &self.server, ca_pem, &own.cert_pem, &own.key_pem);
         Ok(config.write(&self.path)?)
     }
 }
@@ -75,9 +78,12 @@ impl Users {
             "apiserver-kubelet-client" => {
                 self.dialer.iter().try_for_each(|dialer| dialer.replace(cert, key))?;
             }
-            "admin" => self.admin.write(self.pki.ca_pem(), pair)?,
-            // The file is all: whoever uses it reads it again.
-            _ => {}
+            _ => {
+                let path = self.kubeconfigs.join(format!("{file}.kubeconfig"));
+                if path.exists() {
+                    KubeconfigFile::new(path, self.listen).write(self.pki.ca_pem(), pair)?;
+                }
+            }
         }
         Ok(())
     }
@@ -112,20 +118,28 @@ mod tests {
             pki.leaf(&Leaf::client(file, user, group), now).unwrap();
         }
         let tls = Tls::new(serving.cert_pem.as_bytes(), serving.key_pem.as_bytes(), None).unwrap();
-        let path = dir.join("admin.kubeconfig");
+        let file = |name: &str| dir.join(format!("{name}.kubeconfig"));
+        let listen = "0.0.0.0:6443".parse().unwrap();
+        for name in ["admin", "kube-scheduler"] {
+            std::fs::write(file(name), "old").unwrap();
+        }
         let users = Users {
             pki: pki.clone(),
             tls: Some(Arc::new(tls)),
             dialer: Some(Arc::new(Dialer::new(&Default::default()).unwrap())),
-            admin: AdminFile::new(path.clone(), "0.0.0.0:6443".parse().unwrap()),
+            kubeconfigs: dir.clone(),
+            listen,
         };
         let day = SignedDuration::from_hours(24);
         assert_eq!((users.step(now), users.step(now + day * 240)), (0, 0));
-        assert!(!path.exists());
+        assert_eq!(std::fs::read_to_string(file("admin")).unwrap(), "old");
         assert_eq!(users.step(now + day * 250), CLIENTS.len() + 1);
         assert_eq!(users.step(now + day * 250), 0, "once");
-        let written = std::fs::read_to_string(&path).unwrap();
-        assert!(written.contains("https://127.0.0.1:6443"), "{written}");
+        for name in ["admin", "kube-scheduler"] {
+            let written = std::fs::read_to_string(file(name)).unwrap();
+            assert!(written.contains("https://127.0.0.1:6443"), "{written}");
+        }
+        assert!(!file("kube-proxy").exists(), "only what is there is kept up");
         std::fs::remove_dir_all(dir).unwrap();
     }
 }
