@@ -103,13 +103,15 @@ pub fn json_to_protobuf(json: &[u8], ty: TypeRef<'static>) -> Result<Vec<u8>, St
 }
 
 /// A watch event in protobuf: four bytes of length, then a WatchEvent whose object is an envelope.
-#[must_use]
-pub fn protobuf_frame(kind: &str, object: &[u8], ty: TypeRef<'static>) -> Vec<u8> {
-    let event = schema::protobuf::watch_event(kind, &json_to_protobuf(object, ty).unwrap_or_default());
+///
+/// # Errors
+/// As [`json_to_protobuf`].
+pub fn protobuf_frame(kind: &str, object: &[u8], ty: TypeRef<'static>) -> Result<Vec<u8>, Status> {
+    let event = schema::protobuf::watch_event(kind, &json_to_protobuf(object, ty)?);
     let length = u32::try_from(event.len()).unwrap_or(u32::MAX);
     let mut out = length.to_be_bytes().to_vec();
     out.extend_from_slice(&event);
-    out
+    Ok(out)
 }
 
 /// Indented JSON for people; broken JSON comes back as it is.

@@ -1,5 +1,5 @@
-//! Events live for an hour after they last happened. The binary calls [`Server::tick`] now and then; nothing
-//! here waits or reads a clock.
+//! Events live for an hour after they last happened, and the watch cache gives back what has become too old. The
+//! binary calls [`Server::tick`] now and then; nothing here waits or reads a clock.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -48,11 +48,12 @@ fn last_happened(object: &[u8], now: Timestamp) -> Option<Timestamp> {
 }
 
 impl Server {
-    /// Does what is due at `now`: removes old events. Says how many.
+    /// Does what is due at `now`: removes old events, and what the watch cache keeps of the past. Says how many events.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn tick(&self, now: Timestamp) -> Result<usize, store::Error> {
+        self.cache.tidy();
         let Ok(registry) = self.registry() else { return Ok(0) };
         let Some(events) = registry.get("", "v1", "events") else { return Ok(0) };
         let Ok(snapshot) = events.cache.list(RevisionMatch::Any) else { return Ok(0) };
@@ -65,6 +66,7 @@ impl Server {
             let txn = Txn {
                 compares: batch.iter().map(|e| (e.key().clone(), e.mod_revision())).collect(),
                 ops: batch.iter().map(|e| Op::Delete { key: e.key().clone() }).collect(),
+                ..Txn::default()
             };
             // An event that changed meanwhile keeps its batch for the next tick.
             if matches!(self.config.store.txn(txn).await?, store::Outcome::Committed { .. }) {

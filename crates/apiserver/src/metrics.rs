@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use meta::{Request, Target, Verb};
 use parking_lot::Mutex;
 
 /// Upper bounds in seconds, as upstream's.
@@ -25,6 +26,61 @@ pub struct Series {
     pub subresource: Cow<'static, str>,
     /// `namespace`, `cluster`, `resource` or empty.
     pub scope: &'static str,
+}
+
+impl Series {
+    /// The labels of a request. Only resources, subresources and verbs that are served have a series of their own: what
+    /// clients make up must not fill the memory or push others out.
+    #[must_use]
+    pub fn of(request: &Request) -> Series {
+        let mut series = Series {
+            verb: "other",
+            group: "".into(),
+            version: "".into(),
+            resource: "".into(),
+            subresource: "".into(),
+            scope: "",
+        };
+        let Target::Resource { gvr, namespace, name, subresource, .. } = &request.target else {
+            series.verb = verb(request.verb);
+            return series;
+        };
+        let Some(kind) = kinds::by_gvr(gvr) else { return series };
+        let part = kind.subresource(subresource);
+        let is_served = match part {
+            Some(part) => request.verb == Verb::Connect || part.verbs.contains(&request.verb.as_str()),
+            None => subresource.is_empty() && kind.verbs.contains(&request.verb.as_str()),
+        };
+        if !is_served {
+            return series;
+        }
+        series.verb = verb(request.verb);
+        series.group = Cow::Borrowed(&*kind.group);
+        series.version = Cow::Borrowed(&*kind.version);
+        series.resource = Cow::Borrowed(&*kind.plural);
+        series.subresource = part.map_or("", |part| part.name).into();
+        series.scope = match (name.is_empty(), namespace.is_empty()) {
+            (false, _) => "resource",
+            (true, false) => "namespace",
+            (true, true) => "cluster",
+        };
+        series
+    }
+}
+
+fn verb(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Get => "GET",
+        Verb::List => "LIST",
+        Verb::Watch => "WATCH",
+        Verb::Create => "POST",
+        Verb::Update => "PUT",
+        Verb::Patch => "PATCH",
+        Verb::Delete => "DELETE",
+        Verb::DeleteCollection => "DELETECOLLECTION",
+        Verb::Connect => "CONNECT",
+        Verb::Unknown => "other",
+    }
 }
 
 #[derive(Default)]
@@ -214,6 +270,37 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_served_has_a_series_of_its_own() {
+        let of = |verb, resource: &str, subresource: &str| {
+            let target = Target::Resource {
+                gvr: meta::Gvr {
+                    group: "".into(),
+                    version: "v1".into(),
+                    resource: resource.to_owned().into(),
+                },
+                namespace: "n".into(),
+                name: "x".into(),
+                subresource: subresource.into(),
+                subpath: String::new(),
+            };
+            let s = Series::of(&Request::new(verb, target));
+            format!("{} {}/{} {}", s.verb, s.resource, s.subresource, s.scope)
+        };
+        for (verb, resource, subresource, want) in [
+            (Verb::Get, "pods", "", "GET pods/ resource"),
+            (Verb::Patch, "pods", "status", "PATCH pods/status resource"),
+            (Verb::Connect, "pods", "exec", "CONNECT pods/exec resource"),
+            (Verb::Get, "pods", "made-up", "other / "),
+            (Verb::Delete, "pods", "status", "other / "),
+            (Verb::Get, "made-up", "", "other / "),
+            (Verb::Unknown, "pods", "", "other / "),
+            (Verb::Delete, "componentstatuses", "", "other / "),
+        ] {
+            assert_eq!(of(verb, resource, subresource), want, "{verb:?} {resource} {subresource}");
+        }
+    }
 
     #[test]
     fn renders_cumulative_buckets() {

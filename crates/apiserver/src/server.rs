@@ -60,7 +60,7 @@ impl Server {
     /// # Errors
     /// When the service address range cannot be used.
     pub fn new(config: Config) -> Result<Arc<Self>, Status> {
-        let cache = WatchCache::start(config.store.clone(), config.cache_limits);
+        let cache = WatchCache::start(config.store.clone(), config.cache_limits, config.clock.clone());
         let auth = Arc::new(AuthIndex::default());
         let services = Arc::new(Allocator::new(&config.service_cidr, config.node_ports.clone())?);
         let sinks: Vec<Arc<dyn EventSink>> = vec![auth.clone(), services.clone()];
@@ -248,7 +248,7 @@ impl Handler for Server {
                 Ok(())
             }
             Err(status) => {
-                self.metrics.observe(series(request), status.code, Duration::ZERO);
+                self.metrics.observe(Series::of(request), status.code, Duration::ZERO);
                 Err(status)
             }
         }
@@ -262,7 +262,7 @@ impl Handler for Server {
                 Err(status) => status.into(),
             };
             let took = self.config.clock.monotonic().saturating_sub(began);
-            self.metrics.observe(series(&request), response.code, took);
+            self.metrics.observe(Series::of(&request), response.code, took);
             response
         })
     }
@@ -334,52 +334,5 @@ pub(crate) fn attributes(request: &Request, user: &User) -> Attributes {
                 },
             }
         }
-    }
-}
-
-fn series(request: &Request) -> Series {
-    let verb = match request.verb {
-        Verb::Get => "GET",
-        Verb::List => "LIST",
-        Verb::Watch => "WATCH",
-        Verb::Create => "POST",
-        Verb::Update => "PUT",
-        Verb::Patch => "PATCH",
-        Verb::Delete => "DELETE",
-        Verb::DeleteCollection => "DELETECOLLECTION",
-        Verb::Connect => "CONNECT",
-        Verb::Unknown => "other",
-    };
-    match &request.target {
-        Target::Path(_) => Series {
-            verb,
-            group: "".into(),
-            version: "".into(),
-            resource: "".into(),
-            subresource: "".into(),
-            scope: "",
-        },
-        Target::Resource { gvr, namespace, name, subresource, .. } if kinds::by_gvr(gvr).is_some() => {
-            Series {
-                verb,
-                group: gvr.group.clone(),
-                version: gvr.version.clone(),
-                resource: gvr.resource.clone(),
-                subresource: subresource.clone().into(),
-                scope: match (name.is_empty(), namespace.is_empty()) {
-                    (false, _) => "resource",
-                    (true, false) => "namespace",
-                    (true, true) => "cluster",
-                },
-            }
-        }
-        Target::Resource { .. } => Series {
-            verb,
-            group: "".into(),
-            version: "".into(),
-            resource: "".into(),
-            subresource: "".into(),
-            scope: "",
-        },
     }
 }

@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
-use crate::{Entry, Event, EventKind, Key, Op, Outcome, Prev, Txn};
+use crate::{Entry, Event, EventKind, Guard, Key, Op, Outcome, Prev, Txn};
 
 /// The newest state of all keys, changed in place.
 pub(crate) trait Table {
     type Error;
     fn get(&self, key: &Key) -> Result<Option<Entry>, Self::Error>;
+    /// The last change of a key, without its value; 0 when it is absent.
+    fn mod_revision(&self, key: &Key) -> Result<u64, Self::Error>;
     fn put(&mut self, entry: &Entry) -> Result<(), Self::Error>;
     fn delete(&mut self, key: &Key) -> Result<(), Self::Error>;
 }
@@ -26,6 +28,9 @@ pub(crate) fn apply<T: Table>(
         let entry = table.get(key)?;
         conflict |= entry.as_ref().map_or(0, |entry| entry.mod_revision) != *expected;
         found.push(entry);
+    }
+    for guard in &txn.guards {
+        conflict = conflict || !holds(table, guard)?;
     }
     if conflict {
         return Ok(Outcome::Conflict { current: found });
@@ -50,6 +55,15 @@ pub(crate) fn apply<T: Table>(
     }
     let changed = events.len() > before;
     Ok(Outcome::Committed { revision: if changed { revision } else { current } })
+}
+
+/// The value is read only when the key was changed since it was seen.
+fn holds<T: Table>(table: &T, guard: &Guard) -> Result<bool, T::Error> {
+    match table.mod_revision(&guard.key)? {
+        0 => Ok(false),
+        revision if revision == guard.seen => Ok(true),
+        _ => Ok(table.get(&guard.key)?.is_some_and(|entry| (guard.good)(&entry.value))),
+    }
 }
 
 fn put<T: Table>(

@@ -54,6 +54,10 @@ pub enum Error {
     /// The watcher did not keep up and was cut off; it has to list and watch again.
     #[error("the watcher was too slow and was cut off")]
     WatcherTooSlow,
+    /// Something that is fed by the store panicked on a change. The write that met it is durable, later ones are
+    /// not made.
+    #[error("the server failed on a change of the store ({reason}) and must be started again")]
+    SinkFailed { reason: String },
     /// The store was shut down, or its writer failed: writes that were waiting may or may not be there.
     #[error("the store is closed")]
     Closed,

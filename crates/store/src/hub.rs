@@ -3,9 +3,10 @@
 //! at a time. The hub never blocks on a reader.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
@@ -38,6 +39,8 @@ pub(crate) struct Hub {
     sinks: RwLock<Vec<Weak<dyn EventSink>>>,
     revision: AtomicU64,
     limits: HistoryLimits,
+    /// What the first sink that panicked said.
+    failure: OnceLock<String>,
 }
 
 struct State {
@@ -71,6 +74,7 @@ impl Hub {
             sinks: RwLock::new(Vec::new()),
             revision: AtomicU64::new(revision),
             limits,
+            failure: OnceLock::new(),
         }
     }
 
@@ -103,7 +107,7 @@ impl Hub {
         let mut dead = false;
         for sink in sinks.iter() {
             match sink.upgrade() {
-                Some(sink) => sink.apply(events),
+                Some(sink) => self.guarded(|| sink.apply(events)),
                 None => dead = true,
             }
         }
@@ -123,8 +127,26 @@ impl Hub {
         let wakers = std::mem::take(&mut self.state.lock().wakers);
         wakers.into_iter().for_each(Waker::wake);
         for sink in self.sinks.read().iter().filter_map(Weak::upgrade) {
-            sink.flush();
+            self.guarded(|| sink.flush());
         }
+    }
+
+    /// Whether all sinks have done their part so far. After one has not, no more writes are made: what it feeds
+    /// does not show them.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(reason) => Err(Error::SinkFailed { reason: reason.clone() }),
+        }
+    }
+
+    /// Calls a sink. One that panics must not take the writer or the sinks behind it along.
+    fn guarded(&self, call: impl FnOnce()) {
+        let Err(panic) = catch_unwind(AssertUnwindSafe(call)) else { return };
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        tracing::error!(panic = %text, "a sink of the store panicked: writes end until the process is started again");
+        let _ = self.failure.set(text);
     }
 
     pub(crate) fn subscribe(&self, sink: &Arc<dyn EventSink>) -> u64 {

@@ -33,7 +33,7 @@ mod types;
 pub use error::Error;
 pub use hub::HistoryLimits;
 pub use types::{
-    Batch, Entry, Event, EventKind, Events, Key, LIMIT_KEY_BYTES, LIMIT_TXN_BYTES, LIMIT_TXN_OPS,
+    Batch, Entry, Event, EventKind, Events, Guard, Key, LIMIT_KEY_BYTES, LIMIT_TXN_BYTES, LIMIT_TXN_OPS,
     LIMIT_VALUE_BYTES, ListOptions, Op, Outcome, Page, Prev, Txn,
 };
 
@@ -47,7 +47,8 @@ pub type Hold = Box<dyn Any + Send>;
 /// and must not write to the store.
 pub trait EventSink: Send + Sync {
     /// Takes whole transactions, durable but not yet answered. When this returns, reads through whatever
-    /// the sink feeds must show them.
+    /// the sink feeds must show them. A sink that panics ends the store's writes
+    /// ([`Error::SinkFailed`]); the other sinks are still told.
     fn apply(&self, events: &Events);
 
     /// Called after the writers of the applied transactions were answered and before the next `apply`:
@@ -68,7 +69,7 @@ pub trait Store: Send + Sync + 'static {
     fn list<'a>(&'a self, prefix: &'a str, options: ListOptions<'a>) -> BoxFuture<'a, Result<Page, Error>>;
 
     /// Compares and changes, all or nothing. An error (not a conflict) means that nothing was written,
-    /// except for [`Error::Indeterminate`] and [`Error::Closed`].
+    /// except for [`Error::Indeterminate`], [`Error::Closed`] and [`Error::SinkFailed`].
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, Error>>;
 
     /// As [`Store::txn`], and `hold` is dropped once the fate of the transaction is known and, if it is
@@ -84,6 +85,13 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the last attempt to write did not fail; conflicts are no failures. Cheap.
     fn is_writable(&self) -> bool {
+        true
+    }
+
+    /// Whether this process can go on with the store. `false`, for good, when its writer has ended or something
+    /// that is fed by it panicked: what is read from caches may then be wrong, and the process has to be started
+    /// again. Cheap.
+    fn is_alive(&self) -> bool {
         true
     }
 

@@ -56,6 +56,7 @@ impl MemStore {
     fn write(&self, txn: Txn) -> Result<Outcome, Error> {
         txn.validate()?;
         let _writer = self.writer.lock();
+        self.hub.check()?;
         let mut events = Vec::new();
         let outcome = {
             let mut data = self.data.write();
@@ -70,6 +71,7 @@ impl MemStore {
         if !events.is_empty() {
             self.hub.publish(&events.into());
             self.hub.flush();
+            self.hub.check()?;
         }
         Ok(outcome)
     }
@@ -105,6 +107,10 @@ impl Table for Data {
         Ok(self.keys.get(key).map(|stored| stored.entry(key)))
     }
 
+    fn mod_revision(&self, key: &Key) -> Result<u64, Infallible> {
+        Ok(self.keys.get(key).map_or(0, |stored| stored.mod_revision))
+    }
+
     fn put(&mut self, entry: &Entry) -> Result<(), Infallible> {
         let stored = Stored {
             value: entry.value.clone(),
@@ -134,6 +140,10 @@ impl Store for MemStore {
 
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, Error>> {
         Box::pin(ready(self.write(txn)))
+    }
+
+    fn is_alive(&self) -> bool {
+        self.hub.check().is_ok()
     }
 
     fn revision(&self) -> u64 {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use stdx::block_on;
 
 use crate::{
-    Entry, Error, Event, EventKind, EventSink, Events, Key, LIMIT_KEY_BYTES, LIMIT_TXN_OPS,
+    Entry, Error, Event, EventKind, EventSink, Events, Guard, Key, LIMIT_KEY_BYTES, LIMIT_TXN_OPS,
     LIMIT_VALUE_BYTES, ListOptions, Op, Outcome, Page, Store, Txn, WatchStream,
 };
 
@@ -24,6 +24,7 @@ pub type Make<'a> = &'a dyn Fn() -> Arc<dyn Store>;
 pub fn all(make: Make<'_>) {
     revisions_grow_by_one_per_change(&*make());
     compares_are_exact(&*make());
+    guards_are_judged_with_the_compares(&*make());
     limits_are_refused(&*make());
     watch_from_any_revision_sees_the_rest_once(&*make());
     watch_sees_only_its_prefix(&*make());
@@ -44,11 +45,11 @@ pub fn commit(store: &dyn Store, txn: Txn) -> u64 {
 
 fn put(store: &dyn Store, key: &str, value: &str) -> u64 {
     let op = Op::Put { key: key.into(), value: Bytes::copy_from_slice(value.as_bytes()) };
-    commit(store, Txn { compares: vec![], ops: vec![op] })
+    commit(store, Txn { ops: vec![op], ..Txn::default() })
 }
 
 fn delete(store: &dyn Store, key: &str) -> u64 {
-    commit(store, Txn { compares: vec![], ops: vec![Op::Delete { key: key.into() }] })
+    commit(store, Txn { ops: vec![Op::Delete { key: key.into() }], ..Txn::default() })
 }
 
 fn get(store: &dyn Store, key: &str) -> Option<Entry> {
@@ -83,7 +84,7 @@ pub fn revisions_grow_by_one_per_change(store: &dyn Store) {
         Op::Delete { key: "/a".into() },
         Op::Delete { key: "/none".into() },
     ];
-    assert_eq!(commit(store, Txn { compares: vec![], ops: both }), first + 3);
+    assert_eq!(commit(store, Txn { ops: both, ..Txn::default() }), first + 3);
     assert_eq!(delete(store, "/none"), first + 3, "deleting an absent key changes nothing");
     assert_eq!(commit(store, Txn::default()), first + 3);
     assert_eq!(store.revision(), first + 3);
@@ -103,6 +104,7 @@ pub fn compares_are_exact(store: &dyn Store) {
     let stale = Txn {
         compares: vec![("/absent".into(), 0), ("/k".into(), created + 1)],
         ops: vec![Op::Put { key: "/absent".into(), value: "x".into() }],
+        ..Txn::default()
     };
     let conflict = block_on(store.txn(stale)).expect("a conflict is an answer");
     assert_eq!(conflict, Outcome::Conflict { current: vec![None, get(store, "/k")] });
@@ -113,6 +115,26 @@ pub fn compares_are_exact(store: &dyn Store) {
     assert!(matches!(conflict, Outcome::Conflict { .. }));
     commit(store, Txn::delete("/k", updated));
     commit(store, Txn::create("/k", "4"));
+}
+
+/// A guard holds while its key is as it was seen or still good, and is a conflict from then on.
+pub fn guards_are_judged_with_the_compares(store: &dyn Store) {
+    let seen = put(store, "/guard", "good");
+    let guard = || Guard { key: "/guard".into(), seen, good: |value| value.starts_with(b"good") };
+    let try_create = |key: &str| {
+        let txn = Txn::create(key, "x").guarded(Some(guard()));
+        matches!(block_on(store.txn(txn)), Ok(Outcome::Committed { .. }))
+    };
+    assert!(try_create("/seen"));
+    put(store, "/guard", "good still");
+    assert!(try_create("/judged"));
+    let before = put(store, "/guard", "bad");
+    assert!(!try_create("/bad"));
+    put(store, "/guard", "good again");
+    delete(store, "/guard");
+    assert!(!try_create("/gone"));
+    assert_eq!((get(store, "/bad"), get(store, "/gone")), (None, None));
+    assert_eq!(store.revision(), before + 2);
 }
 
 /// Requests over a limit are refused whole.
@@ -130,12 +152,12 @@ pub fn limits_are_refused(store: &dyn Store) {
         ("one key twice", vec![op("/a", 1), op("/a", 2)]),
     ];
     for (name, ops) in cases {
-        let answer = block_on(store.txn(Txn { compares: vec![], ops }));
+        let answer = block_on(store.txn(Txn { ops, ..Txn::default() }));
         let refused = matches!(answer, Err(Error::OverLimit { .. } | Error::Invalid(_)));
         assert!(refused, "{name}: {answer:?}");
     }
     assert_eq!(store.revision(), before);
-    commit(store, Txn { compares: vec![], ops: vec![op(&"k".repeat(LIMIT_KEY_BYTES), large)] });
+    commit(store, Txn { ops: vec![op(&"k".repeat(LIMIT_KEY_BYTES), large)], ..Txn::default() });
 }
 
 /// From whatever revision a watch starts, it sees every later change once and in order.

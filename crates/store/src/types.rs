@@ -50,11 +50,34 @@ impl Op {
     }
 }
 
+/// A condition on another key than those that are changed, checked together with the compares: the key must be
+/// there, and either be as it was seen or still be `good`. So a change of the key that does not matter to the
+/// transaction is no conflict.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    pub key: Key,
+    /// The `mod_revision` at which the caller found the key to be good.
+    pub seen: u64,
+    /// Judges a newer value. Called by the store's writer: must be quick and must not panic on any bytes.
+    pub good: fn(&[u8]) -> bool,
+}
+
+impl PartialEq for Guard {
+    /// Functions have no identity: the same key seen at the same revision is the same guard.
+    fn eq(&self, other: &Guard) -> bool {
+        (&self.key, self.seen) == (&other.key, other.seen)
+    }
+}
+
+impl Eq for Guard {}
+
 /// Compares, then changes, all or nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Txn {
     /// Every key must have exactly this `mod_revision`; 0 means that the key must be absent.
     pub compares: Vec<(Key, u64)>,
+    /// Conditions on other keys. One that does not hold is a conflict.
+    pub guards: Vec<Guard>,
     /// Applied in order. A key may appear once only.
     pub ops: Vec<Op>,
 }
@@ -68,21 +91,30 @@ impl Txn {
     /// Replaces the value of `key`, whose last change must have been `mod_revision`.
     pub fn update(key: impl Into<Key>, mod_revision: u64, value: impl Into<Bytes>) -> Txn {
         let key = key.into();
-        Txn { compares: vec![(key.clone(), mod_revision)], ops: vec![Op::Put { key, value: value.into() }] }
+        let ops = vec![Op::Put { key: key.clone(), value: value.into() }];
+        Txn { compares: vec![(key, mod_revision)], ops, ..Txn::default() }
     }
 
     /// Deletes `key`, whose last change must have been `mod_revision`.
     pub fn delete(key: impl Into<Key>, mod_revision: u64) -> Txn {
         let key = key.into();
-        Txn { compares: vec![(key.clone(), mod_revision)], ops: vec![Op::Delete { key }] }
+        Txn { compares: vec![(key.clone(), mod_revision)], ops: vec![Op::Delete { key }], ..Txn::default() }
+    }
+
+    /// Adds a condition on another key.
+    #[must_use]
+    pub fn guarded(mut self, guard: Option<Guard>) -> Txn {
+        self.guards.extend(guard);
+        self
     }
 
     /// Checks the limits and that no key is changed twice. Every store calls this first.
     pub fn validate(&self) -> Result<(), Error> {
-        over("number of compares", self.compares.len(), LIMIT_TXN_OPS)?;
+        over("number of compares", self.compares.len() + self.guards.len(), LIMIT_TXN_OPS)?;
         over("number of operations", self.ops.len(), LIMIT_TXN_OPS)?;
         let mut total = 0;
-        for (key, _) in &self.compares {
+        for key in self.compares.iter().map(|(key, _)| key).chain(self.guards.iter().map(|guard| &guard.key))
+        {
             check_key(key)?;
             total += key.len();
         }
@@ -118,7 +150,7 @@ pub enum Outcome {
     /// All operations are durable, and every sink has been told, at this revision. A transaction that
     /// changed nothing (no operations, or only deletes of absent keys) gets the current revision.
     Committed { revision: u64 },
-    /// A compare failed and nothing changed. `current` has one element for each compare, in its order.
+    /// A compare or a guard failed and nothing changed. `current` has one element for each compare, in its order.
     Conflict { current: Vec<Option<Entry>> },
 }
 

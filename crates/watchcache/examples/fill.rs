@@ -1,5 +1,5 @@
 //! Writes objects through the embedded store into the watch cache and prints what they take:
-//! `time fill <directory> <objects> <clients> <bytes> [watchers]`.
+//! `time fill <directory> <objects> <clients> <bytes> [watchers] [selecting]`; with `selecting` no watcher wants anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,10 +33,11 @@ fn main() {
     let directory = arguments.first().cloned().unwrap_or_else(|| ".".into());
     let (objects, clients, size, watchers) =
         (number(1, 10_000), number(2, 64), number(3, 1024), number(4, 0));
+    let selecting = arguments.get(5).is_some_and(|text| text == "selecting");
     let path = std::path::Path::new(&directory).join("fill-store");
     let store = RedbStore::open(&path, &RedbOptions::default()).expect("the store opens");
     let store: Arc<dyn Store> = Arc::new(store);
-    let cache = WatchCache::start(store.clone(), Limits::default());
+    let cache = WatchCache::start(store.clone(), Limits::default(), Arc::new(sys::SystemClock));
     let spec = ResourceSpec {
         triggers: vec![0],
         ..ResourceSpec::scanned(PREFIX, &["spec.nodeName", "status.phase"])
@@ -49,7 +50,11 @@ fn main() {
         let before = rss_bytes();
         let readers: Vec<_> = (0..watchers)
             .map(|_| {
-                let mut watch = pods.watch(start, Filter::all()).expect("there is room");
+                let mut filter = Filter::all();
+                if selecting {
+                    filter.predicate = Some(Box::new(|entry| entry.facts().label("tier") == Some("back")));
+                }
+                let mut watch = pods.watch(start, filter).expect("there is room");
                 let delivered = delivered.clone();
                 tokio::spawn(async move {
                     while let Some(Ok(WatchItem::Event(_))) = watch.next().await {

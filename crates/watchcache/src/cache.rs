@@ -1,12 +1,14 @@
 //! The whole store in resources: takes every change of the store once and hands it to its resource.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use store::{Event, EventSink, Events, ListOptions, Store};
+use sys::Clock;
 use tokio::sync::watch;
 
 use crate::error::Error;
@@ -15,25 +17,40 @@ use crate::resource::ResourceCache;
 
 /// Objects read from the store at a time while a resource is filled.
 const FILL_PAGE: usize = 500;
+/// How exactly the age of a revision is known.
+const TIMELINE_STEP: Duration = Duration::from_secs(1);
 /// Longest prefix in bytes.
 const LIMIT_PREFIX_BYTES: usize = 512;
 
-/// Limits of each resource.
+/// What a cache may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most changes kept for watches and lists at older revisions.
+    /// Most changes of one resource kept for watches and lists at older revisions. Who falls behind them is cut off.
     pub ring_changes: usize,
-    /// Most bytes that these changes may keep alive (replaced objects).
-    pub ring_bytes: usize,
-    /// Most events queued for one watcher before it is cut off.
+    /// Most bytes that the past of all resources together may keep alive: replaced objects, frames, snapshots.
+    pub history_bytes: usize,
+    /// How long a change is kept at most, but for the last few of a resource.
+    pub fresh: Duration,
+    /// How long an exact revision can be listed at most, as by the next page of a list.
+    pub snapshot_age: Duration,
+    /// Most changes that a watcher filed by an index may be behind, at 8 bytes each, before it is cut off.
     pub watcher_queue: usize,
-    /// Most watchers.
+    /// Most watchers of one resource.
     pub watchers: usize,
 }
 
 impl Default for Limits {
+    // k8s: staging/src/k8s.io/apiserver/pkg/storage/cacher/watch_cache.go defaultUpperBoundCapacity,
+    // eventFreshDuration; staging/src/k8s.io/apiserver/pkg/storage/storagebackend/config.go DefaultCompactInterval
     fn default() -> Limits {
-        Limits { ring_changes: 8192, ring_bytes: 16 << 20, watcher_queue: 8192, watchers: 32_768 }
+        Limits {
+            ring_changes: 100 * 1024,
+            history_bytes: 64 << 20,
+            fresh: Duration::from_secs(75),
+            snapshot_age: Duration::from_secs(300),
+            watcher_queue: 8192,
+            watchers: 32_768,
+        }
     }
 }
 
@@ -61,10 +78,13 @@ impl ResourceSpec {
     }
 }
 
-/// How far the whole store's changes have come.
+/// How far the whole store's changes have come, and when.
 pub(crate) struct Progress {
     applied: watch::Sender<u64>,
     delivered: AtomicU64,
+    clock: Arc<dyn Clock>,
+    /// Which revision was the newest when, no two within [`TIMELINE_STEP`]; in order.
+    timeline: Mutex<VecDeque<(Duration, u64)>>,
 }
 
 impl Progress {
@@ -74,6 +94,28 @@ impl Progress {
 
     pub(crate) fn delivered(&self) -> u64 {
         self.delivered.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Notes which revision is the newest now.
+    fn mark(&self, now: Duration) {
+        let mut timeline = self.timeline.lock();
+        if timeline.back().is_none_or(|(last, _)| *last + TIMELINE_STEP <= now) {
+            timeline.push_back((now, self.applied()));
+        }
+    }
+
+    /// The revision that was the newest `age` ago: older ones are not to be had any more.
+    pub(crate) fn oldest_exact(&self, age: Duration) -> u64 {
+        let Some(since) = self.now().checked_sub(age) else { return 0 };
+        let mut timeline = self.timeline.lock();
+        while timeline.get(1).is_some_and(|(at, _)| *at <= since) {
+            timeline.pop_front();
+        }
+        timeline.front().filter(|(at, _)| *at <= since).map_or(0, |(_, revision)| *revision)
     }
 
     fn advance(&self, revision: u64) {
@@ -99,20 +141,30 @@ struct Dispatcher {
     resources: RwLock<BTreeMap<String, Arc<ResourceCache>>>,
     /// Resources with changes that their watchers have not been told.
     touched: Mutex<Vec<Weak<ResourceCache>>>,
+    /// [`Limits::history_bytes`].
+    limit_bytes: usize,
 }
 
 impl WatchCache {
-    /// Subscribes to the store. There are no resources yet; see [`WatchCache::register`].
-    pub fn start(store: Arc<dyn Store>, limits: Limits) -> Arc<WatchCache> {
-        let progress = Progress { applied: watch::Sender::new(0), delivered: AtomicU64::new(0) };
+    /// Subscribes to the store. There are no resources yet; see [`WatchCache::register`]. The clock tells the age of
+    /// what is kept; call [`WatchCache::tidy`] now and then.
+    pub fn start(store: Arc<dyn Store>, limits: Limits, clock: Arc<dyn Clock>) -> Arc<WatchCache> {
+        let progress = Progress {
+            applied: watch::Sender::new(0),
+            delivered: AtomicU64::new(0),
+            clock,
+            timeline: Mutex::default(),
+        };
         let dispatcher = Arc::new(Dispatcher {
             progress: Arc::new(progress),
+            limit_bytes: limits.history_bytes,
             resources: RwLock::new(BTreeMap::new()),
             touched: Mutex::new(Vec::new()),
         });
         let sink: Arc<dyn EventSink> = dispatcher.clone();
         let revision = store.subscribe(&sink);
         dispatcher.progress.advance(revision);
+        dispatcher.progress.mark(dispatcher.progress.now());
         dispatcher.progress.delivered.fetch_max(revision, Ordering::AcqRel);
         Arc::new(WatchCache { store, dispatcher, _sink: sink, limits })
     }
@@ -159,6 +211,18 @@ impl WatchCache {
     /// The revision up to which all resources have all changes, whether any were theirs or not.
     pub fn revision(&self) -> u64 {
         self.dispatcher.progress.applied()
+    }
+
+    /// Lets go of everything that has become too old, also where nothing happens.
+    pub fn tidy(&self) {
+        let now = self.dispatcher.progress.now();
+        self.dispatcher.progress.mark(now);
+        self.resources().iter().for_each(|resource| resource.tidy(now));
+    }
+
+    /// Bytes kept for watches and lists of the past, by all resources together, beyond the objects that are there.
+    pub fn history_bytes(&self) -> usize {
+        self.resources().iter().map(|resource| resource.history_bytes()).sum()
     }
 
     /// Ready once the cache has come to `revision`. Never ends by itself if the store does not get
@@ -217,6 +281,24 @@ impl Dispatcher {
         Ok(resource)
     }
 
+    /// Keeps the past of all resources together within its limit: the one that keeps most gives some of it back.
+    fn shrink(&self) {
+        let resources = self.resources.read();
+        let bytes = |resource: &Arc<ResourceCache>| resource.history_bytes();
+        let mut total: usize = resources.values().map(bytes).sum();
+        while total > self.limit_bytes {
+            let Some(largest) = resources.values().max_by_key(|resource| bytes(resource)) else { return };
+            let before = bytes(largest);
+            // Some more, so that not every change has to do this.
+            largest.give_back(total - self.limit_bytes + self.limit_bytes / 16);
+            let freed = before.saturating_sub(bytes(largest));
+            if freed == 0 {
+                return;
+            }
+            total -= freed;
+        }
+    }
+
     fn resource_of(&self, key: &str) -> Option<Arc<ResourceCache>> {
         let resources = self.resources.read();
         let (prefix, resource) = resources.range::<str, _>((Unbounded, Included(key))).next_back()?;
@@ -226,6 +308,7 @@ impl Dispatcher {
 
 impl EventSink for Dispatcher {
     fn apply(&self, events: &Events) {
+        let now = self.progress.now();
         let mut rest: &[Event] = events;
         while let Some(first) = rest.first() {
             let Some(resource) = self.resource_of(&first.key) else {
@@ -234,7 +317,7 @@ impl EventSink for Dispatcher {
             };
             let same = |event: &&Event| event.key.starts_with(resource.prefix());
             let run = rest.iter().take_while(same).count().max(1);
-            resource.apply(&rest[..run]);
+            resource.apply(&rest[..run], now);
             let touched = Arc::downgrade(&resource);
             let mut all = self.touched.lock();
             if !all.iter().any(|other| other.ptr_eq(&touched)) {
@@ -244,6 +327,7 @@ impl EventSink for Dispatcher {
         }
         if let Some(last) = events.last() {
             self.progress.advance(last.revision);
+            self.progress.mark(now);
         }
     }
 
@@ -256,5 +340,6 @@ impl EventSink for Dispatcher {
         }
         self.progress.delivered.store(applied, Ordering::Release);
         wakers.into_iter().for_each(std::task::Waker::wake);
+        self.shrink();
     }
 }

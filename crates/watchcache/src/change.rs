@@ -1,6 +1,9 @@
-//! One change of one object, shared by the ring and all watchers, with its frames made at most once each.
+//! One change of one object, shared by the ring and all watchers, with its frames made once each while anybody may
+//! want them.
 
-use std::sync::{Arc, OnceLock};
+use std::convert::Infallible;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -39,27 +42,50 @@ impl WatchEventType {
 #[derive(Debug)]
 pub(crate) struct Change {
     pub(crate) revision: u64,
+    /// When it was applied, on the cache's clock.
+    pub(crate) at: Duration,
     pub(crate) old: Option<Arc<Entry>>,
     pub(crate) new: Option<Arc<Entry>>,
-    /// The frame that is not the new entry's own one (ADDED for an update that starts to match).
-    other: OnceLock<Bytes>,
-    deleted: OnceLock<Bytes>,
-    /// The event in other forms, each made once for all watchers; `None` once the change is not recent any more.
-    encoded: Mutex<Option<Vec<Encoded>>>,
+    /// The event in forms that are not the new entry's own frame, each made once for all watchers.
+    encoded: Mutex<Forms>,
 }
 
-/// What a form is, is known to the caller only.
+#[derive(Debug, Default)]
+struct Forms {
+    /// Forms are not kept any more: they live as long as somebody sends them.
+    old: bool,
+    all: Vec<Encoded>,
+}
+
+/// What a form is, is known to the caller only; [`PLAIN`] is this crate's own.
 #[derive(Debug)]
 struct Encoded {
     kind: WatchEventType,
     form: u8,
-    frame: Bytes,
+    frame: Weak<Bytes>,
+    kept: Option<Arc<Bytes>>,
+}
+
+/// The number of the frame that [`Entry::reframe`] makes.
+const PLAIN: u8 = 0;
+
+/// A frame with a count of those who send it.
+struct Shared(Arc<Bytes>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl Change {
-    pub(crate) fn new(revision: u64, old: Option<Arc<Entry>>, new: Option<Arc<Entry>>) -> Change {
-        let (other, deleted) = (OnceLock::new(), OnceLock::new());
-        Change { revision, old, new, other, deleted, encoded: Mutex::new(Some(Vec::new())) }
+    pub(crate) fn new(
+        revision: u64,
+        at: Duration,
+        old: Option<Arc<Entry>>,
+        new: Option<Arc<Entry>>,
+    ) -> Change {
+        Change { revision, at, old, new, encoded: Mutex::default() }
     }
 
     /// What a watcher with this predicate sees of the change.
@@ -84,37 +110,45 @@ impl Change {
         first.as_ref().or(second.as_ref()).expect("a change has an old or a new object")
     }
 
-    /// The event as one line of JSON, made at most once for all watchers.
+    /// The event as one line of JSON, shared by all watchers.
     pub(crate) fn frame(&self, kind: WatchEventType) -> Bytes {
         let entry = self.entry(kind);
-        if kind == WatchEventType::Deleted {
-            return self.deleted.get_or_init(|| entry.reframe(kind, self.revision)).clone();
-        }
-        match entry.frame(kind) {
-            Some(frame) => frame,
-            None => self.other.get_or_init(|| entry.reframe(kind, self.revision)).clone(),
-        }
+        let own = if kind == WatchEventType::Deleted { None } else { entry.frame(kind) };
+        own.unwrap_or_else(|| {
+            let make = || Ok::<_, Infallible>(entry.reframe(kind, self.revision));
+            match self.encoded(kind, PLAIN, make) {
+                Ok(frame) => frame,
+                Err(never) => match never {},
+            }
+        })
     }
 
     /// The event in the form of this number, made by the first watcher that wants it.
-    pub(crate) fn encoded(&self, kind: WatchEventType, form: u8, make: impl FnOnce() -> Bytes) -> Bytes {
-        let mut encoded = self.encoded.lock();
-        let Some(all) = encoded.as_mut() else {
-            drop(encoded);
-            return make();
-        };
-        if let Some(found) = all.iter().find(|e| e.kind == kind && e.form == form) {
-            return found.frame.clone();
+    pub(crate) fn encoded<E>(
+        &self,
+        kind: WatchEventType,
+        form: u8,
+        make: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        let mut forms = self.encoded.lock();
+        let same = |e: &&Encoded| e.kind == kind && e.form == form;
+        if let Some(frame) = forms.all.iter().find(same).and_then(|e| e.frame.upgrade()) {
+            return Ok(Bytes::from_owner(Shared(frame)));
         }
         // Others that want the same wait for it: making it again takes longer.
-        let frame = make();
-        all.push(Encoded { kind, form, frame: frame.clone() });
-        frame
+        let frame = Arc::new(make()?);
+        let kept = (!forms.old).then(|| frame.clone());
+        forms.all.retain(|e| e.frame.strong_count() > 0);
+        forms.all.push(Encoded { kind, form, frame: Arc::downgrade(&frame), kept });
+        Ok(Bytes::from_owner(Shared(frame)))
     }
 
-    /// Watchers that come as late as this make the other forms themselves.
+    /// From now on the other forms live only as long as somebody sends them.
     pub(crate) fn forget_encoded(&self) {
-        *self.encoded.lock() = None;
+        let mut forms = self.encoded.lock();
+        forms.old = true;
+        forms.all.iter_mut().for_each(|e| e.kept = None);
+        forms.all.retain(|e| e.frame.strong_count() > 0);
     }
 
     /// Roughly the size of the event in another form.

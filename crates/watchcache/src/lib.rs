@@ -11,8 +11,8 @@
 //! * consistent read: [`WatchCache::wait_current`], then list or get
 //!
 //! Objects are opaque except for the first `"metadata":{` (see [`splice_revision`]) and what the resource's
-//! extractor reads into [`Facts`]. Nothing here needs a runtime, starts a task or reads a clock; nobody
-//! waits for a slow watcher.
+//! extractor reads into [`Facts`]. Nothing here needs a runtime or starts a task, and time comes from the clock that
+//! is given; nobody waits for a slow watcher, and what it does not read is not kept for it.
 // k8s: staging/src/k8s.io/apiserver/pkg/storage/cacher
 
 mod cache;

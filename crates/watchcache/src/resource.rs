@@ -1,9 +1,11 @@
 //! The cache of one resource: its objects, its ring, its watchers. The store's writer applies changes
 //! (`apply`, then `flush`); everyone else reads. No lock is held while anything is streamed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
+use std::time::Duration;
 
 use imbl::OrdSet;
 use parking_lot::{Mutex, RwLock};
@@ -14,10 +16,17 @@ use crate::cache::{Limits, Progress, ResourceSpec};
 use crate::change::{Change, WatchEventType};
 use crate::entry::{Entry, Keyed};
 use crate::error::Error;
-use crate::ring::Ring;
+use crate::ring::{Gone, Ring};
 use crate::snapshot::{RevisionMatch, Snapshot};
 use crate::watch::{Begin, Start, Watch};
-use crate::watchers::{Filter, Slot, Watchers};
+use crate::watchers::{Filter, Slot, Tell, Watchers};
+
+/// Snapshots kept for lists in pages.
+const LIMIT_KEPT: usize = 512;
+/// What a change costs a kept snapshot besides the replaced object: copied nodes of the tree, in bytes.
+const TREE_BYTES: usize = 1 << 10;
+/// How long a change keeps its other forms when nothing pushes it out.
+const FRESH_FORMS: Duration = Duration::from_secs(5);
 
 /// The cache of the objects under one key prefix.
 pub struct ResourceCache {
@@ -26,14 +35,20 @@ pub struct ResourceCache {
     progress: Arc<Progress>,
     state: RwLock<State>,
     /// Applied but not yet told to the watchers.
-    pending: Mutex<Vec<Arc<Change>>>,
+    pending: Mutex<Vec<(u64, Arc<Change>)>>,
     /// Locked before `state` where both are needed.
     watchers: Mutex<Watchers>,
+    /// Bytes of history that this resource was last seen to keep.
+    history_bytes: AtomicUsize,
 }
 
 struct State {
     objects: OrdSet<Keyed>,
     ring: Ring,
+    /// Snapshots that a list in pages goes on with, by revision.
+    kept: BTreeMap<u64, Kept>,
+    /// Bytes of objects that were ever replaced.
+    churn_bytes: u64,
     /// Revision of the last change in `objects`.
     last: u64,
     /// While the resource is being filled from the store: the changes since that began.
@@ -41,11 +56,19 @@ struct State {
     unregistered: bool,
 }
 
+struct Kept {
+    objects: OrdSet<Keyed>,
+    /// `churn_bytes` then: what came since is what the snapshot may keep alive.
+    churn_bytes: u64,
+}
+
 impl ResourceCache {
     pub(crate) fn new(spec: ResourceSpec, limits: Limits, progress: Arc<Progress>) -> ResourceCache {
         let state = State {
             objects: OrdSet::new(),
-            ring: Ring::new(0, limits.ring_changes, limits.ring_bytes),
+            ring: Ring::new(0, limits.ring_changes),
+            kept: BTreeMap::new(),
+            churn_bytes: 0,
             last: 0,
             filling: Some(Vec::new()),
             unregistered: false,
@@ -58,6 +81,7 @@ impl ResourceCache {
             state: RwLock::new(state),
             pending: Mutex::new(Vec::new()),
             watchers: Mutex::new(watchers),
+            history_bytes: AtomicUsize::new(0),
         }
     }
 
@@ -86,7 +110,8 @@ impl ResourceCache {
     }
 
     /// The resource as it was at some revision. Fails with [`Error::TooLarge`] for a revision that has
-    /// not been reached and [`Error::Expired`] for an exact one that is older than the ring.
+    /// not been reached and [`Error::Expired`] for an exact one that is too old: older than
+    /// [`Limits::snapshot_age`], or older than the ring and not kept by [`ResourceCache::keep`].
     pub fn list(&self, matching: RevisionMatch) -> Result<Snapshot, Error> {
         let snapshot = self.snapshot();
         let current = snapshot.revision;
@@ -98,30 +123,48 @@ impl ResourceCache {
                 Err(Error::TooLarge { requested, current })
             }
             RevisionMatch::NotOlderThan(_) => Ok(snapshot),
-            RevisionMatch::Exact(revision) => self.snapshot_at(revision),
+            RevisionMatch::Exact(revision) => {
+                let oldest = self.progress.oldest_exact(self.limits.snapshot_age);
+                if revision < oldest { Err(Error::Expired { oldest }) } else { self.snapshot_at(revision) }
+            }
         }
+    }
+
+    /// Keeps a snapshot for the next page of a list, as long as [`Limits`] allow: then an exact list at its
+    /// revision does not depend on the ring.
+    pub fn keep(&self, snapshot: &Snapshot) {
+        let oldest = self.progress.oldest_exact(self.limits.snapshot_age);
+        let mut state = self.state.write();
+        let mut dropped = state.expire(oldest);
+        if state.kept.len() >= LIMIT_KEPT {
+            dropped.extend(state.kept.pop_first().map(|(_, kept)| kept));
+        }
+        let churn_bytes = state.churn_bytes;
+        let kept = || Kept { objects: snapshot.objects.clone(), churn_bytes };
+        state.kept.entry(snapshot.revision).or_insert_with(kept);
+        drop(state);
+        drop(dropped);
     }
 
     /// Starts a watch. Fails with [`Error::Expired`] when the ring does not reach back to the start and
     /// with [`Error::TooManyWatchers`]. A start in the future skips everything before it.
     pub fn watch(self: &Arc<Self>, start: Start, filter: Filter) -> Result<Watch, Error> {
-        let filter = Arc::new(filter);
         let mut watchers = self.watchers.lock();
         let state = self.state.read();
         if state.unregistered {
             return Err(Error::Unregistered);
         }
-        let mut replay = VecDeque::new();
-        let mut after = state.last;
-        let mut present = None;
+        let mut begin =
+            Begin { next: state.ring.end(), until: None, after: 0, present: None, queue: None, progress: 0 };
         match start {
             Start::After(revision) => {
                 let oldest = state.ring.start();
                 if revision < oldest {
                     return Err(Error::Expired { oldest });
                 }
-                replay.extend(state.ring.after(revision).cloned());
-                after = after.max(revision);
+                begin.next = state.ring.number_after(revision);
+                begin.after = revision;
+                begin.progress = revision;
             }
             Start::Initial { mark_end } => {
                 let prefix = match &filter.scope {
@@ -131,18 +174,24 @@ impl ResourceCache {
                 };
                 let revision = self.progress.applied().max(state.last);
                 let snapshot = Snapshot { objects: state.objects.clone(), revision };
-                present = Some((snapshot.cursor(prefix, None), mark_end));
+                begin.present = Some((snapshot.cursor(prefix, None), mark_end));
+                begin.progress = revision;
             }
         }
-        let (sender, queue) = cutoff::channel(self.limits.watcher_queue);
-        let filed = watchers.add(filter.clone(), after, sender)?;
+        let slot = watchers.slot_of(&filter);
+        let waker = Arc::new(Mutex::new(None));
+        let tell = if slot == Slot::All {
+            Tell::Wake(waker.clone())
+        } else {
+            let (queue, receiver) = cutoff::channel(self.limits.watcher_queue);
+            begin.queue = Some(receiver);
+            begin.until = Some(state.ring.end());
+            Tell::Numbers { queue, from: state.ring.end() }
+        };
+        let id = watchers.add(&slot, tell)?;
         drop(state);
         drop(watchers);
-        let progress = match start {
-            Start::After(revision) => revision,
-            Start::Initial { .. } => present.as_ref().map_or(0, |(cursor, _)| cursor.revision()),
-        };
-        Ok(Watch::new(self.clone(), filter, Begin { filed, present, replay, queue, progress }))
+        Ok(Watch::new(self.clone(), filter, (slot, id), waker, begin))
     }
 
     /// Whether all objects that the store had are here.
@@ -155,12 +204,49 @@ impl ResourceCache {
         self.progress.delivered()
     }
 
+    /// The revision up to which every change is in the ring.
+    pub(crate) fn applied_revision(&self) -> u64 {
+        self.progress.applied()
+    }
+
+    /// The number of the next change.
+    pub(crate) fn ring_end(&self) -> u64 {
+        self.state.read().ring.end()
+    }
+
+    pub(crate) fn is_unregistered(&self) -> bool {
+        self.state.read().unregistered
+    }
+
+    /// Appends the changes with these numbers to `batch`: at most `limit` of them, and of about `limit_bytes`, up to
+    /// the first that has not happened. Says how many.
+    pub(crate) fn read(
+        &self,
+        numbers: impl Iterator<Item = u64>,
+        batch: &mut VecDeque<Arc<Change>>,
+        limit: usize,
+        limit_bytes: usize,
+    ) -> Result<usize, Gone> {
+        let state = self.state.read();
+        let (mut count, mut bytes) = (0, 0);
+        for number in numbers.take(limit) {
+            let Some(change) = state.ring.get(number)? else { break };
+            bytes += change.encoded_bytes();
+            if count > 0 && bytes > limit_bytes {
+                break;
+            }
+            batch.push_back(change.clone());
+            count += 1;
+        }
+        Ok(count)
+    }
+
     pub(crate) fn forget_watcher(&self, slot: &Slot, id: u64) {
         self.watchers.lock().remove(slot, id);
     }
 
     /// Takes a run of changes of this resource, whole transactions of it at a time.
-    pub(crate) fn apply(&self, events: &[Event]) {
+    pub(crate) fn apply(&self, events: &[Event], now: Duration) {
         {
             let mut state = self.state.write();
             if let Some(waiting) = &mut state.filling {
@@ -175,11 +261,54 @@ impl ResourceCache {
             let old = state.put(&event.key, entry.clone());
             state.last = event.revision;
             if old.is_some() || entry.is_some() {
-                let change = Arc::new(Change::new(event.revision, old, entry));
-                state.ring.push(change.clone());
-                pending.push(change);
+                let replaced = old.as_ref().map_or(0, |old| old.memory_bytes());
+                state.churn_bytes += (replaced + TREE_BYTES) as u64;
+                let change = Arc::new(Change::new(event.revision, now, old, entry));
+                let number = state.ring.push(change.clone());
+                pending.push((number, change));
             }
         }
+        state.ring.age(now.saturating_sub(self.limits.fresh), now.saturating_sub(FRESH_FORMS));
+        self.account(&state);
+    }
+
+    /// Lets go of what is too old.
+    pub(crate) fn tidy(&self, now: Duration) {
+        let oldest = self.progress.oldest_exact(self.limits.snapshot_age);
+        let mut state = self.state.write();
+        state.ring.age(now.saturating_sub(self.limits.fresh), now.saturating_sub(FRESH_FORMS));
+        let dropped = state.expire(oldest);
+        self.account(&state);
+        drop(state);
+        drop(dropped);
+    }
+
+    /// Bytes kept for watches and lists of the past, beyond the objects that are there; as of the last change.
+    pub(crate) fn history_bytes(&self) -> usize {
+        self.history_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Lets go of about that many of these bytes: of whichever keeps more, the ring or the snapshots.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        let mut state = self.state.write();
+        let mut dropped = Vec::new();
+        if state.kept_bytes() > state.ring.bytes() {
+            let before = state.kept_bytes();
+            while state.kept_bytes() == before
+                && let Some((_, kept)) = state.kept.pop_first()
+            {
+                dropped.push(kept);
+            }
+        } else {
+            state.ring.give_back(bytes);
+        }
+        self.account(&state);
+        drop(state);
+        drop(dropped);
+    }
+
+    fn account(&self, state: &State) {
+        self.history_bytes.store(state.ring.bytes() + state.kept_bytes(), Ordering::Relaxed);
     }
 
     /// Tells the watchers what was applied since the last call. The caller wakes.
@@ -212,7 +341,7 @@ impl ResourceCache {
             last = last.max(event.revision);
         }
         state.last = last;
-        state.ring = Ring::new(last, self.limits.ring_changes, self.limits.ring_bytes);
+        state.ring = Ring::new(last, self.limits.ring_changes);
     }
 
     /// Ends all watches and refuses new ones.
@@ -234,6 +363,9 @@ impl ResourceCache {
     fn snapshot_at(&self, revision: u64) -> Result<Snapshot, Error> {
         let (mut objects, undo): (_, Vec<_>) = {
             let state = self.state.read();
+            if let Some(kept) = state.kept.get(&revision) {
+                return Ok(Snapshot { objects: kept.objects.clone(), revision });
+            }
             let oldest = state.ring.start();
             if revision < oldest {
                 return Err(Error::Expired { oldest });
@@ -270,6 +402,18 @@ impl ResourceCache {
 }
 
 impl State {
+    /// What the kept snapshots keep alive at most. The oldest keeps all that the others do.
+    fn kept_bytes(&self) -> usize {
+        let since = self.kept.first_key_value().map_or(self.churn_bytes, |(_, kept)| kept.churn_bytes);
+        usize::try_from(self.churn_bytes - since).unwrap_or(usize::MAX)
+    }
+
+    /// Takes out the snapshots from before a revision, to be dropped without the lock.
+    fn expire(&mut self, oldest: u64) -> Vec<Kept> {
+        let newer = self.kept.split_off(&oldest);
+        std::mem::replace(&mut self.kept, newer).into_values().collect()
+    }
+
     /// Replaces or removes an object; returns the one before.
     fn put(&mut self, key: &str, entry: Option<Arc<Entry>>) -> Option<Arc<Entry>> {
         match entry {

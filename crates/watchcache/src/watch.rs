@@ -1,21 +1,28 @@
-//! One watch: what is already there, then what was missed, then what happens.
+//! One watch: what is already there, then what was missed, then what happens. Selectors are matched here, by whoever
+//! polls.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_core::Stream;
+use parking_lot::Mutex;
 use stdx::cutoff;
 
 use crate::change::{Change, WatchEventType};
 use crate::entry::{Entry, object_of};
 use crate::error::Error;
 use crate::resource::ResourceCache;
+use crate::ring::Gone;
 use crate::snapshot::Cursor;
-use crate::watchers::{Filter, Queued, Slot};
+use crate::watchers::{Filter, Slot};
 
+/// Most changes, and most bytes of them, that a watch reads from the ring at a time: what it holds of them when it is
+/// not polled again. One that is larger comes alone.
+const BATCH: usize = 16;
+const BATCH_BYTES: usize = 64 << 10;
 /// Most objects or changes that one poll looks at before it lets others run.
 const SCAN_PER_POLL: usize = 512;
 
@@ -81,7 +88,10 @@ impl WatchEvent {
 
     /// The event in another form, which the caller numbers: made at most once for all watchers of a recent
     /// change. The same number must always give the same bytes.
-    pub fn encoded(&self, form: u8, make: impl FnOnce() -> Bytes) -> Bytes {
+    ///
+    /// # Errors
+    /// What `make` fails with; that is not kept.
+    pub fn encoded<E>(&self, form: u8, make: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
         match &self.source {
             Source::Present(_) => make(),
             Source::Change(change) => change.encoded(self.kind, form, make),
@@ -108,13 +118,29 @@ impl WatchEvent {
 }
 
 /// A running watch. Ends with `None` when the resource is unregistered; after an error nothing follows.
+///
+/// It holds no changes but the few that it read last: its place in the ring, or numbers of changes in it. Whoever
+/// does not read while the ring moves on is told [`Error::TooSlow`].
 pub struct Watch {
     resource: Arc<ResourceCache>,
-    filter: Arc<Filter>,
+    filter: Filter,
     filed: (Slot, u64),
     phase: Phase,
-    replay: VecDeque<Arc<Change>>,
-    queue: cutoff::Receiver<Queued>,
+    /// Whom to wake, when the whole ring is read.
+    waker: Arc<Mutex<Option<Waker>>>,
+    /// The number of the next change to be read from the ring.
+    next: u64,
+    /// From here on the queue says which numbers to read.
+    until: Option<u64>,
+    queue: Option<cutoff::Receiver<u64>>,
+    /// The queue was too short.
+    overrun: bool,
+    /// What came out of the queue and is to be read.
+    numbers: VecDeque<u64>,
+    /// Read and not yet looked at.
+    batch: VecDeque<Arc<Change>>,
+    /// Changes up to this revision are not wanted.
+    after: u64,
     /// Everything up to here has been yielded or was not wanted.
     progress: u64,
 }
@@ -127,21 +153,52 @@ enum Phase {
 
 /// What `ResourceCache::watch` found under its locks.
 pub(crate) struct Begin {
-    pub(crate) filed: (Slot, u64),
+    pub(crate) next: u64,
+    pub(crate) until: Option<u64>,
+    pub(crate) after: u64,
     pub(crate) present: Option<(Cursor, bool)>,
-    pub(crate) replay: VecDeque<Arc<Change>>,
-    pub(crate) queue: cutoff::Receiver<Queued>,
+    pub(crate) queue: Option<cutoff::Receiver<u64>>,
     pub(crate) progress: u64,
 }
 
+/// What a watch finds when its batch is empty.
+enum Refill {
+    Some,
+    /// Nothing now; whoever polls will be woken.
+    Nothing,
+    TooSlow,
+    Ended,
+}
+
 impl Watch {
-    pub(crate) fn new(resource: Arc<ResourceCache>, filter: Arc<Filter>, begin: Begin) -> Watch {
+    pub(crate) fn new(
+        resource: Arc<ResourceCache>,
+        filter: Filter,
+        filed: (Slot, u64),
+        waker: Arc<Mutex<Option<Waker>>>,
+        begin: Begin,
+    ) -> Watch {
         let phase = match begin.present {
             Some((cursor, mark_end)) => Phase::Present { cursor: Box::new(cursor), mark_end },
             None => Phase::Changes,
         };
-        let Begin { filed, replay, queue, progress, .. } = begin;
-        Watch { resource, filter, filed, phase, replay, queue, progress }
+        let Begin { next, until, after, queue, progress, .. } = begin;
+        let (numbers, batch) = (VecDeque::new(), VecDeque::new());
+        Watch {
+            resource,
+            filter,
+            filed,
+            phase,
+            waker,
+            next,
+            until,
+            queue,
+            overrun: false,
+            numbers,
+            batch,
+            after,
+            progress,
+        }
     }
 
     /// Awaits the next item. Cancel safe.
@@ -151,7 +208,7 @@ impl Watch {
 
     /// The next item if there is one now, so that a sender can fill its buffer before it flushes.
     pub fn try_next(&mut self) -> Option<Result<WatchItem, Error>> {
-        match self.poll_item(&mut Context::from_waker(std::task::Waker::noop())) {
+        match self.poll_item(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(item) => item,
             Poll::Pending => None,
         }
@@ -163,9 +220,19 @@ impl Watch {
         if matches!(self.phase, Phase::Present { .. }) {
             return None;
         }
-        let delivered = self.resource.delivered_revision();
-        if self.replay.is_empty() && self.queue.is_empty() {
-            self.progress = self.progress.max(delivered);
+        // What counts is read first: everything up to it is then where this watch looks.
+        let (told, all_read) = match (&self.queue, self.until) {
+            (Some(queue), Some(until)) => {
+                let delivered = self.resource.delivered_revision();
+                (delivered, self.next >= until && self.numbers.is_empty() && queue.is_empty())
+            }
+            _ => {
+                let applied = self.resource.applied_revision();
+                (applied, self.next == self.resource.ring_end())
+            }
+        };
+        if all_read && self.batch.is_empty() {
+            self.progress = self.progress.max(told);
         }
         Some(self.progress)
     }
@@ -189,41 +256,106 @@ impl Watch {
                 return Poll::Ready(Some(Ok(WatchItem::InitialEnd { revision })));
             }
         }
-        while let Some(change) = self.replay.pop_front() {
-            self.progress = self.progress.max(change.revision - 1);
-            if let Some(kind) = change.kind_for(|entry| self.filter.matches(entry)) {
-                return Poll::Ready(Some(Ok(WatchItem::Event(WatchEvent {
-                    kind,
-                    source: Source::Change(change),
-                }))));
-            }
-            budget -= 1;
-            if budget == 0 {
-                return later(context);
-            }
-        }
-        self.poll_queue(context)
-    }
-
-    fn poll_queue(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<WatchItem, Error>>> {
         if matches!(self.phase, Phase::Ended) {
             return Poll::Ready(None);
         }
-        match self.queue.poll_next(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok((change, kind)))) => {
+        loop {
+            while let Some(change) = self.batch.pop_front() {
+                if change.revision <= self.after {
+                    continue;
+                }
                 self.progress = self.progress.max(change.revision - 1);
-                Poll::Ready(Some(Ok(WatchItem::Event(WatchEvent { kind, source: Source::Change(change) }))))
+                if let Some(kind) = change.kind_for(|entry| self.filter.matches(entry)) {
+                    let event = WatchEvent { kind, source: Source::Change(change) };
+                    return Poll::Ready(Some(Ok(WatchItem::Event(event))));
+                }
+                budget -= 1;
+                if budget == 0 {
+                    return later(context);
+                }
             }
-            Poll::Ready(Some(Err(cutoff::Overrun))) => {
-                self.phase = Phase::Ended;
-                Poll::Ready(Some(Err(Error::TooSlow)))
-            }
-            Poll::Ready(None) => {
-                self.phase = Phase::Ended;
-                Poll::Ready(None)
+            let end = match self.refill(context) {
+                Refill::Some => continue,
+                Refill::Nothing => return Poll::Pending,
+                Refill::TooSlow => Some(Err(Error::TooSlow)),
+                Refill::Ended => None,
+            };
+            self.phase = Phase::Ended;
+            return Poll::Ready(end);
+        }
+    }
+
+    fn refill(&mut self, context: &mut Context<'_>) -> Refill {
+        if self.until.is_none_or(|until| self.next < until) {
+            let numbers = self.next..self.until.unwrap_or(u64::MAX);
+            match self.read(numbers) {
+                Err(Gone) => return Refill::TooSlow,
+                Ok(0) => {}
+                Ok(count) => {
+                    self.next += count as u64;
+                    return Refill::Some;
+                }
             }
         }
+        if self.queue.is_some() { self.refill_from_queue(context) } else { self.wait(context) }
+    }
+
+    /// Behind the whole ring: asks to be woken.
+    fn wait(&mut self, context: &mut Context<'_>) -> Refill {
+        let mut waker = self.waker.lock();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *waker = Some(context.waker().clone());
+        }
+        drop(waker);
+        // What came before the waker was there woke nobody.
+        if self.resource.ring_end() != self.next {
+            return match self.read(self.next..u64::MAX) {
+                Err(Gone) => Refill::TooSlow,
+                Ok(count) => {
+                    self.next += count as u64;
+                    Refill::Some
+                }
+            };
+        }
+        if self.resource.is_unregistered() { Refill::Ended } else { Refill::Nothing }
+    }
+
+    fn refill_from_queue(&mut self, context: &mut Context<'_>) -> Refill {
+        let Some(queue) = &mut self.queue else { return Refill::Ended };
+        let mut end = Refill::Nothing;
+        while self.numbers.len() < BATCH {
+            match queue.poll_next(context) {
+                Poll::Ready(Some(Ok(number))) => self.numbers.push_back(number),
+                Poll::Ready(Some(Err(cutoff::Overrun))) => {
+                    end = Refill::TooSlow;
+                    break;
+                }
+                Poll::Ready(None) => {
+                    end = Refill::Ended;
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.numbers.is_empty() {
+            return if self.overrun { Refill::TooSlow } else { end };
+        }
+        // What fitted still comes first; the queue says it once.
+        self.overrun |= matches!(end, Refill::TooSlow);
+        let numbers = std::mem::take(&mut self.numbers);
+        let read = self.read(numbers.iter().copied());
+        self.numbers = numbers;
+        match read {
+            Err(Gone) => Refill::TooSlow,
+            Ok(count) => {
+                self.numbers.drain(..count);
+                Refill::Some
+            }
+        }
+    }
+
+    fn read(&mut self, numbers: impl Iterator<Item = u64>) -> Result<usize, Gone> {
+        self.resource.read(numbers, &mut self.batch, BATCH, BATCH_BYTES)
     }
 }
 

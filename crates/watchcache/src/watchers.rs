@@ -1,13 +1,16 @@
 //! The watchers of one resource, indexed so that a change touches only those that may want it: by key, by
-//! namespace, and by the value of an indexed field (as upstream's triggers).
+//! namespace, and by the value of an indexed field (as upstream's triggers). Nobody gets a change itself, only its
+//! number in the ring, or no more than a wake-up: what a watcher does not read costs no memory, and its selector is
+//! its own work. This runs on the store's writer and must never look at a selector.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Waker;
 
+use parking_lot::Mutex;
 use stdx::cutoff;
 
-use crate::change::{Change, WatchEventType};
+use crate::change::Change;
 use crate::entry::Entry;
 use crate::error::Error;
 
@@ -36,7 +39,7 @@ pub struct Filter {
     /// when the index is one of [`crate::ResourceSpec::triggers`].
     pub field: Option<(usize, String)>,
     /// Only objects for which this holds, besides the above. Called for the old and the new object of a
-    /// change by the store's writer: must be quick.
+    /// change by whoever polls the watch.
     pub predicate: Option<Predicate>,
 }
 
@@ -60,9 +63,6 @@ impl Filter {
     }
 }
 
-/// What is queued for a watcher.
-pub(crate) type Queued = (Arc<Change>, WatchEventType);
-
 /// The list of watchers that one is filed in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Slot {
@@ -73,12 +73,17 @@ pub(crate) enum Slot {
     Field(usize, Box<str>),
 }
 
+/// How a watcher is told.
+pub(crate) enum Tell {
+    /// It reads the whole ring and is only woken.
+    Wake(Arc<Mutex<Option<Waker>>>),
+    /// It reads the changes with these numbers. Those before `from` it finds itself.
+    Numbers { queue: cutoff::Sender<u64>, from: u64 },
+}
+
 struct Watcher {
     id: u64,
-    /// Changes up to and including this revision are not for the queue.
-    after: u64,
-    filter: Arc<Filter>,
-    queue: cutoff::Sender<Queued>,
+    tell: Tell,
 }
 
 pub(crate) struct Watchers {
@@ -100,21 +105,15 @@ impl Watchers {
     }
 
     /// Files a watcher. Returns where, for `remove`.
-    pub(crate) fn add(
-        &mut self,
-        filter: Arc<Filter>,
-        after: u64,
-        queue: cutoff::Sender<Queued>,
-    ) -> Result<(Slot, u64), Error> {
+    pub(crate) fn add(&mut self, slot: &Slot, tell: Tell) -> Result<u64, Error> {
         if self.count >= self.limit {
             return Err(Error::TooManyWatchers { limit: self.limit });
         }
-        let slot = self.slot_of(&filter);
         let id = self.next_id;
         self.next_id += 1;
         self.count += 1;
-        self.slots.entry(slot.clone()).or_default().push(Watcher { id, after, filter, queue });
-        Ok((slot, id))
+        self.slots.entry(slot.clone()).or_default().push(Watcher { id, tell });
+        Ok(id)
     }
 
     pub(crate) fn remove(&mut self, slot: &Slot, id: u64) {
@@ -129,16 +128,16 @@ impl Watchers {
         }
     }
 
-    /// Queues the changes for everyone who wants them. The wakers are for the caller, once it holds no lock.
-    pub(crate) fn tell(&mut self, changes: &[Arc<Change>]) -> Vec<Waker> {
+    /// Tells everyone who may want one of the changes. The wakers are for the caller, once it holds no lock.
+    pub(crate) fn tell(&mut self, changes: &[(u64, Arc<Change>)]) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        if self.count == 0 {
+        if self.count == 0 || changes.is_empty() {
             return wakers;
         }
         self.tell_slot(&Slot::All, changes, &mut wakers);
         if self.slots.len() > usize::from(self.slots.contains_key(&Slot::All)) {
             for change in changes {
-                for slot in self.slots_of(change) {
+                for slot in self.slots_of(&change.1) {
                     self.tell_slot(&slot, std::slice::from_ref(change), &mut wakers);
                 }
             }
@@ -152,7 +151,7 @@ impl Watchers {
         std::mem::take(&mut self.slots).into_values().flatten().collect::<Vec<_>>()
     }
 
-    fn tell_slot(&mut self, slot: &Slot, changes: &[Arc<Change>], wakers: &mut Vec<Waker>) {
+    fn tell_slot(&mut self, slot: &Slot, changes: &[(u64, Arc<Change>)], wakers: &mut Vec<Waker>) {
         let Some(watchers) = self.slots.get_mut(slot) else { return };
         let before = watchers.len();
         watchers.retain(|watcher| match watcher.tell(changes) {
@@ -168,7 +167,8 @@ impl Watchers {
         }
     }
 
-    fn slot_of(&self, filter: &Filter) -> Slot {
+    /// Where a watcher with this filter is filed.
+    pub(crate) fn slot_of(&self, filter: &Filter) -> Slot {
         match (&filter.scope, &filter.field) {
             (Scope::Key(key), _) => Slot::Key(key.as_str().into()),
             (_, Some((index, value))) if self.triggers.contains(index) => {
@@ -202,11 +202,23 @@ impl Watchers {
 }
 
 impl Watcher {
-    fn tell(&self, changes: &[Arc<Change>]) -> Result<Option<Waker>, cutoff::Gone> {
-        let wanted = changes.iter().filter(|change| change.revision > self.after);
-        self.queue.push_all(wanted.filter_map(|change| {
-            let kind = change.kind_for(|entry| self.filter.matches(entry))?;
-            Some((change.clone(), kind))
-        }))
+    fn tell(&self, changes: &[(u64, Arc<Change>)]) -> Result<Option<Waker>, cutoff::Gone> {
+        match &self.tell {
+            Tell::Wake(waker) => Ok(waker.lock().take()),
+            Tell::Numbers { queue, from } => {
+                queue.push_all(changes.iter().map(|(number, _)| *number).filter(|number| number >= from))
+            }
+        }
+    }
+}
+
+impl Drop for Watcher {
+    /// Whoever still listens finds out that nothing comes any more.
+    fn drop(&mut self) {
+        if let Tell::Wake(waker) = &self.tell
+            && let Some(waker) = waker.lock().take()
+        {
+            waker.wake();
+        }
     }
 }

@@ -62,6 +62,16 @@ pub(crate) fn create(
     Ok(lease)
 }
 
+/// What must still hold of the namespace when a create is committed.
+pub(crate) fn guard(call: &Call<'_>) -> Result<Option<store::Guard>, Status> {
+    namespace::guard(call)
+}
+
+/// Says what is wrong when it does not hold any more.
+pub(crate) fn recheck(call: &Call<'_>, object: &Value) -> Result<(), Status> {
+    namespace::create(call, object)
+}
+
 /// Runs the plugins on an update.
 pub(crate) fn update(
     call: &Call<'_>,

@@ -5,6 +5,7 @@
 use meta::{Gvr, Status, StatusCause};
 use schema::Value;
 use serde::Deserialize;
+use store::Guard;
 
 use crate::object;
 use crate::peek;
@@ -24,6 +25,26 @@ struct Phase {
     phase: String,
 }
 
+/// Whether things may be created in a namespace that is stored so.
+fn is_open(stored: &[u8]) -> bool {
+    peek::project::<Namespace>(stored).status.phase != "Terminating"
+        && peek::metadata(stored).deletion_timestamp.is_none()
+}
+
+/// Has the store look at the namespace once more in the transaction that creates something in it: it may end
+/// between admission and commit, and what came later would stay in it for ever. Only its end matters, so that
+/// changes of its labels are no conflicts.
+pub(crate) fn guard(call: &Call<'_>) -> Result<Option<Guard>, Status> {
+    if !call.resource.kind.namespaced() {
+        return Ok(None);
+    }
+    let resource = call.server.registry()?.find(&Gvr::new("", "v1", "namespaces"))?;
+    let key = resource.key("", call.namespace);
+    let seen = resource.cache.get(&key).filter(|entry| is_open(entry.object_bytes()));
+    let seen = seen.map_or(0, |entry| entry.mod_revision());
+    Ok(Some(Guard { key: key.into(), seen, good: is_open }))
+}
+
 /// Refuses a create in a namespace that cannot take it.
 pub(crate) fn create(call: &Call<'_>, object: &Value) -> Result<(), Status> {
     if !call.resource.kind.namespaced() {
@@ -35,9 +56,7 @@ pub(crate) fn create(call: &Call<'_>, object: &Value) -> Result<(), Status> {
     let Some(entry) = resource.cache.get(&resource.key("", call.namespace)) else {
         return Err(Status::not_found(&namespaces, call.namespace));
     };
-    let terminating = peek::project::<Namespace>(entry.object_bytes()).status.phase == "Terminating"
-        || peek::metadata(entry.object_bytes()).deletion_timestamp.is_some();
-    if !terminating {
+    if is_open(entry.object_bytes()) {
         return Ok(());
     }
     let why = format!(

@@ -27,7 +27,7 @@ impl Frames {
     /// For one watch.
     ///
     /// # Errors
-    /// 400 for a bad `includeObject`, 406 for YAML and for tables in protobuf.
+    /// 400 for a bad `includeObject`, 406 for YAML and for what has no protobuf form.
     pub fn new(
         resource: Arc<Resource>,
         accepted: &Accepted,
@@ -40,7 +40,12 @@ impl Frames {
                 "application/vnd.kubernetes.protobuf;stream=watch",
             ]));
         }
-        if accepted.format == Format::Protobuf && matches!(accepted.form, Form::Table { .. }) {
+        let unknown = match accepted.form {
+            Form::Plain => !resource.ty.has_protobuf(),
+            Form::Metadata { .. } => false,
+            Form::Table { .. } => true,
+        };
+        if accepted.format == Format::Protobuf && unknown {
             return Err(Status::not_acceptable(&[super::JSON, super::YAML]));
         }
         let include = Include::parse(&request.query)?;
@@ -56,10 +61,13 @@ impl Frames {
     }
 
     /// An event's frame.
-    pub fn event(&mut self, event: &WatchEvent) -> Bytes {
+    ///
+    /// # Errors
+    /// When the object cannot be shown in this form: the watch ends with that.
+    pub fn event(&mut self, event: &WatchEvent) -> Result<Bytes, Status> {
         let plain = self.accepted.form == Form::Plain && self.resource.is_own_storage();
         if plain && self.accepted.format == Format::Json {
-            return event.frame();
+            return Ok(event.frame());
         }
         match self.shared_form() {
             Some(form) => event.encoded(form, || self.make(event)),
@@ -67,12 +75,9 @@ impl Frames {
         }
     }
 
-    fn make(&mut self, event: &WatchEvent) -> Bytes {
-        let kind = event.kind().as_str();
-        match self.shown(event.object()) {
-            Ok(object) => self.frame(kind, &object),
-            Err(status) => self.error(&status),
-        }
+    fn make(&mut self, event: &WatchEvent) -> Result<Bytes, Status> {
+        let object = self.shown(event.object())?;
+        self.frame(event.kind().as_str(), &object)
     }
 
     /// The number of a form that is the same for every watcher of the cache. Tables depend on the time and on
@@ -108,7 +113,10 @@ impl Frames {
     }
 
     /// A bookmark: only a resource version, and whether the initial events end here.
-    pub fn bookmark(&self, revision: u64, initial_end: bool) -> Bytes {
+    ///
+    /// # Errors
+    /// As [`Frames::event`].
+    pub fn bookmark(&self, revision: u64, initial_end: bool) -> Result<Bytes, Status> {
         let (kind, api_version) = match self.accepted.form {
             Form::Plain => (self.resource.kind.kind.to_string(), self.resource.gvr.api_version()),
             Form::Metadata { version } => {
@@ -128,13 +136,16 @@ impl Frames {
     }
 
     /// An error event; the stream ends behind it.
-    pub fn error(&self, status: &Status) -> Bytes {
+    ///
+    /// # Errors
+    /// When not even a Status can be sent in this form.
+    pub fn error(&self, status: &Status) -> Result<Bytes, Status> {
         self.frame("ERROR", &status.to_json())
     }
 
-    fn frame(&self, kind: &str, object: &[u8]) -> Bytes {
+    fn frame(&self, kind: &str, object: &[u8]) -> Result<Bytes, Status> {
         if self.accepted.format == Format::Protobuf {
-            return crate::codec::protobuf_frame(kind, object, self.object_type(kind)).into();
+            return crate::codec::protobuf_frame(kind, object, self.object_type(kind)).map(Bytes::from);
         }
         let object = object.strip_suffix(b"\n").unwrap_or(object);
         let mut out = Vec::with_capacity(object.len() + 40);
@@ -143,7 +154,7 @@ impl Frames {
         out.extend_from_slice(b"\",\"object\":");
         out.extend_from_slice(object);
         out.extend_from_slice(b"}\n");
-        out.into()
+        Ok(out.into())
     }
 
     fn object_type(&self, kind: &str) -> schema::TypeRef<'static> {

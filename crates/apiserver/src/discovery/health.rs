@@ -11,11 +11,13 @@ struct Check {
 }
 
 fn checks(server: &Server, root: &str) -> Vec<Check> {
+    let store = &server.config.store;
     let mut all = vec![
         Check { name: "ping", ok: true },
         Check { name: "log", ok: true },
-        // A server on a full disk still reads and heals by itself: it is alive, but not ready.
-        Check { name: "etcd", ok: root == "livez" || server.config.store.is_writable() },
+        // A server on a full disk still reads and heals by itself: it is alive, but not ready. One whose writer
+        // has ended does not.
+        Check { name: "etcd", ok: store.is_alive() && (root == "livez" || store.is_writable()) },
     ];
     if root != "livez" {
         all.push(Check { name: "informer-sync", ok: server.is_loaded() });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use meta::{Response, Status};
 use schema::Value;
@@ -20,6 +21,11 @@ use crate::selector::Selection;
 use crate::server::Call;
 
 const TRIES: usize = 8;
+/// Objects of a collection that are deleted at once, so that the store syncs for all of them together.
+// k8s: --delete-collection-workers
+const LIMIT_BATCH: usize = 128;
+/// Most bytes of them; one larger object goes alone.
+const LIMIT_BATCH_BYTES: usize = 4 << 20;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -223,22 +229,40 @@ pub(crate) async fn collection(call: &Call<'_>) -> Result<Response, Status> {
     let snapshot = list::snapshot(call, &options).await?;
     let scope = selection.scope(r, call.namespace);
     let page = list::page(r, &snapshot, &scope, &selection, &options);
-    for entry in &page.entries {
-        let one = Call {
-            server: call.server,
-            request: call.request,
-            user: call.user,
-            resource: call.resource.clone(),
-            namespace: entry.namespace(),
-            name: entry.name(),
-            subresource: "",
-            now: call.now,
-        };
-        match remove(&one, entry.name(), &delete_options).await {
-            Ok(_) => {}
-            Err(e) if e.is("NotFound") => {}
-            Err(e) => return Err(e),
-        }
+    let mut rest = &page.entries[..];
+    while !rest.is_empty() {
+        let (batch, behind) = rest.split_at(batch_length(rest));
+        rest = behind;
+        let deletes = batch.iter().map(|entry| member(call, entry, &delete_options));
+        join_all(deletes).await.into_iter().collect::<Result<(), Status>>()?;
     }
     content::list(call, &accepted, page)
+}
+
+/// How many of these are deleted at once.
+fn batch_length(entries: &[Arc<Entry>]) -> usize {
+    let mut bytes = 0;
+    let within = |entry: &&Arc<Entry>| {
+        bytes += entry.object_bytes().len();
+        bytes <= LIMIT_BATCH_BYTES
+    };
+    entries.iter().take(LIMIT_BATCH).take_while(within).count().max(1)
+}
+
+/// Deletes one object of a collection; one that is gone already is as good as deleted.
+async fn member(call: &Call<'_>, entry: &Entry, options: &DeleteOptions) -> Result<(), Status> {
+    let one = Call {
+        server: call.server,
+        request: call.request,
+        user: call.user,
+        resource: call.resource.clone(),
+        namespace: entry.namespace(),
+        name: entry.name(),
+        subresource: "",
+        now: call.now,
+    };
+    match remove(&one, entry.name(), options).await {
+        Err(e) if !e.is("NotFound") => Err(e),
+        _ => Ok(()),
+    }
 }

@@ -153,6 +153,7 @@ pub(crate) fn page(
     if let Some(last) = out.last().filter(|_| more) {
         let start = format!("{}\0", &last.key()[resource.prefix.len()..]);
         token = Continue::new(revision, &start).encode();
+        resource.cache.keep(snapshot);
         if selection.is_everything() {
             remaining = Some(snapshot.count(&prefix, Some(last.key())));
         }

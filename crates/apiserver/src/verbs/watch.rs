@@ -48,7 +48,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
                 Start::Initial { .. } => 0,
             };
             let status = Status::expired(format!("too old resource version: {wanted} ({oldest})"));
-            return Ok(one_error(&frames, content_type, &status));
+            return one_error(&frames, content_type, &status);
         }
         Err(e) => return Err(list::status_of(&e)),
     };
@@ -101,10 +101,10 @@ fn filter(call: &Call<'_>, selection: &Arc<Selection>) -> Filter {
     }
 }
 
-fn one_error(frames: &Frames, content_type: String, status: &Status) -> Response {
-    let mut response = Response::new(200, content::JSON, Body::Chunks(vec![frames.error(status)]));
+fn one_error(frames: &Frames, content_type: String, status: &Status) -> Result<Response, Status> {
+    let mut response = Response::new(200, content::JSON, Body::Chunks(vec![frames.error(status)?]));
     response.content_type = content_type.into();
-    response
+    Ok(response)
 }
 
 struct Events {
@@ -122,10 +122,17 @@ struct Events {
 impl Events {
     fn item(&mut self, item: Option<Result<WatchItem, Error>>) -> Option<Result<Bytes, Status>> {
         match item {
-            Some(Ok(WatchItem::Event(event))) => Some(Ok(self.frames.event(&event))),
+            Some(Ok(WatchItem::Event(event))) => {
+                let frame = self.frames.event(&event);
+                Some(frame.or_else(|status| {
+                    // Going on would leave the event out.
+                    self.done = true;
+                    self.frames.error(&status)
+                }))
+            }
             Some(Ok(WatchItem::InitialEnd { revision })) => {
                 self.told = revision;
-                Some(Ok(self.frames.bookmark(revision, true)))
+                Some(self.frames.bookmark(revision, true))
             }
             // A watch that is cut off simply ends; the client starts again where it was.
             Some(Err(_)) | None => {
@@ -159,7 +166,7 @@ impl Stream for Events {
             this.bookmark = Some(this.timer.sleep(BOOKMARK_EVERY));
             if let Some(revision) = this.watch.progress().filter(|r| *r > this.told) {
                 this.told = revision;
-                return Poll::Ready(Some(Ok(this.frames.bookmark(revision, false))));
+                return Poll::Ready(Some(this.frames.bookmark(revision, false)));
             }
         }
         Poll::Pending

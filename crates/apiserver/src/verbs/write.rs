@@ -156,14 +156,22 @@ async fn insert(
         }
         return Ok(bytes.into());
     }
-    match commit_holding(call, Txn::create(key, bytes.clone()), lease).await? {
+    let txn = Txn::create(key, bytes.clone()).guarded(admission::guard(call)?);
+    match commit_holding(call, txn, lease).await? {
         Outcome::Committed { revision } => Ok(watchcache::splice_revision(&bytes, revision)),
         Outcome::Conflict { current } if is_terminating(&current) => {
             let mut s = Status::already_exists(&r.gvr, name);
             s.message = format!("object is being deleted: {}", s.message);
             Err(s)
         }
-        Outcome::Conflict { .. } => Err(Status::already_exists(&r.gvr, name)),
+        Outcome::Conflict { current } if current.first().is_some_and(Option::is_some) => {
+            Err(Status::already_exists(&r.gvr, name))
+        }
+        // The namespace was not as it was when the object was admitted.
+        Outcome::Conflict { .. } => {
+            admission::recheck(call, value)?;
+            Err(Status::unavailable("the namespace was changed while the object was created, try again"))
+        }
     }
 }
 
@@ -182,7 +190,9 @@ async fn commit_holding(call: &Call<'_>, txn: Txn, lease: admission::Lease) -> R
     call.server.config.store.txn_holding(txn, lease.into_hold()).await.map_err(|e| match e {
         store::Error::OverLimit { limit, .. } => Status::too_large(limit),
         store::Error::Overloaded { .. } => Status::too_many_requests(e.to_string(), 1),
-        store::Error::NoSpace { .. } | store::Error::Closed => Status::unavailable(e.to_string()),
+        store::Error::NoSpace { .. } | store::Error::Closed | store::Error::SinkFailed { .. } => {
+            Status::unavailable(e.to_string())
+        }
         other => Status::internal(other.to_string()),
     })
 }

@@ -178,11 +178,19 @@ impl Store for RedbStore {
 
     fn txn_holding(&self, txn: Txn, hold: Hold) -> BoxFuture<'_, Result<Outcome, Error>> {
         let waiting = txn.validate().and_then(|()| self.shared.enqueue(txn, hold));
-        Box::pin(async move { waiting?.await.unwrap_or(Err(Error::Closed)) })
+        Box::pin(async move {
+            let answer = waiting?.await;
+            // The writer ended before it came to this one.
+            answer.unwrap_or_else(|_| Err(self.shared.hub.check().err().unwrap_or(Error::Closed)))
+        })
     }
 
     fn is_writable(&self) -> bool {
         !self.shared.failing.load(Ordering::Relaxed)
+    }
+
+    fn is_alive(&self) -> bool {
+        !self.shared.ended.load(Ordering::Relaxed) && self.shared.hub.check().is_ok()
     }
 
     fn revision(&self) -> u64 {

@@ -46,6 +46,13 @@ impl Table for Objects<'_> {
         get(&self.0, key)
     }
 
+    fn mod_revision(&self, key: &Key) -> Result<u64, Fault> {
+        let Some(stored) = self.0.get(key.as_bytes())? else { return Ok(0) };
+        let short = || Fault::Damaged(format!("the value of {key} is too short"));
+        let modified = stored.value().get(8..HEADER_BYTES).and_then(|bytes| bytes.try_into().ok());
+        modified.map(u64::from_le_bytes).ok_or_else(short)
+    }
+
     fn put(&mut self, entry: &Entry) -> Result<(), Fault> {
         let length = HEADER_BYTES + entry.value.len();
         let mut slot = self.0.insert_reserve(entry.key.as_bytes(), length)?;

@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) hub: Hub,
     /// The last commit failed, or the writer has ended.
     pub(super) failing: AtomicBool,
+    /// The writer has ended.
+    pub(super) ended: AtomicBool,
     /// Held by the writer while it commits: whoever else holds it has the file for himself.
     pub(super) gate: Mutex<()>,
     pub(super) compaction: Compaction,
@@ -66,6 +68,7 @@ impl Shared {
             database,
             hub,
             failing: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             gate: Mutex::new(()),
             compaction: Compaction::default(),
             queue: Mutex::new(Queue::default()),
@@ -94,6 +97,7 @@ impl Shared {
         let (answer, receiver) = oneshot::channel();
         let mut queue = self.queue.lock();
         if queue.closed {
+            self.hub.check()?;
             return Err(Error::Closed);
         }
         if queue.waiting.len() >= LIMIT_WAITING {
@@ -173,6 +177,7 @@ struct CloseAtEnd(Arc<Shared>);
 impl Drop for CloseAtEnd {
     fn drop(&mut self) {
         self.0.failing.store(true, Ordering::Relaxed);
+        self.0.ended.store(true, Ordering::Relaxed);
         let mut queue = self.0.queue.lock();
         queue.closed = true;
         queue.waiting.clear();
@@ -193,12 +198,16 @@ impl Writer {
                         self.shared.failing.store(false, Ordering::Relaxed);
                     }
                     self.shared.hub.publish(&events);
+                    let told = self.shared.hub.check();
                     for ((answer, hold), outcome) in answers.into_iter().zip(outcomes) {
                         drop(hold);
                         // Whoever asked may have gone.
-                        let _ = answer.send(Ok(outcome));
+                        let _ = answer.send(told.clone().map(|()| outcome));
                     }
                     self.shared.hub.flush();
+                    if self.shared.hub.check().is_err() {
+                        return;
+                    }
                 }
                 Err(error) => {
                     tracing::error!(%error, requests = answers.len(), "store writes failed");

@@ -20,7 +20,7 @@ fn open(path: &Path, compact_above_bytes: u64) -> RedbStore {
 }
 
 fn commit(store: &RedbStore, ops: Vec<Op>) -> u64 {
-    match stdx::block_on(store.txn(Txn { compares: vec![], ops })) {
+    match stdx::block_on(store.txn(Txn { ops, ..Txn::default() })) {
         Ok(Outcome::Committed { revision }) => revision,
         other => panic!("{other:?}"),
     }

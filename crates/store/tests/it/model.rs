@@ -68,7 +68,7 @@ impl Model {
             Some(value) => Op::Put { key: key(*number).into(), value: vec![*value].into() },
             None => Op::Delete { key: key(*number).into() },
         };
-        Txn { compares, ops: step.ops.iter().map(op).collect() }
+        Txn { compares, ops: step.ops.iter().map(op).collect(), ..Txn::default() }
     }
 
     /// The revision after the step; `None` for a conflict.

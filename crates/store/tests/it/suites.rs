@@ -32,6 +32,7 @@ macro_rules! redb_passes {
 redb_passes!(
     revisions_grow_by_one_per_change,
     compares_are_exact,
+    guards_are_judged_with_the_compares,
     limits_are_refused,
     watch_from_any_revision_sees_the_rest_once,
     watch_sees_only_its_prefix,
@@ -61,17 +62,36 @@ impl EventSink for Panics {
     }
 }
 
+/// Counts what it is told.
+#[derive(Default)]
+struct Counts(std::sync::atomic::AtomicUsize);
+
+impl EventSink for Counts {
+    fn apply(&self, events: &Events) {
+        self.0.fetch_add(events.len(), std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
 #[test]
-fn a_broken_sink_closes_the_store_and_loses_nothing() {
+fn a_broken_sink_ends_the_writes_is_seen_from_outside_and_loses_nothing() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("store");
-    let store = RedbStore::open(&path, &RedbOptions::default()).expect("it opens");
-    let sink: Arc<dyn EventSink> = Arc::new(Panics);
-    store.subscribe(&sink);
-    for _ in 0..2 {
-        assert_eq!(stdx::block_on(store.txn(Txn::create("/a", "x"))), Err(Error::Closed));
+    let redb = RedbStore::open(&path, &RedbOptions::default()).expect("it opens");
+    for store in [Arc::new(redb) as Arc<dyn Store>, Arc::new(MemStore::default())] {
+        assert!(store.is_alive());
+        let panics: Arc<dyn EventSink> = Arc::new(Panics);
+        let counts = Arc::new(Counts::default());
+        let behind: Arc<dyn EventSink> = counts.clone();
+        store.subscribe(&panics);
+        store.subscribe(&behind);
+        for _ in 0..2 {
+            let answer = stdx::block_on(store.txn(Txn::create("/a", "x")));
+            assert_eq!(answer, Err(Error::SinkFailed { reason: "a sink must not do this".into() }));
+        }
+        assert!(!store.is_alive());
+        assert_eq!(counts.0.load(std::sync::atomic::Ordering::SeqCst), 1, "the other sink is told");
+        assert!(stdx::block_on(store.get("/a")).expect("reads go on").is_some());
     }
-    drop(store);
     let store = RedbStore::open(&path, &RedbOptions::default()).expect("it opens");
     assert_eq!(store.revision(), 2, "it was durable before the sink was told");
 }

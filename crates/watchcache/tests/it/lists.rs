@@ -100,6 +100,47 @@ fn older_revisions_are_exact_until_the_ring_ends() {
 }
 
 #[test]
+fn a_kept_snapshot_outlives_the_ring_until_it_is_too_old() {
+    let world = world_with(Limits { ring_changes: 1, ..Limits::default() });
+    let revision = world.put("ns/a", "1", "");
+    world.pods.keep(&world.pods.list(RevisionMatch::Any).expect("the cache has it"));
+    for number in 0..10 {
+        world.put("ns/b", &number.to_string(), "");
+        world.pass(29);
+    }
+    let kept = world.pods.list(RevisionMatch::Exact(revision)).expect("it is kept");
+    assert_eq!((kept.revision(), names(&kept)), (revision, vec!["a".to_owned()]));
+    assert!(world.pods.list(RevisionMatch::Exact(revision + 1)).is_err(), "nobody wants that one");
+    world.put("ns/b", "x", "");
+    world.pass(40);
+    assert!(matches!(world.pods.list(RevisionMatch::Exact(revision)), Err(Error::Expired { .. })));
+    // An old revision is refused also where the ring has it, as after a compaction.
+    let quiet = crate::support::world();
+    let revision = quiet.put("ns/a", "1", "");
+    quiet.pass(1);
+    assert!(quiet.pods.list(RevisionMatch::Exact(revision)).is_ok());
+    quiet.elsewhere();
+    quiet.pass(1);
+    quiet.pass(299);
+    assert!(quiet.pods.list(RevisionMatch::Exact(revision)).is_ok());
+    quiet.pass(2);
+    assert_eq!(quiet.pods.list(RevisionMatch::Exact(revision)).err(), expired(revision + 1));
+}
+
+#[test]
+fn kept_snapshots_are_bounded_in_bytes() {
+    let world = world_with(Limits { history_bytes: 1 << 20, ..Limits::default() });
+    let large = "x".repeat(100_000);
+    for number in 0..50 {
+        world.put("ns/a", &large, &number.to_string());
+        world.pods.keep(&world.pods.list(RevisionMatch::Any).expect("the cache has it"));
+        assert!(world.cache.history_bytes() <= 1 << 20, "{}", world.cache.history_bytes());
+    }
+    assert!(world.pods.list(RevisionMatch::Exact(world.cache.revision() - 1)).is_ok());
+    assert!(matches!(world.pods.list(RevisionMatch::Exact(3)), Err(Error::Expired { .. })));
+}
+
+#[test]
 fn revisions_elsewhere_count() {
     let world = world();
     let pod = world.put("ns/a", "1", "");

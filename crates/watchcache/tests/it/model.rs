@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use watchcache::{Filter, Limits, RevisionMatch, Start, Watch, WatchEventType, WatchItem};
+use watchcache::{Error, Filter, Limits, RevisionMatch, Start, Watch, WatchEventType, WatchItem};
 
 use crate::support::*;
 
@@ -44,6 +44,7 @@ fn filter(number: u8) -> Filter {
 
 /// What a client with an informer holds.
 struct Client {
+    number: u8,
     filter: Filter,
     objects: BTreeMap<String, String>,
     watch: Watch,
@@ -61,12 +62,20 @@ impl Client {
             }
             Err(_) => (BTreeMap::new(), Start::Initial { mark_end: false }),
         };
-        Client { filter: filter_, objects, watch: world.watch(start, filter(number)) }
+        Client { number, filter: filter_, objects, watch: world.watch(start, filter(number)) }
     }
 
-    fn catch_up(&mut self) {
+    /// Reads what there is; begins anew when it was too slow.
+    fn catch_up(&mut self, world: &World) {
         while let Some(item) = self.watch.try_next() {
-            let Ok(WatchItem::Event(event)) = item else { panic!("{item:?}") };
+            let event = match item {
+                Ok(WatchItem::Event(event)) => event,
+                Err(Error::TooSlow) => {
+                    *self = Client::start(world, 0, self.number);
+                    continue;
+                }
+                other => panic!("{other:?}"),
+            };
             let name = event.entry().name().to_owned();
             let had = match event.kind() {
                 WatchEventType::Deleted => self.objects.remove(&name),
@@ -98,12 +107,12 @@ fn check(steps: &[Step], limits: Limits) {
             Step::Start { back, filter } => clients.push(Client::start(&world, *back, *filter)),
         }
         if let Some(client) = clients.first_mut() {
-            client.catch_up();
+            client.catch_up(&world);
         }
     }
     let now = world.pods.list(RevisionMatch::Any).expect("the cache has it");
     for client in &mut clients {
-        client.catch_up();
+        client.catch_up(&world);
         let wanted = now.iter(PODS, None).filter(|entry| client.filter.matches(entry));
         let want: BTreeMap<_, _> = wanted.map(|e| (e.name().to_owned(), text(&e.object()))).collect();
         assert_eq!(client.objects, want);

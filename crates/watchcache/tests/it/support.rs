@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stdx::block_on;
 use store::mem::MemStore;
 use store::{Op, Outcome, Store, Txn};
+use sys::ManualClock;
 use watchcache::{Error, Filter, Limits, ResourceCache, ResourceSpec, Start, Watch, WatchCache, WatchItem};
 
 pub const PODS: &str = "/registry/pods/";
@@ -14,6 +15,7 @@ pub struct World {
     pub store: Arc<dyn Store>,
     pub cache: Arc<WatchCache>,
     pub pods: Arc<ResourceCache>,
+    pub clock: Arc<ManualClock>,
 }
 
 pub fn pods_spec() -> ResourceSpec {
@@ -29,9 +31,10 @@ pub fn world_with(limits: Limits) -> World {
 }
 
 pub fn over(store: Arc<dyn Store>, limits: Limits) -> World {
-    let cache = WatchCache::start(store.clone(), limits);
+    let clock = Arc::new(ManualClock::new("2026-01-02T03:04:05Z".parse().expect("a time")));
+    let cache = WatchCache::start(store.clone(), limits, clock.clone());
     let pods = block_on(cache.register(pods_spec())).expect("the prefix is free");
-    World { store, cache, pods }
+    World { store, cache, pods, clock }
 }
 
 pub fn key(name: &str) -> String {
@@ -57,7 +60,7 @@ pub fn served(path: &str, app: &str, node: &str, revision: u64) -> String {
 
 impl World {
     pub fn commit(&self, ops: Vec<Op>) -> u64 {
-        match block_on(self.store.txn(Txn { compares: vec![], ops })).expect("the store works") {
+        match block_on(self.store.txn(Txn { ops, ..Txn::default() })).expect("the store works") {
             Outcome::Committed { revision } => revision,
             Outcome::Conflict { .. } => panic!("nothing was compared"),
         }
@@ -69,6 +72,12 @@ impl World {
 
     pub fn delete(&self, path: &str) -> u64 {
         self.commit(vec![Op::Delete { key: key(path).into() }])
+    }
+
+    /// Lets time pass, and what has become too old go.
+    pub fn pass(&self, seconds: u64) {
+        self.clock.advance(std::time::Duration::from_secs(seconds));
+        self.cache.tidy();
     }
 
     /// A change of something that is no pod.

@@ -68,7 +68,7 @@ fn a_resource_registered_during_writes_misses_nothing() {
     let options = RedbOptions::default();
     let store: Arc<dyn Store> =
         Arc::new(RedbStore::open(directory.path().join("store"), &options).expect("it opens"));
-    let cache = WatchCache::start(store.clone(), Limits::default());
+    let cache = WatchCache::start(store.clone(), Limits::default(), Arc::new(sys::SystemClock));
     std::thread::scope(|scope| {
         for writer in 0..WRITERS {
             let store = &*store;

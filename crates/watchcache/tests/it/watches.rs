@@ -117,12 +117,12 @@ fn a_change_costs_nothing_for_watchers_of_other_objects() {
         .collect();
     // Nobody's, and then one for one watcher of each kind.
     world.put("ns/nobodys", "1", "nowhere");
-    assert_eq!(looked_at.load(Ordering::Relaxed), 0);
     world.put("ns/p4", "1", "n6");
     world.put("other/p5", "1", "");
-    assert_eq!(looked_at.load(Ordering::Relaxed), 3);
+    assert_eq!(looked_at.load(Ordering::Relaxed), 0, "the writer looks at no selector");
     let seen: Vec<_> =
         watches.iter_mut().map(drain).enumerate().filter(|(_, seen)| !seen.is_empty()).collect();
+    assert_eq!(looked_at.load(Ordering::Relaxed), 3);
     let want = [(4, "ADDED p4 3"), (5, "ADDED p5 4"), (6, "ADDED p4 3")];
     assert_eq!(seen, want.map(|(number, line)| (number, vec![line.to_owned()])));
     watches.retain({
@@ -149,9 +149,9 @@ fn another_form_is_made_once_for_all_watchers() {
             let event = event(watch);
             let frame = event.encoded(1, || {
                 made += 1;
-                format!("{} 1", event.kind().as_str()).into()
+                Ok::<_, Error>(format!("{} 1", event.kind().as_str()).into())
             });
-            assert_eq!(frame, want);
+            assert_eq!(frame.expect("it can be made"), want);
         }
     }
     assert_eq!(made, 2);
@@ -221,26 +221,103 @@ fn what_is_older_than_the_ring_is_expired() {
     assert_eq!(start(2), expired(3));
     assert_eq!(start(0), expired(3));
     assert_eq!(start(3), None);
-    let bytes = world_with(Limits { ring_bytes: 3000, ..Limits::default() });
+    let bytes = world_with(Limits { history_bytes: 5000, ..Limits::default() });
     for number in 0..100 {
         bytes.put("ns/a", &number.to_string(), "");
     }
+    assert!(bytes.cache.history_bytes() <= 5000, "{}", bytes.cache.history_bytes());
     assert!(bytes.pods.watch(Start::After(50), Filter::all()).is_err());
-    assert!(bytes.pods.watch(Start::After(99), Filter::all()).is_ok());
+    assert!(bytes.pods.watch(Start::After(100), Filter::all()).is_ok());
+}
+
+#[test]
+fn a_watcher_that_does_not_read_holds_nothing_back() {
+    let world = world_with(Limits { history_bytes: 1 << 20, ..Limits::default() });
+    // One that reads the whole ring, one with a selector, and one that an index files.
+    let filters =
+        || [Filter::all(), with_app("x"), Filter { field: Some((0, "n1".into())), ..Filter::all() }];
+    let mut unread: Vec<_> = filters().map(|filter| world.watch(Start::After(1), filter)).into();
+    let mut read = world.watch(Start::After(1), Filter::all());
+    let large = "x".repeat(100_000);
+    let weak: Vec<_> = (0..50)
+        .map(|_| {
+            world.put("ns/a", &large, "n1");
+            drain(&mut read);
+            Arc::downgrade(&world.pods.get(&key("ns/a")).expect("it is there"))
+        })
+        .collect();
+    let alive = weak.iter().filter(|entry| entry.upgrade().is_some()).count();
+    assert!(alive <= 12, "{alive} of 50 large objects are kept");
+    for watch in &mut unread {
+        assert!(matches!(watch.try_next(), Some(Err(Error::TooSlow))));
+        assert!(watch.try_next().is_none());
+    }
+    assert_eq!(world.pods.watcher_count(), 4);
+    drop(unread);
+    assert_eq!(world.pods.watcher_count(), 1);
+}
+
+#[test]
+fn the_past_is_given_back_when_nothing_happens() {
+    let world = world();
+    let large = "x".repeat(100_000);
+    for number in 0..200 {
+        world.put(&format!("ns/{number}"), &large, "");
+        world.delete(&format!("ns/{number}"));
+    }
+    assert!(world.cache.history_bytes() > 10_000_000);
+    world.pass(74);
+    assert!(world.pods.watch(Start::After(2), Filter::all()).is_ok(), "young enough");
+    world.pass(2);
+    assert!(world.cache.history_bytes() < 70_000, "{}", world.cache.history_bytes());
+    // What is small stays for a while longer.
+    for number in 0..10 {
+        world.put("ns/small", &number.to_string(), "");
+    }
+    world.pass(1000);
+    assert!(world.pods.watch(Start::After(world.cache.revision() - 9), Filter::all()).is_ok());
+}
+
+#[test]
+fn a_frame_of_any_size_is_made_once_for_watchers_that_send_it_at_once() {
+    let world = world();
+    let mut watches: Vec<_> = (0..50).map(|_| world.watch(Start::After(1), with_app("y"))).collect();
+    world.put("ns/a", "y", &"x".repeat(3 << 20));
+    // With the next one, the large one is not among the recent ones any more.
+    world.put("ns/b", "z", "");
+    let mut made = 0;
+    let frames: Vec<_> = watches
+        .iter_mut()
+        .map(|watch| {
+            let frame = event(watch).encoded(1, || {
+                made += 1;
+                Ok::<_, Error>("frame".into())
+            });
+            frame.expect("it can be made")
+        })
+        .collect();
+    assert_eq!((made, frames.len()), (1, 50));
 }
 
 #[test]
 fn a_slow_watcher_is_cut_off_alone() {
-    let world = world_with(Limits { watcher_queue: 2, ..Limits::default() });
+    let world = world_with(Limits { watcher_queue: 2, ring_changes: 3, ..Limits::default() });
     let mut slow = world.watch(Start::After(1), Filter::all());
+    let namespace = || Filter { scope: Scope::Namespace("ns".into()), ..Filter::all() };
+    let mut filed = world.watch(Start::After(1), namespace());
     let mut quick = world.watch(Start::After(1), Filter::all());
-    for app in ["1", "2", "3", "4"] {
+    let error = format!("ERROR {}", Error::TooSlow);
+    for app in ["1", "2", "3"] {
         world.put("ns/a", app, "");
         assert_eq!(drain(&mut quick).len(), 1);
     }
-    let error = format!("ERROR {}", Error::TooSlow);
-    assert_eq!(drain(&mut slow), ["ADDED a 2", "MODIFIED a 3", error.as_str()]);
-    assert_eq!(stdx::block_on(slow.next()).map(|item| item.is_ok()), None);
+    assert_eq!(drain(&mut filed), ["ADDED a 2", "MODIFIED a 3", error.as_str()]);
+    world.put("ns/a", "4", "");
+    assert_eq!(drain(&mut quick).len(), 1);
+    assert_eq!(drain(&mut slow), [error]);
+    for mut watch in [slow, filed] {
+        assert_eq!(stdx::block_on(watch.next()).map(|item| item.is_ok()), None);
+    }
     assert_eq!(world.pods.watcher_count(), 1);
 }
 
