@@ -1,12 +1,15 @@
 //! The HTTP server: accepts connections, gives requests to a `Handler`, sends its responses. It must never
 //! know a resource, and never let one client or one request bring down another.
+// k8s: staging/src/k8s.io/apiserver/pkg/server/secure_serving.go for the times
 
 mod body;
 mod connection;
+mod connections;
 mod guard;
 mod gzip;
 mod request;
 mod respond;
+mod stall;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,7 +19,6 @@ use std::time::Duration;
 use meta::Handler;
 use sys::Clock;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,7 +26,10 @@ use crate::stream::Upgrader;
 use crate::tls::Tls;
 use crate::tunnel::Dialer;
 
+use connections::Connections;
+
 pub(crate) use body::WireBody;
+pub(crate) use connections::Busy;
 pub(crate) use request::TOKEN_PROTOCOL;
 
 /// What a server grants. All of it can be set; the defaults are upstream's where upstream has one.
@@ -37,16 +42,25 @@ pub struct Limits {
     pub buffered_body_bytes: usize,
     /// A body must have arrived whole within this time.
     pub body_time: Duration,
-    /// A connection is closed when the head of its next request has not arrived within this time.
+    /// A connection is closed when the head of its first request has not arrived within this time.
     pub header_time: Duration,
+    /// A connection is closed when it has had no request for this time.
+    pub idle_time: Duration,
     /// A TLS handshake must be done within this time.
     pub handshake_time: Duration,
     /// A request that is not long-running is answered 504 after this time.
     pub request_time: Duration,
-    /// A client that takes nothing of what it is sent for this time is cut off.
+    /// A client that takes nothing of what it is sent, on the connection or on one stream, for this time is cut off.
     pub write_stall_time: Duration,
-    /// Open connections; further ones wait in the listener's backlog.
+    /// What clients have not taken yet of the streams of all HTTP/2 connections together. Beyond it a stream may be
+    /// stuck for `pressed_stall_time` only.
+    pub unsent_bytes: usize,
+    pub pressed_stall_time: Duration,
+    /// Open connections; at most as many as the process may have files. A further one takes the place of the one that
+    /// has been idle for longest, and is closed when there is none.
     pub connections: usize,
+    /// Of these, from one address (of IPv6, one network of 64 bits).
+    pub connections_per_address: usize,
     /// Requests at once on one HTTP/2 connection.
     pub http2_streams: u32,
     /// Responses longer than this are compressed for clients that accept it.
@@ -61,11 +75,15 @@ impl Default for Limits {
             body_bytes: 3 << 20,
             buffered_body_bytes: 256 << 20,
             body_time: Duration::from_secs(30),
-            header_time: Duration::from_secs(90),
+            header_time: Duration::from_secs(32),
+            idle_time: Duration::from_secs(90),
             handshake_time: Duration::from_secs(10),
             request_time: Duration::from_secs(60),
             write_stall_time: Duration::from_secs(30),
+            unsent_bytes: 256 << 20,
+            pressed_stall_time: Duration::from_secs(1),
             connections: 16_384,
+            connections_per_address: 8192,
             http2_streams: 250,
             compress_from_bytes: 128 << 10,
             grace: Duration::from_secs(10),
@@ -103,6 +121,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     /// Bytes of [`Limits::buffered_body_bytes`] in use.
     pub(crate) buffered: Arc<AtomicUsize>,
+    /// Bytes of [`Limits::unsent_bytes`] in use.
+    pub(crate) unsent: Arc<AtomicUsize>,
     /// Cancelled when the server stops, just after `stopped` is set.
     pub(crate) stopping: CancellationToken,
     pub(crate) stopped: AtomicBool,
@@ -119,7 +139,9 @@ pub async fn serve(
     handler: Arc<dyn Handler>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let slots = Arc::new(Semaphore::new(config.limits.connections));
+    let connections = config.limits.connections.min(crate::net::raise_file_limit());
+    let share = config.limits.connections_per_address.min(connections / 2).max(1);
+    let connections = Connections::new(connections, share);
     let shared = Arc::new(Shared {
         handler,
         limits: config.limits,
@@ -128,6 +150,7 @@ pub async fn serve(
         upgrader: config.upgrader,
         clock: config.clock,
         buffered: Arc::default(),
+        unsent: Arc::default(),
         stopping: CancellationToken::new(),
         stopped: AtomicBool::new(false),
         tasks: TaskTracker::new(),
@@ -136,7 +159,7 @@ pub async fn serve(
     // A caller that drops this future stops the connections too.
     let stop = Stop(Arc::clone(&shared));
     tokio::select! {
-        () = accept(&listener, &shared, &slots) => {}
+        () = accept(&listener, &shared, &connections) => {}
         () = shutdown => {}
     }
     drop(listener);
@@ -159,20 +182,20 @@ impl Drop for Stop {
     }
 }
 
-async fn accept(listener: &TcpListener, shared: &Arc<Shared>, slots: &Arc<Semaphore>) {
+async fn accept(listener: &TcpListener, shared: &Arc<Shared>, connections: &Arc<Connections>) {
     loop {
-        let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((socket, peer)) => {
-                let shared2 = Arc::clone(shared);
-                shared.tasks.spawn(async move {
-                    connection::run(shared2, socket, peer).await;
-                    drop(slot);
-                });
-            }
+            Ok((socket, peer)) => match connections.admit(peer) {
+                Some(slot) => {
+                    let run = connection::run(Arc::clone(shared), socket, peer, slot);
+                    shared.tasks.spawn(run);
+                }
+                None => tracing::debug!(%peer, "a connection is refused: the others are all busy"),
+            },
             Err(error) => {
                 // Out of file descriptors, or the peer has gone already: neither may stop the server.
                 tracing::warn!(%error, "accept failed");
+                connections.shed_one();
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }

@@ -6,6 +6,7 @@ mod client;
 mod command;
 mod forward;
 mod pipe;
+pub(crate) mod push;
 mod spdy;
 mod upgrade;
 mod websocket;
@@ -17,7 +18,7 @@ use tokio::sync::mpsc;
 
 pub use client::{Forwarded, PortForwarder, RemoteProcess, StreamError, bridge, open_command};
 pub use pipe::{Input, Output};
-pub(crate) use upgrade::accept;
+pub(crate) use upgrade::{accept, accept_push};
 
 /// Which streams a command has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::server::{Shared, TOKEN_PROTOCOL, WireBody};
+use crate::server::{Busy, Shared, TOKEN_PROTOCOL, WireBody};
 use crate::tls::{self, TlsError};
 
 /// How long a server may take to accept a connection and agree on TLS.
@@ -98,6 +98,18 @@ pub(crate) struct Order {
     pub(crate) log: bool,
     /// The path under which the far side appears here, when it is proxied.
     pub(crate) prefix: Option<String>,
+    /// Goes with an upgraded connection to its end.
+    pub(crate) busy: Busy,
+}
+
+/// The near side makes a WebSocket of the far side's plain answer: the far side is not asked to upgrade.
+pub(crate) fn forget_upgrade(headers: &mut HeaderMap) {
+    headers.remove(UPGRADE);
+    let handshake: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("sec-websocket-")).cloned().collect();
+    for name in handshake {
+        headers.remove(name);
+    }
 }
 
 impl Order {
@@ -282,6 +294,7 @@ fn upgrade(
     order: Order,
     mut answer: http::Response<Incoming>,
 ) -> Result<http::Response<WireBody>, Status> {
+    let busy = order.busy;
     let mut near_request = http::Request::from_parts(order.parts, ());
     if !near_request.headers().contains_key(UPGRADE) {
         return Err(Status::unavailable("the far server upgraded a connection without being asked"));
@@ -290,6 +303,7 @@ fn upgrade(
     let far = hyper::upgrade::on(&mut answer);
     let stopping = shared.stopping.clone();
     shared.tasks.spawn(async move {
+        let _busy = busy;
         let copy = async {
             let (near, far) = tokio::try_join!(near, far).map_err(io::Error::other)?;
             let (mut near, mut far) = (TokioIo::new(near), TokioIo::new(far));

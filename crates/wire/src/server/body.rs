@@ -13,8 +13,9 @@ use hyper::body::Incoming;
 use meta::BodyStream;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::Shared;
+use super::connections::Busy;
 use super::gzip::Gzip;
+use super::{Shared, stall};
 
 /// Pieces shorter than this are copied together; longer ones go out as they are.
 const SHORT_BYTES: usize = 16 << 10;
@@ -36,7 +37,46 @@ pub(crate) enum BodyError {
     Gzip(#[from] std::io::Error),
 }
 
-/// What hyper sends.
+/// What hyper sends, with what has to last until it is sent.
+pub(crate) struct Held {
+    body: WireBody,
+    _busy: Option<Busy>,
+}
+
+impl Held {
+    pub(crate) fn new(body: WireBody, busy: Busy) -> Held {
+        // An answer without a body is done: the connection need not wait for hyper to let go of it.
+        let _busy = (!http_body::Body::is_end_stream(&body)).then_some(busy);
+        Held { body, _busy }
+    }
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        stall::asked();
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            stall::gave(frame.data_ref().map_or(0, Bytes::len));
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A body by its kind.
 pub(crate) enum WireBody {
     Empty,
     Full(Bytes),
@@ -155,6 +195,8 @@ pub(crate) struct Streamed {
     shared: Arc<Shared>,
     /// Who is to be woken when the server stops, and the future that does it.
     stop: Option<(Waker, Pin<Box<WaitForCancellationFutureOwned>>)>,
+    /// What came behind the last frame and is too long to be copied.
+    held: Option<Bytes>,
     /// What the source said behind the last frame.
     end: Option<End>,
 }
@@ -168,10 +210,13 @@ enum End {
 
 impl Streamed {
     pub(crate) fn new(source: BodyStream, shared: Arc<Shared>) -> Self {
-        Streamed { source, shared, stop: None, end: None }
+        Streamed { source, shared, stop: None, held: None, end: None }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Some(held) = self.held.take() {
+            return Poll::Ready(Some(Ok(held)));
+        }
         if let Some(end) = self.end.take() {
             return self.finish(end, cx);
         }
@@ -204,12 +249,19 @@ impl Streamed {
         }
     }
 
-    /// What is there already goes out in one frame.
+    /// What is there already goes out in one frame, but for long pieces: those are shared, not copied.
     fn burst(&mut self, first: Bytes, cx: &mut Context<'_>) -> Bytes {
+        if first.len() >= SHORT_BYTES {
+            return first;
+        }
         let mut more = BytesMut::new();
         while first.len() + more.len() < FRAME_BYTES {
             match self.poll_source(cx) {
                 Poll::Pending => break,
+                Poll::Ready(Some(Ok(bytes))) if bytes.len() >= SHORT_BYTES => {
+                    self.held = Some(bytes);
+                    break;
+                }
                 Poll::Ready(Some(Ok(bytes))) => {
                     if more.is_empty() {
                         more.reserve(first.len() + bytes.len().max(4 << 10));

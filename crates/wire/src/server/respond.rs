@@ -10,17 +10,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY, WARNING};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use meta::{Body, Request, Response, Status, Verb};
 use sys::Entropy;
 
-use super::body::{Chunks, Streamed, WireBody};
+use super::body::{Chunks, Held, Streamed, WireBody};
 use super::connection::Connection;
+use super::connections::Busy;
 use super::gzip::Gzip;
 use super::request::{self, Wishes};
-use crate::stream::{self, Session};
+use crate::stream::{self, Session, push};
 use crate::{path, tunnel};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -29,27 +33,26 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// All warnings of one response together.
 // k8s: staging/src/k8s.io/apiserver/pkg/endpoints/filters/warning.go truncateAtTotalRunes
 const WARNINGS_LIMIT_BYTES: usize = 4 << 10;
-/// Long bodies are compressed in pieces of this size.
+/// Long bodies are compressed and sent in pieces of this size.
 const SLICE_BYTES: usize = 64 << 10;
+/// Bodies up to this size are sent whole.
+const WHOLE_BYTES: usize = 256 << 10;
 
 /// Answers one request.
 pub(crate) async fn respond(
     connection: Arc<Connection>,
     http: http::Request<Incoming>,
-) -> Result<http::Response<WireBody>, Infallible> {
+) -> Result<http::Response<Held>, Infallible> {
+    let busy = Busy::new(&connection.slot);
     let (parts, body) = http.into_parts();
     let audit_id = parts.headers.get(&AUDIT_ID).cloned();
     let mut response = answer(&connection, parts, body).await;
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id.unwrap_or_else(|| connection.shared.audit_ids.next()));
-    Ok(response)
+    Ok(response.map(|body| Held::new(body, busy)))
 }
 
-async fn answer(
-    connection: &Arc<Connection>,
-    parts: http::request::Parts,
-    body: Incoming,
-) -> http::Response<WireBody> {
+async fn answer(connection: &Arc<Connection>, parts: Parts, body: Incoming) -> http::Response<WireBody> {
     let (mut request, wishes) = match request::parse(connection, &parts) {
         Ok(r) => r,
         Err(status) => return encode(connection, status.into(), Wishes::default()),
@@ -62,6 +65,10 @@ async fn answer(
             Err(response) => encode(connection, response, wishes),
         };
     }
+    let (mut parts, push) = match Push::asked_for(&request, parts) {
+        Ok(asked) => asked,
+        Err(status) => return encode(connection, status.into(), wishes),
+    };
     // What is connected keeps its body: it goes on to the other server as it comes.
     let mut raw = None;
     let mut _share = None;
@@ -87,16 +94,98 @@ async fn answer(
         let proxied = subresource == "proxy";
         prefix = proxied.then(|| tunnel::proxied::prefix(parts.uri.path(), subpath).to_owned());
     }
-    let mut response = handle(connection, request).await;
+    let response = handle(connection, request).await;
     if let Body::Tunnel(to) = response.body {
         let body = raw.map_or(WireBody::Full(sent), WireBody::Incoming);
-        let order = tunnel::Order { to: *to, parts, body, log, prefix };
-        match tunnel::carry(&connection.shared, order).await {
-            Ok(response) => return response,
-            Err(status) => response = status.into(),
+        if push.is_some() {
+            tunnel::forget_upgrade(&mut parts.headers);
+        }
+        let order = tunnel::Order { to: *to, parts, body, log, prefix, busy: Busy::new(&connection.slot) };
+        match (tunnel::carry(&connection.shared, order).await, push) {
+            (Ok(response), Some(push)) if response.status() == StatusCode::OK => {
+                return push.log(connection, response.into_body());
+            }
+            (Ok(response), _) => return response,
+            (Err(status), _) => return encode(connection, status.into(), wishes),
         }
     }
-    encode(connection, response, wishes)
+    match push {
+        Some(push) if response.code == 200 => push.watch(connection, response),
+        _ => encode(connection, response, wishes),
+    }
+}
+
+/// A watch or a log that is asked for as a WebSocket.
+struct Push {
+    upgrading: OnUpgrade,
+    headers: http::HeaderMap,
+    protocol: &'static str,
+}
+
+impl Push {
+    /// Whether the request asks for one. A handshake that is none of this side's is refused.
+    fn asked_for(request: &Request, parts: Parts) -> Result<(Parts, Option<Push>), Status> {
+        let is_log =
+            matches!(&request.target, meta::Target::Resource { subresource, .. } if subresource == "log");
+        let asks = request.header("upgrade").is_some_and(|to| to.eq_ignore_ascii_case("websocket"));
+        if !asks || !(request.verb == Verb::Watch || is_log) {
+            return Ok((parts, None));
+        }
+        let (headers, protocol) = stream::accept_push(&parts.headers)?;
+        let mut http = http::Request::from_parts(parts, ());
+        let upgrading = hyper::upgrade::on(&mut http);
+        Ok((http.into_parts().0, Some(Push { upgrading, headers, protocol })))
+    }
+
+    fn watch(self, connection: &Arc<Connection>, response: Response) -> http::Response<WireBody> {
+        let framed = response.content_type.starts_with("application/vnd.kubernetes.protobuf");
+        let content = if framed { push::Content::Framed } else { push::Content::Text };
+        match response.body {
+            Body::Stream(events) => self.send(connection, events, content),
+            Body::Chunks(events) => {
+                let events: Vec<Result<Bytes, Status>> = events.into_iter().map(Ok).collect();
+                self.send(connection, futures_util::stream::iter(events), content)
+            }
+            body => encode(connection, Response { body, ..response }, Wishes::default()),
+        }
+    }
+
+    fn log(self, connection: &Arc<Connection>, body: WireBody) -> http::Response<WireBody> {
+        let pieces = BodyExt::into_data_stream(body);
+        self.send(connection, pieces, push::Content::Log)
+    }
+
+    /// Answers 101 and sends the items on the connection until either side or the server ends it.
+    fn send<E: Send + 'static>(
+        self,
+        connection: &Arc<Connection>,
+        items: impl futures_util::Stream<Item = Result<Bytes, E>> + Send + 'static,
+        content: push::Content,
+    ) -> http::Response<WireBody> {
+        let Push { upgrading, headers, protocol } = self;
+        let stopping = connection.shared.stopping.clone();
+        let busy = Busy::new(&connection.slot);
+        connection.shared.tasks.spawn(async move {
+            let _busy = busy;
+            match upgrading.await {
+                Ok(io) => tokio::select! {
+                    r = push::serve(TokioIo::new(io), items, content, protocol) => if let Err(error) = r {
+                        tracing::debug!(%error, "a WebSocket ended");
+                    },
+                    () = stopping.cancelled() => {}
+                },
+                Err(error) => tracing::debug!(%error, "the connection was not upgraded"),
+            }
+        });
+        switching(headers)
+    }
+}
+
+fn switching(headers: http::HeaderMap) -> http::Response<WireBody> {
+    let mut response = http::Response::new(WireBody::Empty);
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Asks the handler before a body is read; a request without one is left to `handle`.
@@ -124,7 +213,9 @@ fn upgrade(
     let upgrading = hyper::upgrade::on(http::Request::from_parts(parts, ()));
     let shared = &connection.shared;
     let stopping = shared.stopping.clone();
+    let busy = Busy::new(&connection.slot);
     shared.tasks.spawn(async move {
+        let _busy = busy;
         match upgrading.await {
             Ok(io) => tokio::select! {
                 () = (accepted.serve)(TokioIo::new(io)) => {}
@@ -133,10 +224,7 @@ fn upgrade(
             Err(error) => tracing::debug!(%error, "the connection was not upgraded"),
         }
     });
-    let mut response = http::Response::new(WireBody::Empty);
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *response.headers_mut() = accepted.headers;
-    response
+    switching(accepted.headers)
 }
 
 async fn handle(connection: &Connection, request: Request) -> Response {
@@ -217,14 +305,18 @@ fn content_type(text: Cow<'static, str>) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes).unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
+fn slices(bytes: &Bytes) -> Chunks {
+    let cuts = (0..bytes.len()).step_by(SLICE_BYTES);
+    Chunks::new(cuts.map(|at| bytes.slice(at..bytes.len().min(at + SLICE_BYTES))).collect())
+}
+
 fn encode_body(connection: &Connection, body: Body, gzip: bool) -> (WireBody, bool) {
     let from = connection.shared.limits.compress_from_bytes as u64;
     let packed = |c: Chunks| (WireBody::Gzip(Box::new(Gzip::new(c))), true);
     match body {
-        Body::Full(bytes) if gzip && bytes.len() as u64 > from => {
-            let cuts = (0..bytes.len()).step_by(SLICE_BYTES);
-            packed(Chunks::new(cuts.map(|at| bytes.slice(at..bytes.len().min(at + SLICE_BYTES))).collect()))
-        }
+        Body::Full(bytes) if gzip && bytes.len() as u64 > from => packed(slices(&bytes)),
+        // Given away in pieces, so that a client that does not read them is found out.
+        Body::Full(bytes) if bytes.len() > WHOLE_BYTES => (WireBody::Chunks(slices(&bytes)), false),
         Body::Full(bytes) => (WireBody::Full(bytes), false),
         Body::Chunks(pieces) => match Chunks::new(pieces) {
             c if gzip && c.left > from => packed(c),

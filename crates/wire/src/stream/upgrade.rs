@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use meta::{BoxFuture, Status};
 
 use super::websocket::{self, Version};
-use super::{Session, command, forward};
+use super::{Session, command, forward, push};
 
 const STREAM_VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 const TOKEN_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
@@ -72,33 +72,60 @@ fn accept_spdy(asked: &HeaderMap, session: Session) -> Result<Accepted, Status> 
     Ok(Accepted { headers, serve })
 }
 
-fn accept_websocket(asked: &HeaderMap, session: Session) -> Result<Accepted, Status> {
+/// The client's key in a WebSocket handshake.
+fn websocket_key(asked: &HeaderMap) -> Result<&[u8], Status> {
     let key = asked.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
     let is_current = asked.get(SEC_WEBSOCKET_VERSION).is_some_and(|v| v == "13");
     if !is_current || STANDARD.decode(key).map(|k| k.len()) != Ok(16) {
         return Err(Status::bad_request("the WebSocket handshake is not one of version 13"));
     }
-    let known: &[Version] = match &session {
-        Session::Command { .. } => &websocket::COMMAND,
-        Session::PortForward { .. } => &websocket::FORWARD,
-    };
+    Ok(key)
+}
+
+/// The first of the subprotocols that the client wants and this side knows.
+fn websocket_protocol<T>(asked: &HeaderMap, known: &[T], name: impl Fn(&T) -> &str) -> Result<T, Status>
+where
+    T: Copy,
+{
     let mut wanted = values(asked, &SEC_WEBSOCKET_PROTOCOL);
     if wanted.is_empty() {
         wanted.push(String::new());
     }
-    let chosen = wanted.iter().find_map(|w| known.iter().find(|k| k.name == w));
-    let Some(version) = chosen.copied() else {
+    let chosen = wanted.iter().find_map(|w| known.iter().find(|k| name(k) == w)).copied();
+    chosen.ok_or_else(|| {
         let text = format!("unable to upgrade: no subprotocol of {wanted:?} is known");
-        return Err(Status::bad_request(text));
-    };
+        Status::bad_request(text)
+    })
+}
+
+/// The headers of the 101 response.
+fn websocket_headers(key: &[u8], protocol: &'static str) -> HeaderMap {
     let mut headers = upgrade_headers("websocket");
     let accept = tokio_tungstenite::tungstenite::handshake::derive_accept_key(key);
     if let Ok(accept) = HeaderValue::from_str(&accept) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
-    if !version.name.is_empty() {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(version.name));
+    if !protocol.is_empty() {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
     }
+    headers
+}
+
+/// Agrees on a one-way WebSocket: the response's headers and the subprotocol.
+pub(crate) fn accept_push(asked: &HeaderMap) -> Result<(HeaderMap, &'static str), Status> {
+    let key = websocket_key(asked)?;
+    let protocol = websocket_protocol(asked, &push::PROTOCOLS, |name| *name)?;
+    Ok((websocket_headers(key, protocol), protocol))
+}
+
+fn accept_websocket(asked: &HeaderMap, session: Session) -> Result<Accepted, Status> {
+    let key = websocket_key(asked)?;
+    let known: &[Version] = match &session {
+        Session::Command { .. } => &websocket::COMMAND,
+        Session::PortForward { .. } => &websocket::FORWARD,
+    };
+    let version = websocket_protocol(asked, known, |version| version.name)?;
+    let headers = websocket_headers(key, version.name);
     let serve: Box<dyn FnOnce(TokioIo<Upgraded>) -> BoxFuture<'static, ()> + Send> = match session {
         Session::Command { streams, run } => {
             Box::new(move |io| Box::pin(websocket::serve_command(io, streams, version, run)))

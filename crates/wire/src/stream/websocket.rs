@@ -70,7 +70,7 @@ pub(super) const FORWARD: [Version; 4] = [
     version("", false, false, false),
 ];
 
-async fn socket<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> WebSocketStream<S> {
+pub(super) async fn socket<S: AsyncRead + AsyncWrite + Unpin>(io: S) -> WebSocketStream<S> {
     let limits = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_LIMIT_BYTES))
         .max_frame_size(Some(MESSAGE_LIMIT_BYTES));
@@ -103,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channels<S> {
 /// Ends the connection behind the last message. Clients that wait for bytes on the socket before they look at
 /// what their TLS has read wake up at its end only. What they still send is thrown away, so that it does not
 /// make the end a reset, until they close too.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) -> std::io::Result<()> {
+pub(super) async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) -> std::io::Result<()> {
     io.shutdown().await?;
     match tokio::time::timeout(LINGER, tokio::io::copy(&mut io, &mut tokio::io::sink())).await {
         Ok(copied) => copied.map(|_| ()),
@@ -170,7 +170,7 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// A close without a code is an error to some clients.
-fn goodbye() -> Message {
+pub(super) fn goodbye() -> Message {
     Message::Close(Some(CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() }))
 }
 

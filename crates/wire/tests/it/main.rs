@@ -2,7 +2,9 @@
 
 mod harness;
 mod kubectl;
+mod limits;
 mod pki;
+mod push;
 mod server;
 mod stream;
 mod tls;
