@@ -153,7 +153,15 @@ impl<'a> Api<'a> {
     /// # Errors
     /// The server's Status.
     pub async fn get(&self, name: &str) -> Result<Bytes, Status> {
-        self.whole(self.request(Verb::Get, name, ""), "", Vec::new()).await
+        self.get_subresource(name, "").await
+    }
+
+    /// A subresource of one object: `scale`, `status`.
+    ///
+    /// # Errors
+    /// The server's Status.
+    pub async fn get_subresource(&self, name: &str, sub: &str) -> Result<Bytes, Status> {
+        self.whole(self.request(Verb::Get, name, sub), "", Vec::new()).await
     }
 
     /// Creates an object from JSON.

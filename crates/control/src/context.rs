@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use sys::{Clock, Entropy, SystemClock, SystemEntropy};
 use tokio_util::sync::CancellationToken;
 
+use crate::Ports;
+
 /// A client with clock, randomness and a stop token. Cheap to clone.
 #[derive(Clone)]
 pub struct Context {
@@ -15,6 +17,8 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub stop: CancellationToken,
+    /// Whom controllers may ask outside the API.
+    pub ports: Ports,
 }
 
 impl Context {
@@ -26,6 +30,7 @@ impl Context {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             stop: CancellationToken::new(),
+            ports: Ports::default(),
         }
     }
 

@@ -58,7 +58,7 @@ pub async fn run(engine: Engine, ctx: &Context, informers: &Informers, recorder:
         return;
     }
     tracing::debug!("{name} started");
-    let executor = Arc::new(Executor::new(ctx.client.clone()));
+    let executor = Arc::new(Executor::new(ctx.client.clone(), ctx.ports.clone()));
     let mut works: JoinSet<Done> = JoinSet::new();
     loop {
         let turn = turn(&seat, ctx, informers);

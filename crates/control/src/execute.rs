@@ -13,24 +13,30 @@ use parking_lot::Mutex;
 use reconcile::{Answer, Op, PatchKind};
 use serde_json::Value;
 
-/// A client that remembers what its identity may not patch.
+use crate::Ports;
+
+/// A client that remembers what its identity may not patch, and the ports that may be asked.
 pub struct Executor {
     client: Arc<dyn Client>,
+    ports: Ports,
     unpatchable: Mutex<BTreeSet<(Gvr, String)>>,
 }
 
 impl Executor {
     /// An executor that knows nothing yet.
     #[must_use]
-    pub fn new(client: Arc<dyn Client>) -> Self {
-        Executor { client, unpatchable: Mutex::new(BTreeSet::new()) }
+    pub fn new(client: Arc<dyn Client>, ports: Ports) -> Self {
+        Executor { client, ports, unpatchable: Mutex::new(BTreeSet::new()) }
     }
 
     /// Does the operation.
     ///
     /// # Errors
-    /// The server's Status.
+    /// The server's Status, or the port's.
     pub async fn execute(&self, op: &Op) -> Result<Answer, Status> {
+        if let Op::Ask { port, question } = op {
+            return self.ports.ask(port, question.clone().into()).await.map(Answer::Object);
+        }
         let Op::Patch { gvr, sub, kind: PatchKind::Merge, .. } = op else {
             return execute(&*self.client, op).await;
         };
@@ -105,11 +111,12 @@ pub async fn execute(client: &dyn Client, op: &Op) -> Result<Answer, Status> {
             api.delete(name, &options).await.map(Answer::Object)
         }
         Op::DeleteCollection { .. } => delete_collection(client, op).await.map(Answer::Object),
-        Op::Get { name, .. } => api.get(name).await.map(Answer::Object),
-        Op::List { metadata_only, limit, .. } => {
+        Op::Get { name, sub, .. } => api.get_subresource(name, sub).await.map(Answer::Object),
+        Op::List { metadata_only, limit, selector, .. } => {
             let api = if *metadata_only { api.metadata_only() } else { api };
-            list(&api, *limit).await
+            list(&api, selector, *limit).await
         }
+        Op::Ask { port, .. } => Err(Status::internal(format!("{port:?} is no resource of the API"))),
         Op::Revision { .. } => {
             let params = ListParams { limit: 1, ..ListParams::default() };
             let page = api.metadata_only().list(&params).await?;
@@ -124,9 +131,12 @@ pub async fn execute(client: &dyn Client, op: &Op) -> Result<Answer, Status> {
 /// Items in a page.
 const PAGE_LIMIT: u32 = 1000;
 
-async fn list(api: &Api<'_>, limit: u32) -> Result<Answer, Status> {
-    let mut params =
-        ListParams { limit: if limit == 0 { PAGE_LIMIT } else { limit }, ..ListParams::default() };
+async fn list(api: &Api<'_>, selector: &str, limit: u32) -> Result<Answer, Status> {
+    let mut params = ListParams {
+        limit: if limit == 0 { PAGE_LIMIT } else { limit },
+        label_selector: selector.to_owned(),
+        ..ListParams::default()
+    };
     let mut items = Vec::new();
     loop {
         let page = api.list(&params).await?;

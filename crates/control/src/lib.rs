@@ -4,6 +4,7 @@
 //!
 //! - [`reflect()`], [`reflect_raw`]: follow one resource (for the scheduler, the kubelet, the proxy, dns).
 //! - [`Informers`], [`run`]: run controllers that share caches.
+//! - [`Port`], [`Ports`]: what controllers may ask outside the API.
 //! - [`Recorder`]: Event objects, aggregated and limited.
 //! - [`elect`]: run something only while holding a Lease.
 //! - [`delegate`]: authentication and authorization for the servers of components.
@@ -18,6 +19,7 @@ mod driver;
 mod execute;
 mod informers;
 mod leader;
+mod port;
 mod recorder;
 mod reflect;
 mod reflector;
@@ -28,6 +30,7 @@ pub use driver::{Controllers, run};
 pub use execute::{Executor, execute};
 pub use informers::Informers;
 pub use leader::{Election, elect};
+pub use port::{Port, Ports};
 pub use recorder::Recorder;
 pub use reflect::{ReflectEvent, reflect, reflect_raw};
 pub use reflector::{Feed, FeedHandle, RawEvent, Selection};

@@ -65,16 +65,20 @@ pub enum Op {
         gvr: Gvr,
         namespace: String,
     },
-    /// A live read of one object; NotFound is an answer, not a failure.
+    /// A live read of one object, or (with `sub`) of its subresource: `scale`, say. NotFound is an answer, not a
+    /// failure.
     Get {
         gvr: Gvr,
         namespace: String,
         name: String,
+        sub: &'static str,
     },
-    /// A live list; with `metadata_only` the items are PartialObjectMetadata. `limit` 0: all of it.
+    /// A live list of what the label selector selects (empty: everything); with `metadata_only` the items are
+    /// PartialObjectMetadata. `limit` 0: all of it.
     List {
         gvr: Gvr,
         namespace: String,
+        selector: String,
         metadata_only: bool,
         limit: u32,
     },
@@ -88,13 +92,23 @@ pub enum Op {
         gvr: Gvr,
         body: Vec<u8>,
     },
+    /// A question (JSON) to something outside the API: a cloud, a source of metrics. The driver asks the port of
+    /// that name; what it answers is JSON and comes back as [`Answers::asked`].
+    Ask {
+        port: &'static str,
+        question: Vec<u8>,
+    },
 }
 
+/// What is about no resource.
+static NO_RESOURCE: Gvr = Gvr::new("", "", "");
+
 impl Op {
-    /// What it is about.
+    /// What it is about; all parts are empty when it is no resource.
     #[must_use]
     pub fn gvr(&self) -> &Gvr {
         match self {
+            Op::Ask { .. } => &NO_RESOURCE,
             Op::Create { gvr, .. }
             | Op::CreateSub { gvr, .. }
             | Op::Update { gvr, .. }
@@ -108,7 +122,7 @@ impl Op {
         }
     }
 
-    /// Namespace and name; the name is empty where there is none.
+    /// Namespace and name; the name is empty where there is none, and that of the port for a question to one.
     #[must_use]
     pub fn target(&self) -> (&str, &str) {
         match self {
@@ -119,6 +133,7 @@ impl Op {
             | Op::Delete { namespace, name, .. }
             | Op::Get { namespace, name, .. } => (namespace, name),
             Op::DeleteCollection { namespace, .. } | Op::List { namespace, .. } => (namespace, ""),
+            Op::Ask { port, .. } => ("", port),
             Op::Revision { .. } | Op::Review { .. } => ("", ""),
         }
     }
@@ -127,7 +142,10 @@ impl Op {
     #[must_use]
     pub fn subresource(&self) -> &str {
         match self {
-            Op::CreateSub { sub, .. } | Op::Update { sub, .. } | Op::Patch { sub, .. } => sub,
+            Op::CreateSub { sub, .. }
+            | Op::Update { sub, .. }
+            | Op::Patch { sub, .. }
+            | Op::Get { sub, .. } => sub,
             _ => "",
         }
     }
@@ -135,7 +153,10 @@ impl Op {
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_read(&self) -> bool {
-        matches!(self, Op::Get { .. } | Op::List { .. } | Op::Revision { .. } | Op::Review { .. })
+        matches!(
+            self,
+            Op::Get { .. } | Op::List { .. } | Op::Revision { .. } | Op::Review { .. } | Op::Ask { .. }
+        )
     }
 
     /// The verb for logs: `create`, `delete`, ...
@@ -151,6 +172,7 @@ impl Op {
             Op::List { .. } => "list",
             Op::Revision { .. } => "revision",
             Op::Review { .. } => "review",
+            Op::Ask { .. } => "ask",
         }
     }
 }
@@ -233,7 +255,19 @@ impl Action {
     /// A live read of one object.
     #[must_use]
     pub fn get(gvr: Gvr, namespace: &str, name: &str) -> Self {
-        Op::Get { gvr, namespace: namespace.to_owned(), name: name.to_owned() }.into()
+        Self::get_sub(gvr, namespace, name, "")
+    }
+
+    /// A live read of a subresource of one object.
+    #[must_use]
+    pub fn get_sub(gvr: Gvr, namespace: &str, name: &str, sub: &'static str) -> Self {
+        Op::Get { gvr, namespace: namespace.to_owned(), name: name.to_owned(), sub }.into()
+    }
+
+    /// A question to a port; the answer comes back as [`Answers::asked`].
+    #[must_use]
+    pub fn ask(port: &'static str, question: &serde_json::Value) -> Self {
+        Op::Ask { port, question: question.to_string().into_bytes() }.into()
     }
 
     /// A question; the answer comes back as [`Answers::reviewed`].
@@ -343,7 +377,7 @@ impl Plan {
 /// What an operation answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The object (or a Status) as JSON.
+    /// The object (or a Status), or what a port said, as JSON.
     Object(Bytes),
     List {
         revision: u64,
@@ -372,10 +406,34 @@ impl Answers {
     /// The answer to a live `Get` of that object: `None` when it was not asked.
     #[must_use]
     pub fn got(&self, resource: &Gvr, ns: &str, object: &str) -> Option<&Result<Answer, Status>> {
+        self.got_sub(resource, ns, object, "")
+    }
+
+    /// The answer to a live `Get` of that subresource of that object.
+    #[must_use]
+    pub fn got_sub(
+        &self,
+        resource: &Gvr,
+        ns: &str,
+        object: &str,
+        part: &str,
+    ) -> Option<&Result<Answer, Status>> {
         self.reads.iter().find_map(|(op, answer)| match op {
-            Op::Get { gvr, namespace, name } if gvr == resource && namespace == ns && name == object => {
+            Op::Get { gvr, namespace, name, sub }
+                if gvr == resource && namespace == ns && name == object && *sub == part =>
+            {
                 Some(answer)
             }
+            _ => None,
+        })
+    }
+
+    /// The answer of a port to this question.
+    #[must_use]
+    pub fn asked(&self, of: &str, what: &serde_json::Value) -> Option<&Result<Answer, Status>> {
+        let what = what.to_string();
+        self.reads.iter().find_map(|(op, answer)| match op {
+            Op::Ask { port, question } if *port == of && *question == what.as_bytes() => Some(answer),
             _ => None,
         })
     }
@@ -390,11 +448,21 @@ impl Answers {
         })
     }
 
-    /// The answer to a live `List`.
+    /// The answer to a live `List` of everything.
     #[must_use]
     pub fn listed(&self, resource: &Gvr, ns: &str) -> Option<&Result<Answer, Status>> {
+        self.selected(resource, ns, "")
+    }
+
+    /// The answer to a live `List` with that selector.
+    #[must_use]
+    pub fn selected(&self, resource: &Gvr, ns: &str, labels: &str) -> Option<&Result<Answer, Status>> {
         self.reads.iter().find_map(|(op, answer)| match op {
-            Op::List { gvr, namespace, .. } if gvr == resource && namespace == ns => Some(answer),
+            Op::List { gvr, namespace, selector, .. }
+                if gvr == resource && namespace == ns && selector == labels =>
+            {
+                Some(answer)
+            }
             _ => None,
         })
     }

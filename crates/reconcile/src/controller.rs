@@ -1,7 +1,7 @@
 //! The shape of every controller.
 
 use std::any::TypeId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,18 @@ use jiff::Timestamp;
 use crate::{Answers, Caches, Change, ChangeKind, Delta, Key, KindDecl, Plan, Projection};
 
 /// A pure decider. `observe` gathers everything that a decision depends on, `reconcile` decides. Neither may
-/// do I/O, read a clock or keep anything between calls.
+/// do I/O, read a clock or keep anything between calls but in the key's memory.
 pub trait Controller: Send + Sync + 'static {
     /// Everything that a decision depends on, owned: a test writes it as a literal.
     type State;
+
+    /// What it remembers of a key from one decision to the next, when no cache can tell it: when something was
+    /// first seen, say. `()`: nothing. The engine keeps it while [`Controller::observe`] gives a state for the key
+    /// and drops it at the first decision that gets none, so the key of an object must be decided again when the
+    /// object goes (as [`Interests::own`] does). It does not outlive the process: what must hold after a restart
+    /// belongs into an object. An object that is replaced under its name inherits the memory; where that matters
+    /// the memory says of which UID it is.
+    type Memory: Default + Send + 'static;
 
     /// The name in logs and Events: `replicaset-controller`.
     fn name(&self) -> &'static str;
@@ -24,8 +32,8 @@ pub trait Controller: Send + Sync + 'static {
     /// The state of a key, or `None` when nothing is to be decided (the object is gone).
     fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<Self::State>;
 
-    /// What to do.
-    fn reconcile(&self, state: &Self::State, now: Timestamp) -> Plan;
+    /// What to do. The same state, memory and time give the same plan and leave the same memory.
+    fn reconcile(&self, state: &Self::State, memory: &mut Self::Memory, now: Timestamp) -> Plan;
 }
 
 /// Collects the keys that a change concerns.
@@ -140,13 +148,34 @@ impl Interests {
     }
 }
 
-/// A controller with its state type erased.
-pub(crate) trait Decide: Send + Sync {
-    fn decide(&self, key: &Key, caches: &Caches, answers: &Answers, now: Timestamp) -> Option<Plan>;
+/// A controller and its memories, with the types erased.
+pub(crate) trait Decide: Send {
+    fn decide(&mut self, key: &Key, caches: &Caches, answers: &Answers, now: Timestamp) -> Option<Plan>;
 }
 
-impl<C: Controller> Decide for C {
-    fn decide(&self, key: &Key, caches: &Caches, answers: &Answers, now: Timestamp) -> Option<Plan> {
-        Some(self.reconcile(&self.observe(key, caches, answers)?, now))
+/// A controller with what it remembers of each key.
+pub(crate) struct Decider<C: Controller> {
+    controller: C,
+    memories: BTreeMap<Key, C::Memory>,
+}
+
+impl<C: Controller> Decider<C> {
+    pub(crate) fn new(controller: C) -> Self {
+        Decider { controller, memories: BTreeMap::new() }
+    }
+}
+
+impl<C: Controller> Decide for Decider<C> {
+    fn decide(&mut self, key: &Key, caches: &Caches, answers: &Answers, now: Timestamp) -> Option<Plan> {
+        let Some(state) = self.controller.observe(key, caches, answers) else {
+            self.memories.remove(key);
+            return None;
+        };
+        // A controller without a memory must not pay for one.
+        if size_of::<C::Memory>() == 0 {
+            return Some(self.controller.reconcile(&state, &mut C::Memory::default(), now));
+        }
+        let memory = self.memories.entry(key.clone()).or_default();
+        Some(self.controller.reconcile(&state, memory, now))
     }
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use meta::Status;
 
 use crate::action::{ambiguous, namespace_terminating};
-use crate::controller::Decide;
+use crate::controller::{Decide, Decider};
 use crate::queue::Queue;
 use crate::waits::{Parked, Scope, Wait};
 use crate::{
@@ -132,7 +132,7 @@ impl Engine {
         let scope = Scope { projections: interests.projections(), graph: interests.graph };
         Engine {
             name: controller.name(),
-            controller: Box::new(controller),
+            controller: Box::new(Decider::new(controller)),
             interests,
             scope,
             config,
@@ -513,137 +513,4 @@ fn log(failures: &mut Vec<(Key, Arc<Op>, Status)>, sent: &Sent, status: Status) 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{ObjectMeta, Projection};
-    use meta::Gvr;
-
-    const THINGS: Gvr = Gvr::new("", "v1", "things");
-
-    #[derive(serde::Deserialize)]
-    struct Thing {
-        metadata: ObjectMeta,
-    }
-
-    impl Projection for Thing {
-        const GVR: Gvr = THINGS;
-
-        fn meta(&self) -> &ObjectMeta {
-            &self.metadata
-        }
-    }
-
-    /// Wants a thing of its name.
-    struct Maker;
-
-    impl Controller for Maker {
-        type State = bool;
-
-        fn name(&self) -> &'static str {
-            "maker"
-        }
-
-        fn interests(&self, i: &mut Interests) {
-            i.own::<Thing>();
-        }
-
-        fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<bool> {
-            Some(caches.kind::<Thing>().by_key(key).is_some())
-        }
-
-        fn reconcile(&self, there: &bool, _: Timestamp) -> Plan {
-            let create = || Action::create(THINGS, "n", "x", &serde_json::json!({}));
-            if *there { Plan::default() } else { Plan::of(vec![create()]) }
-        }
-    }
-
-    /// A create got no answer; then the key had something else to do. What it needs to know to repeat that create
-    /// under its name is still there.
-    #[test]
-    fn a_create_of_unknown_outcome_is_remembered() {
-        struct Distracted;
-        impl Controller for Distracted {
-            type State = (u64, Vec<Failure>);
-
-            fn name(&self) -> &'static str {
-                "distracted"
-            }
-
-            fn interests(&self, i: &mut Interests) {
-                i.own::<Thing>();
-            }
-
-            fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<Self::State> {
-                let revision = caches.kind::<Thing>().by_key(key)?.metadata.resource_version;
-                Some((revision, answers.failures.clone()))
-            }
-
-            fn reconcile(&self, (revision, failures): &Self::State, _: Timestamp) -> Plan {
-                match (revision, failures.is_empty()) {
-                    (1, _) => Plan::of(vec![Action::create(THINGS, "n", "y", &serde_json::json!({}))]),
-                    (2, false) => Plan::of(vec![
-                        Op::Get { gvr: THINGS, namespace: "n".into(), name: "z".into() }.into(),
-                    ]),
-                    (3, false) => {
-                        Plan::of(vec![Action::create(THINGS, "n", "again", &serde_json::json!({}))])
-                    }
-                    _ => Plan::default(),
-                }
-            }
-        }
-        let mut caches = Caches::default();
-        caches.kind_mut::<Thing>().replace(Vec::new(), 0);
-        let mut engine = Engine::new(Distracted, EngineConfig::default()).without_gate();
-        engine.start(&caches);
-        let mut now = Timestamp::UNIX_EPOCH;
-        let mut verbs = Vec::new();
-        for revision in 1..=3 {
-            now = time::after(now, Duration::from_secs(3600));
-            let text = format!(
-                r#"{{"metadata": {{"name": "x", "namespace": "n", "resourceVersion": "{revision}"}}}}"#
-            );
-            let cache = caches.any_mut(std::any::TypeId::of::<Thing>()).expect("made above");
-            let change = cache.upsert_bytes(text.as_bytes()).expect("a thing").expect("it is new");
-            engine.on_change(&change, &caches);
-            let Some(work) = engine.next(now, &caches) else { break };
-            verbs.push(format!("{} {}", work.op.verb(), work.op.target().1));
-            let lost = Err(Status::timeout("no answer in time"));
-            let result = if revision == 2 { Ok(Answer::Revision(0)) } else { lost };
-            engine.done(work.id, result, now);
-        }
-        assert_eq!(verbs, ["create y", "get z", "create again"]);
-    }
-
-    /// After these refusals of a create the key must not be decided on caches that may lack what is there.
-    #[test]
-    fn a_create_that_may_have_happened_is_looked_for() {
-        for (refusal, looks) in [
-            (Status::timeout("no answer in time"), true),
-            (Status::already_exists(&THINGS, "x"), true),
-            (Status::forbidden(&THINGS, "x", "exceeded quota"), false),
-        ] {
-            let mut caches = Caches::default();
-            caches.kind_mut::<Thing>().replace(Vec::new(), 1);
-            let mut engine = Engine::new(Maker, EngineConfig::default());
-            engine.enqueue(Key::new("n", "x"));
-            engine.start(&caches);
-            let mut now = Timestamp::UNIX_EPOCH;
-            let first = engine.next(now, &caches).expect("it is missing");
-            assert_eq!(first.op.verb(), "create");
-            engine.done(first.id, Err(refusal.clone()), now);
-            now = time::after(now, Duration::from_secs(3600));
-            let second = engine.next(now, &caches).expect("it is still missing");
-            assert_eq!(second.op.verb(), if looks { "revision" } else { "create" }, "{refusal}");
-            if !looks {
-                continue;
-            }
-            engine.done(second.id, Ok(Answer::Revision(5)), now);
-            assert!(engine.next(now, &caches).is_none(), "{refusal}: the caches are at revision 1");
-            let thing = r#"{"metadata": {"name": "x", "namespace": "n", "resourceVersion": "5"}}"#;
-            let cache = caches.any_mut(std::any::TypeId::of::<Thing>()).expect("made above");
-            let change = cache.upsert_bytes(thing.as_bytes()).expect("a thing").expect("it is new");
-            engine.on_change(&change, &caches);
-            assert!(engine.next(now, &caches).is_none() && engine.idle(), "{refusal}: it is there");
-        }
-    }
-}
+mod tests;

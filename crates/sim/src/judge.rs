@@ -95,6 +95,7 @@ where
     C::State: Clone,
 {
     type State = C::State;
+    type Memory = C::Memory;
 
     fn name(&self) -> &'static str {
         self.inner.name()
@@ -114,10 +115,10 @@ where
         self.inner.observe(key, caches, answers)
     }
 
-    fn reconcile(&self, state: &C::State, now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &C::State, memory: &mut C::Memory, now: Timestamp) -> Plan {
         let mut spoilt = state.clone();
         (self.spoil)(&mut spoilt);
-        let plan = self.inner.reconcile(&spoilt, now);
+        let plan = self.inner.reconcile(&spoilt, memory, now);
         if let Err(why) = (self.rule)(state, &plan, now) {
             self.judge.0.lock().broken.push(format!("{}: {why}", self.name()));
         }

@@ -227,6 +227,7 @@ impl Outside {
                 gvr: DEPLOYMENTS,
                 namespace: key.namespace.to_string(),
                 name: key.name.to_string(),
+                sub: "",
             };
             self.stale = self.user(w, op).map(|v| (key, v));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use apiserver::{Config, Server};
 use bytes::Bytes;
 use client::Local;
-use control::{Executor, RawEvent};
+use control::{Executor, Ports, RawEvent};
 use jiff::Timestamp;
 use meta::{Handler, Status, User};
 use reconcile::time::after;
@@ -96,6 +96,8 @@ pub struct World {
     pub steps: u64,
     /// Whether nothing but rolling updates takes pods away.
     pub calm: bool,
+    /// Whom controllers may ask outside the API.
+    pub ports: Ports,
     store: Arc<MemStore>,
     recorder: Arc<Recorder>,
     _sink: Arc<dyn EventSink>,
@@ -134,6 +136,7 @@ impl World {
             writes: 0,
             steps: 0,
             calm: false,
+            ports: Ports::default(),
             store,
             recorder,
             _sink: sink,
@@ -406,7 +409,7 @@ impl World {
         let abandoned = back.is_none() && self.slots[slot].epoch != call.epoch;
         let result = match self.local(&call.user) {
             None => Err(Status::unavailable("connection refused")),
-            Some(local) => now(Executor::new(Arc::new(local)).execute(&op)),
+            Some(local) => now(Executor::new(Arc::new(local), self.ports.clone()).execute(&op)),
         };
         let heartbeat = op.gvr().resource == "leases" || op.gvr().resource == "nodes";
         self.writes += u64::from(!op.is_read() && !heartbeat);

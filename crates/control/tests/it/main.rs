@@ -7,11 +7,12 @@ mod scripted;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Context, Controllers, Informers, Recorder, ReflectEvent, Selection, reflect};
+use control::{Context, Controllers, Informers, Port, Ports, Recorder, ReflectEvent, Selection, reflect};
 use jiff::Timestamp;
 use meta::{Gvr, Status, Verb};
 use reconcile::{
-    Action, Answers, Caches, Controller, Engine, EngineConfig, Interests, Key, ObjectMeta, Plan, Projection,
+    Action, Answer, Answers, Caches, Controller, Engine, EngineConfig, Interests, Key, ObjectMeta, Plan,
+    Projection,
 };
 use scripted::Scripted;
 use serde::Deserialize;
@@ -92,6 +93,7 @@ struct Copier;
 
 impl Controller for Copier {
     type State = Arc<Thing>;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "copier"
@@ -105,7 +107,7 @@ impl Controller for Copier {
         caches.kind::<Thing>().by_key(key).cloned()
     }
 
-    fn reconcile(&self, t: &Arc<Thing>, _: Timestamp) -> Plan {
+    fn reconcile(&self, t: &Arc<Thing>, _: &mut (), _: Timestamp) -> Plan {
         if t.status["seen"] == t.size {
             return Plan::default();
         }
@@ -146,6 +148,79 @@ async fn the_driver_converges_through_errors_and_forbidden_patches() {
     running.await.unwrap();
 }
 
+/// Writes into `status.load` what the port `load` says of a thing.
+struct Meter;
+
+impl Controller for Meter {
+    type State = (Arc<Thing>, Option<Result<Answer, Status>>);
+    type Memory = ();
+
+    fn name(&self) -> &'static str {
+        "meter"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        i.own::<Thing>();
+    }
+
+    fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<Self::State> {
+        let thing = caches.kind::<Thing>().by_key(key)?.clone();
+        let answer = answers.asked("load", &json!(*key.name)).cloned();
+        Some((thing, answer))
+    }
+
+    fn reconcile(&self, (t, answer): &Self::State, _: &mut (), _: Timestamp) -> Plan {
+        match answer {
+            _ if !t.status["load"].is_null() => Plan::default(),
+            None => Plan::of(vec![Action::ask("load", &json!(*t.metadata.name))]),
+            Some(Ok(Answer::Object(b))) => {
+                let load: serde_json::Value = serde_json::from_slice(b).unwrap();
+                Plan::of(vec![Action::status_patch(THINGS, &t.metadata, &json!({"load": load}))])
+            }
+            Some(_) => Plan { retry: true, ..Plan::default() },
+        }
+    }
+}
+
+/// Says how long a name is, but not at once.
+#[derive(Default)]
+struct Lengths(std::sync::atomic::AtomicU32);
+
+impl Port for Lengths {
+    fn ask(&self, question: bytes::Bytes) -> meta::BoxFuture<'_, Result<bytes::Bytes, Status>> {
+        let before = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Box::pin(async move {
+            if before < 2 {
+                return Err(Status::unavailable("not yet"));
+            }
+            let name: String = serde_json::from_slice(&question).unwrap();
+            Ok(name.len().to_string().into())
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_port_outside_the_api_is_asked_until_it_answers() {
+    let server = Arc::new(Scripted::default());
+    server.put("four", json!({}));
+    server.refuse(Verb::Patch, 1000, Status::forbidden(&THINGS, "", "no patches here"));
+    let ctx = context(&server);
+    let ctx = Context { ports: Ports::default().with("load", Arc::new(Lengths::default())), ..ctx };
+    let (informers, recorder) = (Informers::new(&ctx), Recorder::new(&ctx, ""));
+    let mut controllers = Controllers::default();
+    controllers.add(Engine::new(Meter, EngineConfig::default()), &ctx);
+    let running = tokio::spawn(async move { controllers.run(&informers, &recorder).await });
+    for _ in 0..2000 {
+        if server.object("four").unwrap()["status"]["load"] == 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.object("four").unwrap()["status"]["load"], 4);
+    ctx.stop.cancel();
+    running.await.unwrap();
+}
+
 /// Reads discovery or the ownership graph, and decides nothing.
 struct Reader {
     graph: bool,
@@ -153,6 +228,7 @@ struct Reader {
 
 impl Controller for Reader {
     type State = ();
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "reader"
@@ -169,7 +245,7 @@ impl Controller for Reader {
         None
     }
 
-    fn reconcile(&self, (): &(), _: Timestamp) -> Plan {
+    fn reconcile(&self, (): &(), _: &mut (), _: Timestamp) -> Plan {
         Plan::default()
     }
 }

@@ -106,6 +106,7 @@ fn look_up(o: &OwnerReference, node: &Node, caches: &Caches, answers: &Answers) 
 
 impl Controller for GarbageCollector {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "garbage-collector-controller"
@@ -133,7 +134,7 @@ impl Controller for GarbageCollector {
         })
     }
 
-    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
         let n = &state.node;
         if n.deleting && n.has_finalizer(ORPHAN) {
             return finalize::orphan(state);

@@ -44,7 +44,7 @@ fn does(s: &State) -> Vec<String> {
         Op::Patch { name, body, .. } => format!("patch {name} {}", String::from_utf8_lossy(body)),
         other => format!("{} {}", other.verb(), other.target().1),
     };
-    GarbageCollector.reconcile(s, Timestamp::UNIX_EPOCH).actions().map(|a| describe(&a.op)).collect()
+    GarbageCollector.reconcile(s, &mut (), Timestamp::UNIX_EPOCH).actions().map(|a| describe(&a.op)).collect()
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn orphaning_frees_dependents_first() {
         dependents: vec![node("c", &[owner("x", true), owner("y", false)], &[], false)],
         whole: true,
     };
-    let plan = GarbageCollector.reconcile(&s, Timestamp::UNIX_EPOCH);
+    let plan = GarbageCollector.reconcile(&s, &mut (), Timestamp::UNIX_EPOCH);
     assert_eq!(plan.steps.len(), 2);
     let done = does(&s);
     assert!(
@@ -128,7 +128,7 @@ fn an_answer_of_the_past_is_asked_for_again() {
         if listed {
             caches.graph.replace(&Arc::new(sets.clone()), &"ReplicaSet".into(), Vec::new(), graph_at);
         }
-        let get = Op::Get { gvr: sets.clone(), namespace: "n".into(), name: "o".into() };
+        let get = Op::Get { gvr: sets.clone(), namespace: "n".into(), name: "o".into(), sub: "" };
         let text = format!(r#"{{"metadata": {{"name": "o", "uid": "o", "resourceVersion": "{read_at}"}}}}"#);
         let answers = Answers { reads: vec![(get, Ok(Answer::Object(text.into())))], failures: Vec::new() };
         let found = look_up(&owner("o", true), &node("x", &[], &[], false), &caches, &answers);

@@ -254,7 +254,9 @@ impl Server {
                 return Ok(Answer::List { revision: self.revision, items, more: false });
             }
             Op::Revision { .. } => return Ok(Answer::Revision(self.revision)),
-            Op::CreateSub { .. } | Op::Review { .. } => return Err(Status::unknown_resource()),
+            Op::CreateSub { .. } | Op::Review { .. } | Op::Ask { .. } => {
+                return Err(Status::unknown_resource());
+            }
         };
         Ok(Answer::Object(Bytes::from(object.to_string())))
     }

@@ -105,7 +105,7 @@ impl Schedule {
     /// Asks whether a bind was done that got no clear answer; the pod counts as placed meanwhile.
     fn look(&mut self, look: Look) {
         let (namespace, name) = (look.key.namespace.to_string(), look.key.name.to_string());
-        self.send(Sent::Look(look), Op::Get { gvr: PODS, namespace, name });
+        self.send(Sent::Look(look), Op::Get { gvr: PODS, namespace, name, sub: "" });
     }
 
     fn bind_answered(&mut self, look: Look, result: &Result<Answer, Status>, now: Timestamp) {

@@ -146,6 +146,7 @@ fn pod_gone(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
 
 impl Controller for Deployments {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "deployment-controller"
@@ -190,7 +191,7 @@ impl Controller for Deployments {
     }
 
     // k8s: deployment_controller.go syncDeployment
-    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
         let d = &state.d;
         if d.spec.selector.is_empty() {
             return selects_everything(state);

@@ -161,7 +161,8 @@ fn fenceposts() {
 fn a_selector_is_required() {
     let mut d = deployment(1, "1", "1");
     d.metadata.generation = 2;
-    let plan = Deployments.reconcile(&State { d: Arc::new(d), ..State::default() }, Timestamp::UNIX_EPOCH);
+    let plan =
+        Deployments.reconcile(&State { d: Arc::new(d), ..State::default() }, &mut (), Timestamp::UNIX_EPOCH);
     assert_eq!(plan.events[0].reason, "SelectingAll");
     assert!(plan.actions().all(|a| matches!(&a.op, Op::Patch { sub: "status", .. })));
 }

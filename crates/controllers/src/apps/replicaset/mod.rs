@@ -98,6 +98,7 @@ fn related(rs: &ReplicaSet, caches: &Caches) -> BTreeMap<Box<str>, usize> {
 
 impl Controller for ReplicaSets {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "replicaset-controller"
@@ -126,7 +127,7 @@ impl Controller for ReplicaSets {
         })
     }
 
-    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
         let candidates = state.pods.iter().filter(|p| p.active()).map(|p| &p.metadata);
         let claims = state.claimer().plan(candidates, state.may_adopt);
         // Adopted pods count; decide how many are missing when the caches show them.

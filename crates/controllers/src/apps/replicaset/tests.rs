@@ -33,7 +33,7 @@ fn now() -> Timestamp {
 }
 
 fn created(s: &State) -> Vec<String> {
-    let plan = ReplicaSets.reconcile(s, now());
+    let plan = ReplicaSets.reconcile(s, &mut (), now());
     let names = plan.actions().filter_map(|a| match &a.op {
         Op::Create { name, .. } => Some(name.clone()),
         _ => None,
@@ -95,7 +95,7 @@ fn a_quota_shows_in_the_status() {
     let mut s = state(1, vec![]);
     let op = Op::Create { gvr: PODS, namespace: "d".into(), name: "web-1".into(), body: vec![] };
     s.failures = vec![Failure { op, status: Status::forbidden(&PODS, "web-1", "exceeded quota") }];
-    let plan = ReplicaSets.reconcile(&s, now());
+    let plan = ReplicaSets.reconcile(&s, &mut (), now());
     let last = plan.steps.last().unwrap();
     assert!(last.always);
     let Op::Patch { body, .. } = &last.actions[0].op else { panic!("{last:?}") };

@@ -155,6 +155,7 @@ fn ask_again(caches: &Caches, sink: &mut KeySink) {
 
 impl Controller for Approver {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "certificatesigningrequest-approving-controller"
@@ -192,7 +193,7 @@ impl Controller for Approver {
         Some(State { request, wanted, reviews, node, foreign_name })
     }
 
-    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
         let (r, Some(w)) = (&state.request, &state.wanted) else { return Plan::default() };
         let approve = |message: &str| {
             Plan::of(vec![r.add_condition("approval", "Approved", "AutoApproved", message, now)])
@@ -262,7 +263,7 @@ mod tests {
 
     fn decide(c: &Approver, caches: &Caches, answers: &Answers) -> Plan {
         let state = c.observe(&Key::new("", "r"), caches, answers);
-        state.map(|s| c.reconcile(&s, Timestamp::UNIX_EPOCH)).unwrap_or_default()
+        state.map(|s| c.reconcile(&s, &mut (), Timestamp::UNIX_EPOCH)).unwrap_or_default()
     }
 
     fn is_approval(plan: &Plan) -> bool {

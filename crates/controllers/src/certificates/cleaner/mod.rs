@@ -34,6 +34,7 @@ fn end(r: &SigningRequest) -> Option<Timestamp> {
 
 impl Controller for Cleaner {
     type State = Arc<SigningRequest>;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "certificatesigningrequest-cleaner-controller"
@@ -47,7 +48,7 @@ impl Controller for Cleaner {
         caches.kind::<SigningRequest>().by_key(key).cloned()
     }
 
-    fn reconcile(&self, r: &Self::State, now: Timestamp) -> Plan {
+    fn reconcile(&self, r: &Self::State, _: &mut (), now: Timestamp) -> Plan {
         match end(r) {
             Some(end) if end <= now => Plan::of(vec![Action::delete(REQUESTS, &r.metadata)]),
             Some(end) => Plan::at(end),
@@ -80,8 +81,8 @@ mod tests {
                 "status": {"certificate": certificate, "conditions": conditions}});
             let r: Arc<SigningRequest> = Arc::new(serde_json::from_value(request).unwrap());
             let want: Timestamp = want.parse().unwrap();
-            assert_eq!(Cleaner.reconcile(&r, Timestamp::UNIX_EPOCH), Plan::at(want));
-            assert_eq!(Cleaner.reconcile(&r, want).actions().count(), 1);
+            assert_eq!(Cleaner.reconcile(&r, &mut (), Timestamp::UNIX_EPOCH), Plan::at(want));
+            assert_eq!(Cleaner.reconcile(&r, &mut (), want).actions().count(), 1);
         }
     }
 }

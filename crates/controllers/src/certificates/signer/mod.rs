@@ -55,6 +55,7 @@ fn check_client(usages: &[String]) -> Result<(), String> {
 
 impl Controller for Signer {
     type State = Arc<SigningRequest>;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "certificatesigningrequest-signing-controller"
@@ -71,7 +72,7 @@ impl Controller for Signer {
         (ours && due).then(|| r.clone())
     }
 
-    fn reconcile(&self, r: &Self::State, now: Timestamp) -> Plan {
+    fn reconcile(&self, r: &Self::State, _: &mut (), now: Timestamp) -> Plan {
         let signed = self
             .check(r)
             .and_then(|()| self.authority.sign(&r.pem(), &r.spec.usages, self.life(r), &r.metadata.uid, now));
@@ -120,7 +121,7 @@ mod tests {
         caches.kind_mut::<SigningRequest>().upsert(serde_json::from_value(request).unwrap());
         let c = Signer { authority: Arc::new(Echo), life_max: Duration::from_secs(86_400) };
         let state = c.observe(&Key::new("", "r"), &caches, &Answers::default())?;
-        let plan = c.reconcile(&state, Timestamp::UNIX_EPOCH);
+        let plan = c.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
         plan.actions().find_map(|a| match &a.op {
             Op::Update { sub: "status", body, .. } => serde_json::from_slice(body).ok(),
             _ => None,

@@ -70,6 +70,7 @@ struct Subset {
 
 impl Controller for EndpointsController {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "endpoint-controller"
@@ -90,7 +91,7 @@ impl Controller for EndpointsController {
         state.service.selects().then_some(State::Serves(state))
     }
 
-    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
         let state = match state {
             State::Serves(state) => state,
             State::Orphan(e) => return Plan::of(vec![Action::delete(ENDPOINTS, &e.metadata)]),

@@ -60,6 +60,7 @@ fn emptied(r: &ResourceInfo) -> bool {
 
 impl Controller for Namespaces {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "namespace-controller"
@@ -95,7 +96,7 @@ impl Controller for Namespaces {
         Some(State { ns, resources, undiscovered, content, failures: answers.failures.clone() })
     }
 
-    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
         let ns = &state.ns;
         if &*ns.status.phase != "Terminating" {
             let status = json!({"phase": "Terminating"});
@@ -128,7 +129,8 @@ impl Controller for Namespaces {
 
 fn list(gvr: &Gvr, namespace: &str) -> Action {
     let namespace = namespace.to_owned();
-    Op::List { gvr: gvr.clone(), namespace, metadata_only: true, limit: LIST_LIMIT }.into()
+    let selector = String::new();
+    Op::List { gvr: gvr.clone(), namespace, selector, metadata_only: true, limit: LIST_LIMIT }.into()
 }
 
 fn finalize(ns: &Namespace) -> Action {
@@ -198,7 +200,7 @@ mod tests {
             let reads = vec![(list(&gvr, "n").op, Ok(Answer::List { revision: 1, items, more: false }))];
             let answers = Answers { reads, ..Answers::default() };
             let state = Namespaces.observe(&Key::new("", "n"), &caches, &answers).unwrap();
-            let plan = Namespaces.reconcile(&state, Timestamp::UNIX_EPOCH);
+            let plan = Namespaces.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
             let done = plan.actions().any(|a| matches!(&a.op, Op::Update { sub: "finalize", .. }));
             assert_eq!((done, plan.retry), (finalized, retried), "{:?}", state.content);
         }

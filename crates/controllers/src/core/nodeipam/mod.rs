@@ -87,6 +87,7 @@ const KEY: &str = "nodes";
 
 impl Controller for NodeIpam {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "node-ipam-controller"
@@ -105,7 +106,7 @@ impl Controller for NodeIpam {
         Some(State { nodes: caches.kind::<Node>().iter().cloned().collect() })
     }
 
-    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
         let mut used: Vec<BTreeSet<u128>> = vec![BTreeSet::new(); self.clusters.len()];
         for n in &state.nodes {
             for cidr in n.spec.pod_cidrs.iter().chain([&n.spec.pod_cidr]) {
@@ -159,7 +160,7 @@ mod tests {
         let ipam = NodeIpam { clusters: vec![ClusterCidr::parse("10.244.0.0/22").unwrap()] };
         let nodes =
             vec![node("a", "10.244.1.0/24"), node("b", ""), node("c", ""), node("d", ""), node("e", "")];
-        let plan = ipam.reconcile(&State { nodes }, Timestamp::UNIX_EPOCH);
+        let plan = ipam.reconcile(&State { nodes }, &mut (), Timestamp::UNIX_EPOCH);
         let cidrs: Vec<String> = plan
             .actions()
             .map(|a| match &a.op {

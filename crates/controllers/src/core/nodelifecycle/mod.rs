@@ -95,6 +95,7 @@ pub struct State {
 
 impl Controller for NodeLifecycle {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "node-controller"
@@ -144,7 +145,7 @@ impl Controller for NodeLifecycle {
         })
     }
 
-    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
         let grace = if state.heard.is_none() { self.startup_grace } else { self.grace };
         let deadline = time::after(state.heard.map_or(state.floor, |t| t.max(state.floor)), grace);
         let mut plan = Plan::default();

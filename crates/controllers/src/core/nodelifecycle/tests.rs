@@ -36,10 +36,10 @@ fn bodies(plan: &Plan) -> Vec<serde_json::Value> {
 #[test]
 fn a_silent_node_becomes_unknown_after_the_grace_period() {
     let c = NodeLifecycle::new(at(0));
-    let plan = c.reconcile(&state("True", "[]"), at(140));
+    let plan = c.reconcile(&state("True", "[]"), &mut (), at(140));
     assert!(plan.steps.is_empty());
     assert!(plan.requeue_at.is_some());
-    let plan = c.reconcile(&state("True", "[]"), at(141));
+    let plan = c.reconcile(&state("True", "[]"), &mut (), at(141));
     let body = &bodies(&plan)[0];
     assert_eq!(body["status"]["conditions"][0]["status"], "Unknown");
     assert_eq!(body["status"]["conditions"][0]["reason"], "NodeStatusUnknown");
@@ -51,15 +51,15 @@ fn a_silent_node_becomes_unknown_after_the_grace_period() {
 fn silence_before_the_start_does_not_count() {
     let c = NodeLifecycle::new(at(1000));
     let s = State { floor: at(1000), ..state("True", "[]") };
-    assert!(c.reconcile(&s, at(1039)).steps.is_empty());
-    assert_eq!(c.reconcile(&s, at(1041)).steps.len(), 1);
+    assert!(c.reconcile(&s, &mut (), at(1039)).steps.is_empty());
+    assert_eq!(c.reconcile(&s, &mut (), at(1041)).steps.len(), 1);
 }
 
 #[test]
 fn taints_follow_readiness() {
     let c = NodeLifecycle::new(at(0));
     let keys = |s: &State| -> Vec<String> {
-        let plan = c.reconcile(s, at(120));
+        let plan = c.reconcile(s, &mut (), at(120));
         let all = bodies(&plan);
         let Some(list) = all.last().and_then(|b| b["spec"]["taints"].as_array()) else { return Vec::new() };
         list.iter()

@@ -49,6 +49,7 @@ fn orphaned(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
 
 impl Controller for PodGc {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "pod-garbage-collector"
@@ -89,7 +90,7 @@ impl Controller for PodGc {
         Some(State::Sweep { terminated, unscheduled })
     }
 
-    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
         match state {
             State::Sweep { terminated, unscheduled } => {
                 let mut plan = Plan::at(time::after(now, PERIOD));
@@ -147,8 +148,9 @@ mod tests {
             pods: vec![pod("a", "Running"), pod("b", "Succeeded")],
             gone,
         };
-        let verbs =
-            |s| PodGc::default().reconcile(&s, now).actions().map(|a| a.op.verb()).collect::<Vec<_>>();
+        let verbs = |s| {
+            PodGc::default().reconcile(&s, &mut (), now).actions().map(|a| a.op.verb()).collect::<Vec<_>>()
+        };
         assert_eq!(verbs(state(None)), vec!["get"]);
         assert_eq!(verbs(state(Some(false))), Vec::<&str>::new());
         assert_eq!(verbs(state(Some(true))), vec!["patch", "delete", "delete"]);
@@ -165,7 +167,7 @@ mod tests {
         }
         let gc = PodGc { terminated_threshold: 2 };
         let state = gc.observe(&Key::new("", SWEEP), &caches, &Answers::default()).unwrap();
-        let plan = gc.reconcile(&state, Timestamp::UNIX_EPOCH);
+        let plan = gc.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
         let gone: Vec<_> = plan.actions().map(|a| a.op.target().1.to_owned()).collect();
         assert_eq!(gone, vec!["b"]);
     }

@@ -64,6 +64,7 @@ pub struct State {
 
 impl Controller for RootCa {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "root-ca-cert-publisher"
@@ -84,7 +85,7 @@ impl Controller for RootCa {
         Some(State { namespace: ns.metadata.name.to_string(), bundle: self.bundle.clone(), present })
     }
 
-    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
         let data = json!({"ca.crt": state.bundle});
         let annotations = json!({DESCRIPTION: DESCRIPTION_TEXT});
         let Some(have) = &state.present else {

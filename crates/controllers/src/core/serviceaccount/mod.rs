@@ -45,6 +45,7 @@ pub struct State {
 
 impl Controller for ServiceAccounts {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "serviceaccount-controller"
@@ -65,7 +66,7 @@ impl Controller for ServiceAccounts {
         Some(State { namespace: ns.metadata.name.to_string(), present })
     }
 
-    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
         if state.present {
             return Plan::default();
         }

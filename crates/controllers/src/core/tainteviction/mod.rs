@@ -50,6 +50,7 @@ fn pod_changed(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
 
 impl Controller for TaintEviction {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "taint-eviction-controller"
@@ -66,7 +67,7 @@ impl Controller for TaintEviction {
         Some(State { taints: execute(node).cloned().collect(), pod })
     }
 
-    fn reconcile(&self, state: &State, now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
         match leaves_at(state, now) {
             None => Plan::default(),
             Some(at) if at > now => Plan::at(at),

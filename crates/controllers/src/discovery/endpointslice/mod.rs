@@ -45,6 +45,7 @@ fn own_slice(delta: &Delta<EndpointSlice>, _: &Caches, sink: &mut KeySink) {
 
 impl Controller for EndpointSlices {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "endpointslice-controller"
@@ -74,7 +75,7 @@ impl Controller for EndpointSlices {
         Some(State { service, pods, slices })
     }
 
-    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
         let mut actions = Vec::new();
         for family in state.service.families() {
             slices::settle(state, family, &mut actions);

@@ -90,6 +90,7 @@ fn own_slice(delta: &Delta<EndpointSlice>, _: &Caches, sink: &mut KeySink) {
 
 impl Controller for EndpointSliceMirroring {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "endpoint-slice-mirroring-controller"
@@ -110,7 +111,7 @@ impl Controller for EndpointSliceMirroring {
         Some(State { endpoints: endpoints.cloned(), slices })
     }
 
-    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
         let Some(e) = &state.endpoints else {
             return Plan::of(
                 state.slices.iter().map(|s| Action::delete(ENDPOINTSLICES, &s.metadata)).collect(),

@@ -17,7 +17,7 @@ fn endpoints(more: &Value) -> Arc<Endpoints> {
 fn plan(endpoints: Option<&Arc<Endpoints>>, slices: &[Arc<EndpointSlice>]) -> Vec<Op> {
     let state = State { endpoints: endpoints.cloned(), slices: slices.to_vec() };
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    EndpointSliceMirroring.reconcile(&state, now).actions().map(|a| a.op.clone()).collect()
+    EndpointSliceMirroring.reconcile(&state, &mut (), now).actions().map(|a| a.op.clone()).collect()
 }
 
 fn written(op: &Op) -> Value {
@@ -84,7 +84,7 @@ fn families_are_apart_and_what_is_no_address_is_said() {
         plan(Some(&e), &[]).iter().map(|o| written(o)["addressType"].clone()).collect();
     assert_eq!(families, [json!("IPv4"), json!("IPv6")]);
     let state = State { endpoints: Some(e), slices: vec![] };
-    let plan = EndpointSliceMirroring.reconcile(&state, Timestamp::UNIX_EPOCH);
+    let plan = EndpointSliceMirroring.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
     let events: Vec<&str> =
         plan.actions().filter_map(|a| a.on_ok.as_ref()).map(|e| e.message.as_str()).collect();
     assert_eq!(events, ["Skipped 1 invalid IP addresses when mirroring to EndpointSlices"]);

@@ -54,6 +54,7 @@ pub struct State {
 
 impl Controller for ClusterRoleAggregation {
     type State = State;
+    type Memory = ();
 
     fn name(&self) -> &'static str {
         "clusterrole-aggregation-controller"
@@ -80,7 +81,7 @@ impl Controller for ClusterRoleAggregation {
         Some(State { role, selected })
     }
 
-    fn reconcile(&self, state: &State, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
         let mut rules: Vec<&Value> = Vec::new();
         for rule in state.selected.iter().flat_map(|r| &r.rules) {
             if !rules.contains(&rule) {
@@ -116,7 +117,7 @@ mod tests {
         }
         let c = ClusterRoleAggregation;
         let state = c.observe(&Key::new("", "admin"), &caches, &Answers::default()).unwrap();
-        let plan = c.reconcile(&state, Timestamp::UNIX_EPOCH);
+        let plan = c.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
         let body = match &plan.steps[0].actions[0].op {
             reconcile::Op::Patch { body, .. } => String::from_utf8_lossy(body).into_owned(),
             other => panic!("{other:?}"),
