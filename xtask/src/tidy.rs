@@ -240,9 +240,43 @@ fn source(file: &str, text: &str) -> Vec<String> {
         if code.contains(concat!("unsafe", " {")) && !file.starts_with("crates/sys/") {
             broken.push(format!("{file}:{}: unsafe belongs in sys", at + 1));
         }
-        if code.starts_with("#[ignore") {
+        if is_ignored(code) {
             broken.push(format!("{file}:{}: a test is run or it is not there", at + 1));
+        }
+        if skips_alone(code) && !file.starts_with("crates/reference/") && !file.starts_with("xtask/") {
+            broken
+                .push(format!("{file}:{}: a test that checks nothing says so by reference::skipped", at + 1));
         }
     }
     broken
+}
+
+/// An attribute that leaves a test out, in any of its forms.
+fn is_ignored(code: &str) -> bool {
+    let bare: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    bare.starts_with("#[ignore") || (bare.starts_with("#[cfg_attr(") && bare.contains(",ignore"))
+}
+
+/// A line that tells the reader of a captured log, nobody else, that nothing was checked.
+fn skips_alone(code: &str) -> bool {
+    code.contains("println!(") && code.to_ascii_lowercase().contains(concat!("\"", "skipp"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_ignored, skips_alone};
+
+    #[test]
+    fn tests_that_are_left_out_are_found() {
+        for code in
+            ["#[ignore]", "#[ignore = \"slow\"]", "#[ ignore ]", "#[cfg_attr(debug_assertions, ignore)]"]
+        {
+            assert!(is_ignored(code), "{code}");
+        }
+        assert!(!is_ignored("#[cfg_attr(test, allow(dead_code))]"));
+        for code in ["eprintln!(\"SKIPPED: no kubectl\");", "println!(\"skipped: x\");"] {
+            assert!(skips_alone(code), "{code}");
+        }
+        assert!(!skips_alone("println!(\"{sent} requests\");"));
+    }
 }

@@ -1,15 +1,19 @@
-//! What a cluster has from its first start: system namespaces, default roles and bindings, priority classes and
-//! the `kubernetes` service. Everything is written through the server's own handler as `system:masters`.
+//! What a cluster has from its first start: system namespaces, default roles and bindings, priority classes, the
+//! objects of [`defaults`] and the `kubernetes` service. Everything is written through the server's own handler as `system:masters`.
 
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use meta::{Credentials, Gvr, Handler, Request, Response, Status, Target, User, Verb};
 use serde_json::{Value as Json, json};
+use watchcache::RevisionMatch;
 
 use crate::authenticate::MASTERS;
+use crate::authorize::coverage::uncovered;
 use crate::authorize::policy::{self, AUTOUPDATE, DefaultRole};
-use crate::authorize::rbac::{Rule, uncovered};
+use crate::authorize::rbac::Rule;
+use crate::defaults::{api_services, flow_control, service_cidr};
+use crate::object;
 use crate::server::Server;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -43,9 +47,16 @@ impl Server {
             });
             (Gvr::new("scheduling.k8s.io", "v1", "priorityclasses"), String::new(), o)
         });
-        self.ensure_all(classes.into_iter().collect()).await?;
-        self.roles().await?;
-        self.kubernetes_service().await?;
+        // Side by side, so that they share commits.
+        futures_util::try_join!(
+            self.ensure_all(classes.into_iter().collect()),
+            self.roles(),
+            self.kubelet_client(),
+            self.api_services(),
+            self.flow_control(),
+            self.service_cidr(),
+            self.kubernetes_service(),
+        )?;
         self.set_ready();
         Ok(())
     }
@@ -74,7 +85,7 @@ impl Server {
                 Some(old) => self.reconcile_role(&roles, role, &rules, old).await?,
             }
             let Some(binding) = role.binding_object() else { continue };
-            match self.stored(&bindings, &role.namespace, &role.name)? {
+            match self.stored(&bindings, &role.namespace, role.binding_name())? {
                 None => missing.push((bindings, role.namespace.clone(), binding)),
                 Some(old) => self.reconcile_binding(&bindings, role, &binding, old).await?,
             }
@@ -120,7 +131,107 @@ impl Server {
         }
         subjects.extend(lacking);
         old["subjects"] = subjects.into();
-        self.own(Verb::Update, gvr, &role.namespace, &role.name, Some(&old)).await.map(drop)
+        self.own(Verb::Update, gvr, &role.namespace, role.binding_name(), Some(&old)).await.map(drop)
+    }
+
+    /// One APIService per group and version; those that are no longer served go.
+    // k8s: staging/src/k8s.io/kube-aggregator/pkg/controllers/autoregister/autoregister_controller.go checkAPIService
+    async fn api_services(&self) -> Result<(), Status> {
+        let gvr = Gvr::new("apiregistration.k8s.io", "v1", "apiservices");
+        let served = kinds::groups().iter().flat_map(|(g, versions)| versions.iter().map(|v| (&**g, &**v)));
+        let wanted = api_services::objects(served);
+        let (label, managed) = api_services::MANAGED;
+        let resource = self.registry()?.find(&gvr)?;
+        let snapshot =
+            resource.cache.list(RevisionMatch::Any).map_err(|e| Status::internal(e.to_string()))?;
+        for entry in snapshot.iter(&resource.prefix, None) {
+            let is_wanted = wanted.iter().any(|w| w["metadata"]["name"] == entry.name());
+            if entry.facts().label(label) == Some(managed) && !is_wanted {
+                self.own(Verb::Delete, &gvr, "", entry.name(), None).await?;
+            }
+        }
+        let mut missing = Vec::new();
+        for object in wanted {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            match self.stored(&gvr, "", name)? {
+                None => missing.push((gvr.clone(), String::new(), object)),
+                Some(old) if old["metadata"]["labels"][label] == managed => {
+                    self.keep(&gvr, "", &object, &["spec"]).await?;
+                }
+                Some(_) => {}
+            }
+        }
+        self.ensure_all(missing).await
+    }
+
+    async fn flow_control(&self) -> Result<(), Status> {
+        let group = "flowcontrol.apiserver.k8s.io";
+        let levels = Gvr::new(group, "v1", "prioritylevelconfigurations");
+        let schemas = Gvr::new(group, "v1", "flowschemas");
+        let mut missing = Vec::new();
+        let all = flow_control::levels().into_iter().map(|o| (&levels, o));
+        for (gvr, object) in all.chain(flow_control::schemas().into_iter().map(|o| (&schemas, o))) {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            match self.stored(gvr, "", name)? {
+                None => missing.push((gvr.clone(), String::new(), object)),
+                Some(old) => {
+                    if let Some(new) = flow_control::revised(&old, &object) {
+                        self.own(Verb::Update, gvr, "", name, Some(&new)).await?;
+                    }
+                }
+            }
+        }
+        self.ensure_all(missing).await?;
+        let now = object::rfc3339(self.now());
+        let told = flow_control::schemas().into_iter().map(|wanted| {
+            let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            self.tell(&schemas, name, |stored| flow_control::not_dangling(stored, &now))
+        });
+        stream::iter(told).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await.map(drop)
+    }
+
+    async fn service_cidr(&self) -> Result<(), Status> {
+        let gvr = Gvr::new("networking.k8s.io", "v1", "servicecidrs");
+        let cidr = self.services.cidr();
+        self.ensure(&gvr, "", &service_cidr::object(cidr)).await?;
+        if self.stored(&gvr, "", service_cidr::NAME)?.is_some_and(|old| !service_cidr::is_about(&old, cidr)) {
+            tracing::warn!("the default ServiceCIDR is about another range than --service-cluster-ip-range");
+        }
+        let now = object::rfc3339(self.now());
+        let name = service_cidr::NAME.to_owned();
+        self.tell(&gvr, name, |stored| service_cidr::ready(stored, cidr, &now)).await
+    }
+
+    /// Writes the status that `change` makes of a stored object, when it makes one.
+    async fn tell(
+        &self,
+        gvr: &Gvr,
+        name: String,
+        change: impl Fn(&Json) -> Option<Json>,
+    ) -> Result<(), Status> {
+        let Some(new) = self.stored(gvr, "", &name)?.as_ref().and_then(change) else { return Ok(()) };
+        let target = Target::Resource {
+            gvr: gvr.clone(),
+            namespace: String::new(),
+            name,
+            subresource: "status".to_owned(),
+            subpath: String::new(),
+        };
+        self.ask(Verb::Update, target, Some(&new)).await.map(drop)
+    }
+
+    /// What the server may do at kubelets, as the user that its client certificate names.
+    async fn kubelet_client(&self) -> Result<(), Status> {
+        let user = &self.config.kubelet_client;
+        if user.is_empty() {
+            return Ok(());
+        }
+        let binding = json!({
+            "kind": "ClusterRoleBinding", "apiVersion": format!("{RBAC}/v1"), "metadata": {"name": user},
+            "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "system:kubelet-api-admin"},
+            "subjects": [{"apiGroup": RBAC, "kind": "User", "name": user}],
+        });
+        self.keep(&Gvr::new(RBAC, "v1", "clusterrolebindings"), "", &binding, &["subjects"]).await
     }
 
     /// The `kubernetes` service with its endpoints at the advertised address.
@@ -207,16 +318,18 @@ impl Server {
         name: &str,
         object: Option<&Json>,
     ) -> Result<Response, Status> {
-        let mut request = Request::new(
-            verb,
-            Target::Resource {
-                gvr: gvr.clone(),
-                namespace: namespace.to_owned(),
-                name: name.to_owned(),
-                subresource: String::new(),
-                subpath: String::new(),
-            },
-        );
+        let target = Target::Resource {
+            gvr: gvr.clone(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            subresource: String::new(),
+            subpath: String::new(),
+        };
+        self.ask(verb, target, object).await
+    }
+
+    async fn ask(&self, verb: Verb, target: Target, object: Option<&Json>) -> Result<Response, Status> {
+        let mut request = Request::new(verb, target);
         request.credentials = Credentials::Internal(User::new("system:apiserver", &[MASTERS]));
         request.accept = crate::content::JSON.to_owned();
         if let Some(object) = object {

@@ -53,6 +53,9 @@ pub struct Config {
     pub advertise_address: IpAddr,
     pub advertise_port: u16,
     pub authorization: Authorization,
+    /// The user that kubelets know this server as; it gets what it needs there (`system:kubelet-api-admin`).
+    /// Empty: nobody gets anything.
+    pub kubelet_client: String,
     /// Whether requests without credentials get as far as the authorizer.
     pub anonymous: bool,
     /// Most running reads and writes; 0 means no limit.
@@ -83,6 +86,7 @@ impl Config {
             advertise_address: IpAddr::from([127, 0, 0, 1]),
             advertise_port: 6443,
             authorization: Authorization::NodeAndRbac,
+            kubelet_client: String::new(),
             anonymous: true,
             max_reads: flow::DEFAULT_READS,
             max_writes: flow::DEFAULT_WRITES,

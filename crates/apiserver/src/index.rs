@@ -1,4 +1,4 @@
-//! What the authorizers know, kept from the store's events: roles, bindings, and which node runs which pod.
+//! What the authorizers know, kept from the store's events: roles, bindings, and what has to do with which node.
 //! Events are only queued by the store's writer; whoever asks next takes them over. It must never read the store
 //! while a request waits.
 
@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 use store::{Event, EventKind, EventSink, Events, ListOptions, Store};
 
-use crate::authorize::node::Graph;
+use crate::authorize::node::{NodeAuthorizer, Source};
 use crate::authorize::rbac::{Index, RbacKind};
 use crate::authorize::{Attributes, Decision, policy};
 
 const RBAC_PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
-const PODS_PREFIX: &str = "/registry/pods/";
 /// So many changes are left to whoever asks next.
 const LIMIT_QUEUED: usize = 512;
 
@@ -25,7 +24,7 @@ pub struct AuthIndex {
 
 struct State {
     rbac: Index,
-    nodes: Graph,
+    nodes: NodeAuthorizer,
 }
 
 struct Change {
@@ -43,7 +42,7 @@ impl Default for AuthIndex {
         AuthIndex {
             dirty: AtomicBool::new(false),
             queue: Mutex::new(Vec::new()),
-            state: RwLock::new(State { rbac: Index::default(), nodes: Graph::new(node_rules) }),
+            state: RwLock::new(State { rbac: Index::default(), nodes: NodeAuthorizer::new(node_rules) }),
         }
     }
 }
@@ -70,8 +69,12 @@ impl EventSink for AuthIndex {
     }
 }
 
+fn prefixes() -> impl Iterator<Item = &'static str> {
+    Source::ALL.into_iter().map(|(prefix, _)| prefix).chain([RBAC_PREFIX])
+}
+
 fn is_wanted(e: &Event) -> bool {
-    e.key.starts_with(RBAC_PREFIX) || e.key.starts_with(PODS_PREFIX)
+    prefixes().any(|prefix| e.key.starts_with(prefix))
 }
 
 impl AuthIndex {
@@ -80,7 +83,7 @@ impl AuthIndex {
     /// # Errors
     /// When the store fails.
     pub async fn fill(&self, store: &dyn Store) -> Result<(), store::Error> {
-        for prefix in [RBAC_PREFIX, PODS_PREFIX] {
+        for prefix in prefixes() {
             let mut after: Option<store::Key> = None;
             loop {
                 let options = ListOptions { revision: None, start_after: after.as_deref(), limit: 500 };
@@ -132,10 +135,11 @@ impl AuthIndex {
 
 impl State {
     fn take(&mut self, key: &str, value: Option<&[u8]>) {
-        if let Some(rest) = key.strip_prefix(PODS_PREFIX) {
-            if let Some((namespace, name)) = rest.split_once('/') {
-                self.nodes.apply(namespace, name, value);
-            }
+        let of_node =
+            Source::ALL.into_iter().find_map(|(prefix, s)| key.strip_prefix(prefix).map(|rest| (s, rest)));
+        if let Some((source, rest)) = of_node {
+            let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+            self.nodes.graph.apply(source, namespace, name, value);
             return;
         }
         let Some((plural, rest)) = key.strip_prefix(RBAC_PREFIX).and_then(|r| r.split_once('/')) else {

@@ -12,6 +12,7 @@ mod bootstrap;
 mod codec;
 mod config;
 mod content;
+mod defaults;
 mod discovery;
 mod expire;
 pub mod flow;

@@ -1,7 +1,6 @@
 //! The resources that are served, each with its kind, its types and its cache. It must never hold behaviour
 //! of a kind.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,9 +8,6 @@ use kinds::{Kind, Storage};
 use meta::{Gvk, Gvr, Status};
 use schema::TypeRef;
 use watchcache::{ResourceCache, ResourceSpec, WatchCache};
-
-/// Fields by which many watchers select.
-const TRIGGERS: &[(&str, &str)] = &[("pods", "spec.nodeName")];
 
 /// One served resource.
 pub struct Resource {
@@ -24,6 +20,9 @@ pub struct Resource {
     pub stored_ty: TypeRef<'static>,
     /// `/registry/.../`.
     pub prefix: String,
+    /// What entries know of the stored object, in the order of their facts.
+    pub paths: Vec<&'static str>,
+    /// The facts by which many watchers select.
     pub triggers: Vec<usize>,
     pub cache: Arc<ResourceCache>,
 }
@@ -45,16 +44,10 @@ impl Resource {
         }
     }
 
-    /// Index of a selectable field among the facts of entries.
+    /// Index of a path of the stored object among the facts of entries.
     #[must_use]
-    pub fn fact(&self, field: &str) -> Option<usize> {
-        let stored = match self.kind.storage {
-            Storage::As(_) => stored_name(field),
-            _ => Cow::Borrowed(field),
-        };
-        // Only what the served kind offers.
-        self.kind.selectable_fields.iter().find(|(f, _)| *f == field)?;
-        self.kind.storage_kind().selectable_fields.iter().position(|(f, _)| *f == stored)
+    pub fn fact(&self, path: &str) -> Option<usize> {
+        self.paths.iter().position(|p| *p == path)
     }
 
     /// Whether the stored form is the served one.
@@ -95,12 +88,12 @@ impl Registry {
             stored.copied().partition(|k| matches!(k.storage, Storage::Stored));
         for kind in own.into_iter().chain(converted) {
             let prefix = kind.prefix();
-            let triggers = triggers(kind);
+            let paths = kind.storage_kind().selected_paths();
+            let triggers = triggers(kind.storage_kind(), &paths);
             let entries = match cache.resource(&prefix) {
                 Some(entries) => entries,
                 None => {
-                    let fields: Vec<&str> = kind.selectable_fields.iter().map(|(f, _)| path_of(f)).collect();
-                    let mut spec = ResourceSpec::scanned(prefix.clone(), &fields);
+                    let mut spec = ResourceSpec::scanned(prefix.clone(), &paths);
                     spec.triggers.clone_from(&triggers);
                     let registered = cache.register(spec).await;
                     registered.map_err(|e| Status::internal(format!("cannot load {prefix}: {e}")))?
@@ -113,6 +106,7 @@ impl Registry {
                 ty: type_of(kind)?,
                 stored_ty: type_of(kind.storage_kind())?,
                 prefix,
+                paths,
                 triggers,
                 cache: entries,
             };
@@ -122,26 +116,9 @@ impl Registry {
     }
 }
 
-/// What a selectable field of `events.k8s.io` is called in the stored form.
-fn stored_name(field: &str) -> Cow<'_, str> {
-    match field.strip_prefix("regarding.") {
-        Some(rest) => Cow::Owned(format!("involvedObject.{rest}")),
-        None if field == "reportingController" => Cow::Borrowed("reportingComponent"),
-        None => Cow::Borrowed(field),
-    }
-}
-
-/// Where a selectable field is in the stored object, when its name does not say so.
-fn path_of(field: &'static str) -> &'static str {
-    match field {
-        "source" => "source.component",
-        other => other,
-    }
-}
-
-fn triggers(kind: &Kind) -> Vec<usize> {
-    let fields = kind.selectable_fields.iter().enumerate();
-    fields.filter(|(_, (f, _))| TRIGGERS.contains(&(&*kind.plural, *f))).map(|(i, _)| i).collect()
+fn triggers(kind: &Kind, paths: &[&str]) -> Vec<usize> {
+    let indexed: Vec<&str> = kind.selectable_fields.iter().filter(|f| f.indexed).map(|f| f.path).collect();
+    paths.iter().enumerate().filter(|(_, path)| indexed.contains(path)).map(|(at, _)| at).collect()
 }
 
 /// The type of a kind's served form.

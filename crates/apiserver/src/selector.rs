@@ -1,6 +1,7 @@
 //! Label and field selectors of lists and watches, matched against the facts of a cache entry. It must never
 //! parse an object.
 
+use kinds::{Absent, Selectable};
 use meta::{Status, fields, labels};
 use watchcache::{Entry, Scope};
 
@@ -21,17 +22,27 @@ struct Field {
 enum FieldRef {
     Name,
     Namespace,
-    /// Index among the resource's facts, and the value that an absent field stands for.
-    Fact(usize, &'static str),
+    /// Index among the resource's facts, and what an absent field is.
+    Fact(usize, Otherwise),
+    /// A field that no object has.
+    Never,
 }
 
-/// Fields whose absence is a value: booleans and numbers.
-fn absent_value(path: &str) -> &'static str {
-    match path {
-        "spec.unschedulable" | "spec.hostNetwork" => "false",
-        "status.replicas" | "status.successful" => "0",
-        _ => "",
-    }
+/// What a field is of an object that does not have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Otherwise {
+    Text(&'static str),
+    Fact(usize),
+}
+
+/// Where the text of a selectable field is among the facts of the resource's entries.
+fn reference(resource: &Resource, field: &Selectable) -> FieldRef {
+    let Some(at) = resource.fact(field.path) else { return FieldRef::Never };
+    let otherwise = match field.absent {
+        Absent::Text(text) => Otherwise::Text(text),
+        Absent::Path(path) => resource.fact(path).map_or(Otherwise::Text(""), Otherwise::Fact),
+    };
+    FieldRef::Fact(at, otherwise)
 }
 
 /// Both selectors of a request.
@@ -57,10 +68,8 @@ impl Selection {
             let what = match r.field.as_str() {
                 "metadata.name" => FieldRef::Name,
                 "metadata.namespace" if resource.kind.namespaced() => FieldRef::Namespace,
-                // k8s: namespaces may also be selected by `name`.
-                "name" if !resource.kind.namespaced() && resource.fact("name").is_some() => FieldRef::Name,
-                other => match resource.fact(other) {
-                    Some(at) => FieldRef::Fact(at, absent_value(other)),
+                other => match resource.kind.selectable(other) {
+                    Some(field) => reference(resource, field),
                     None => return Err(Status::bad_request(fields::not_supported(other))),
                 },
             };
@@ -82,10 +91,12 @@ impl Selection {
             let actual = match &f.what {
                 FieldRef::Name => entry.name(),
                 FieldRef::Namespace => entry.namespace(),
-                FieldRef::Fact(i, absent) => match entry.facts().field(*i) {
-                    "" => absent,
-                    v => v,
+                FieldRef::Fact(i, otherwise) => match (entry.facts().field(*i), otherwise) {
+                    ("", Otherwise::Text(text)) => text,
+                    ("", Otherwise::Fact(other)) => entry.facts().field(*other),
+                    (text, _) => text,
                 },
+                FieldRef::Never => "",
             };
             (actual == f.value) != f.negated
         });

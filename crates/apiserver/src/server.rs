@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kinds::Kind;
+use meta::fields::Selector;
 use meta::{BoxFuture, Credentials, Handler, Request, Response, Status, Target, User, Verb};
 use parking_lot::RwLock;
 use store::EventSink;
@@ -303,6 +304,7 @@ pub(crate) fn attributes(request: &Request, user: &User) -> Attributes {
             user: user.clone(),
             verb: request.method.to_lowercase(),
             target: What::Path(path.clone()),
+            ..Attributes::default()
         },
         Target::Resource { gvr, namespace, name, subresource, .. } => {
             let verb = match (request.verb, request.method.as_str()) {
@@ -314,9 +316,14 @@ pub(crate) fn attributes(request: &Request, user: &User) -> Attributes {
                 (verb, _) => verb.as_str(),
             };
             let mut name = name.clone();
-            if name.is_empty() && matches!(request.verb, Verb::List | Verb::Watch | Verb::DeleteCollection) {
-                let fields = request.query.get("fieldSelector").unwrap_or("");
-                name = selector::name_of(fields).unwrap_or_default();
+            let mut fields = Selector::default();
+            if matches!(request.verb, Verb::List | Verb::Watch | Verb::DeleteCollection) {
+                let text = request.query.get("fieldSelector").unwrap_or("");
+                // What cannot be read narrows nothing here, and is refused where it is served.
+                fields = Selector::parse(text).unwrap_or_default();
+                if name.is_empty() {
+                    name = selector::name_of(text).unwrap_or_default();
+                }
             }
             // A namespace is in itself.
             let namespace =
@@ -332,6 +339,7 @@ pub(crate) fn attributes(request: &Request, user: &User) -> Attributes {
                     namespace: namespace.clone(),
                     name: name.clone(),
                 },
+                fields,
             }
         }
     }

@@ -19,14 +19,16 @@ pub struct Api<'a> {
     client: &'a dyn Client,
     gvr: Gvr,
     namespace: String,
-    accept: &'static str,
+    metadata_only: bool,
 }
 
 /// Objects as they are.
 const ACCEPT_JSON: &str = "application/json";
-/// Only their metadata, where the server can.
-const ACCEPT_METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,\
-                               application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+/// Only their metadata, where the server can. A list and a single object have each their own form, and the first
+/// that a server knows counts: upstream's would send no event of a watch that asks for lists first.
+const ACCEPT_METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+const ACCEPT_METADATA_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
 
 /// What a list or a watch asks for. Empty strings are left out.
 #[derive(Clone, Debug, Default)]
@@ -117,13 +119,13 @@ impl<'a> Api<'a> {
     /// `namespace` empty: cluster scope, or all namespaces for list and watch.
     #[must_use]
     pub fn new(client: &'a dyn Client, gvr: Gvr, namespace: &str) -> Self {
-        Api { client, gvr, namespace: namespace.to_owned(), accept: ACCEPT_JSON }
+        Api { client, gvr, namespace: namespace.to_owned(), metadata_only: false }
     }
 
     /// Asks for metadata only. An old server answers with whole objects, whose metadata reads the same.
     #[must_use]
     pub fn metadata_only(mut self) -> Self {
-        self.accept = ACCEPT_METADATA;
+        self.metadata_only = true;
         self
     }
 
@@ -136,7 +138,12 @@ impl<'a> Api<'a> {
             subpath: String::new(),
         };
         let mut r = Request::new(verb, target);
-        r.accept = self.accept.to_owned();
+        let accept = match (self.metadata_only, verb) {
+            (false, _) => ACCEPT_JSON,
+            (true, Verb::List) => ACCEPT_METADATA_LIST,
+            (true, _) => ACCEPT_METADATA,
+        };
+        r.accept = accept.to_owned();
         r
     }
 
@@ -370,7 +377,7 @@ fn parse_event(line: &Bytes) -> Result<WatchEvent, Status> {
         return Ok(event);
     }
     let raw: RawEvent<'_> =
-        serde_json::from_slice(line).map_err(|e| Status::internal(format!("bad watch event: {e}")))?;
+        meta::json::read(line).map_err(|e| Status::internal(format!("bad watch event: {e}")))?;
     Ok(WatchEvent { kind: raw.kind, object: line.slice_ref(raw.object.get().as_bytes()) })
 }
 
@@ -389,8 +396,7 @@ fn parse_list(body: &Bytes) -> Result<ListResult, Status> {
         #[serde(borrow, default)]
         items: Option<Vec<&'a RawValue>>,
     }
-    let raw: Raw<'_> =
-        serde_json::from_slice(body).map_err(|e| Status::internal(format!("bad list: {e}")))?;
+    let raw: Raw<'_> = meta::json::read(body).map_err(|e| Status::internal(format!("bad list: {e}")))?;
     Ok(ListResult {
         resource_version: raw.metadata.resource_version,
         continue_token: raw.metadata.token,
@@ -400,6 +406,8 @@ fn parse_list(body: &Bytes) -> Result<ListResult, Status> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -418,6 +426,40 @@ mod tests {
         assert!(is_one_event(b"{}\n"));
         for other in [&b""[..], b"\n", b"{}", b"{}\n{}\n"] {
             assert!(!is_one_event(other));
+        }
+    }
+
+    /// Takes the first form that is asked for, as upstream's server does, and cannot make a list of one object or
+    /// one object of a list: then a list is refused, and a watch ends without an event.
+    struct Stock;
+
+    impl Client for Stock {
+        fn send(&self, r: Request) -> meta::BoxFuture<'_, Result<Response, Status>> {
+            let list = r.accept.split(',').next().unwrap().contains("as=PartialObjectMetadataList");
+            let one = !list && r.accept.contains("as=PartialObjectMetadata;");
+            let body = match r.verb {
+                Verb::Watch if list => "",
+                Verb::Watch => "{\"type\":\"ADDED\",\"object\":{}}\n",
+                Verb::List if one => return Box::pin(async { Err(Status::internal("406")) }),
+                Verb::List => "{\"items\":[{}]}",
+                _ if list => return Box::pin(async { Err(Status::internal("406")) }),
+                _ => "{}",
+            };
+            Box::pin(async move { Ok(Response::json(200, body)) })
+        }
+    }
+
+    #[test]
+    fn metadata_is_asked_for_in_the_form_of_the_verb() {
+        for metadata_only in [false, true] {
+            let api = Api::new(&Stock, Gvr::new("", "v1", "pods"), "");
+            let api = if metadata_only { api.metadata_only() } else { api };
+            let done = async {
+                let page = api.list(&ListParams::default()).await.unwrap();
+                let mut watch = api.watch(&ListParams::default()).await.unwrap();
+                (page.items.len(), watch.next().await.is_some_and(|e| e.is_ok()), api.get("a").await.is_ok())
+            };
+            assert_eq!(done.now_or_never(), Some((1, true, true)), "{metadata_only}");
         }
     }
 }

@@ -46,5 +46,5 @@ pub async fn is_allowed(client: &dyn Client, user: &User, wish: &Wish<'_>) -> bo
 
 async fn create(client: &dyn Client, gvr: Gvr, object: &Value) -> Option<Value> {
     let answer = Api::new(client, gvr, "").create(object.to_string().into_bytes()).await.ok()?;
-    serde_json::from_slice(&answer).ok()
+    meta::json::read(&answer).ok()
 }

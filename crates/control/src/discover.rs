@@ -48,7 +48,7 @@ async fn fetch<T: DeserializeOwned>(client: &dyn Client, path: String) -> Result
     let mut r = Request::new(Verb::Get, Target::Path(path.clone()));
     r.accept = "application/json".to_owned();
     let body = client::api::read_body(client.send(r).await?).await?;
-    serde_json::from_slice(&body).map_err(|e| Status::internal(format!("discovery of {path}: {e}")))
+    meta::json::read(&body).map_err(|e| Status::internal(format!("discovery of {path}: {e}")))
 }
 
 async fn version(client: &dyn Client, group: &str, version: &str) -> Result<Vec<ResourceInfo>, Status> {

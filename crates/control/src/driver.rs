@@ -1,5 +1,6 @@
 //! Runs engines over a client: one task for each controller, its operations as tasks of their own.
 
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,17 +32,23 @@ impl Controllers {
         self.list.push((engine, ctx.clone()));
     }
 
-    /// Runs them until their contexts are stopped. What was sent is waited for.
+    /// Runs them until their contexts are stopped. What was sent is waited for. When one breaks off, the others end too:
+    /// whoever runs them starts them all anew, rather than going on without one.
     pub async fn run(self, informers: &Informers, recorder: &Recorder) {
         let mut all = JoinSet::new();
+        let mut names = HashMap::new();
         for (engine, ctx) in self.list {
+            let name = engine.name();
             let recorder = recorder.for_client(&ctx);
             let informers = informers.clone();
-            all.spawn(async move { run(engine, &ctx, &informers, &recorder).await });
+            let task = all.spawn(async move { run(engine, &ctx, &informers, &recorder).await });
+            names.insert(task.id(), name);
         }
         while let Some(end) = all.join_next().await {
             if let Err(e) = end {
-                tracing::error!("a controller broke off: {e}");
+                let name = names.get(&e.id()).copied().unwrap_or_default();
+                tracing::error!("{name} broke off: {e}; the controllers end");
+                all.shutdown().await;
             }
         }
     }

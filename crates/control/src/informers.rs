@@ -2,14 +2,17 @@
 
 use std::any::TypeId;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use meta::{Gvr, Status};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use reconcile::graph::followed;
 use reconcile::{Answer, Caches, Change, Discovery, Engine, KindDecl, Op, Partial};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use crate::discover::discover;
 use crate::{Context, Feed, FeedHandle, RawEvent, Selection};
@@ -27,7 +30,7 @@ pub(crate) struct Seat {
 
 struct GraphFeed {
     require: watch::Sender<u64>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 struct Shared {
@@ -85,7 +88,21 @@ impl Informers {
         feeds.insert(id, (gvr, handle.require.clone()));
         drop(feeds);
         let this = self.clone();
-        tokio::spawn(async move { this.pump(id, handle).await });
+        self.attend(async move { this.pump(id, handle).await });
+    }
+
+    /// Starts work that must go on until the context is stopped. When it breaks off, the context is stopped, so that
+    /// nobody goes on with caches that stand still.
+    fn attend(&self, work: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let stop = self.0.ctx.stop.clone();
+        tokio::spawn(async move {
+            let end = AssertUnwindSafe(work).catch_unwind().await;
+            if !stop.is_cancelled() {
+                let how = if end.is_err() { "a panic" } else { "its end" };
+                tracing::error!("an informer broke off with {how}: all that read from it end");
+                stop.cancel();
+            }
+        })
     }
 
     /// Follows everything that an engine reads.
@@ -105,7 +122,7 @@ impl Informers {
             && !std::mem::replace(&mut *self.0.discovering.lock(), true)
         {
             let this = self.clone();
-            tokio::spawn(async move { this.rediscover().await });
+            self.attend(async move { this.rediscover().await });
         }
     }
 
@@ -215,9 +232,10 @@ impl Informers {
         }
     }
 
-    fn discovered(&self, found: Discovery) {
+    fn discovered(&self, mut found: Discovery) {
         {
             let mut caches = self.0.caches.write();
+            found = found.keeping(&caches.discovery);
             if caches.discovery != found {
                 caches.discovery = found.clone();
                 self.tell(&caches, &[Change::discovery()]);
@@ -239,7 +257,7 @@ impl Informers {
             let handle = feed.start(&self.0.ctx);
             let require = handle.require.clone();
             let (this, gvr, kind) = (self.clone(), Arc::new(r.gvr.clone()), r.kind.clone());
-            let task = tokio::spawn(async move { this.pump_graph(&gvr, &kind, handle).await });
+            let task = self.attend(async move { this.pump_graph(&gvr, &kind, handle).await });
             feeds.insert(r.gvr.clone(), GraphFeed { require, task });
         }
         // A group that could not be read just now is not gone.

@@ -71,8 +71,9 @@ struct Candidate<'a> {
 }
 
 /// Waits until this process is the leader, then runs `lead` and renews the lease. Returns when leadership is
-/// lost (the token given to `lead` has been cancelled and `lead` has ended), when `lead` ends, or when the
-/// context is stopped; then the lease is released. True: leadership was lost and may be sought again.
+/// lost (the token given to `lead` has been cancelled, and `lead` has ended or, after a retry period, was
+/// dropped), when `lead` ends, or when the context is stopped; then the lease is released. True: leadership was lost
+/// and may be sought again.
 pub async fn elect<F, Fut>(ctx: &Context, election: &Election, lead: F) -> bool
 where
     F: FnOnce(CancellationToken) -> Fut,
@@ -104,7 +105,12 @@ where
             () = &mut running => false,
             lost = candidate.keep() => {
                 token.cancel();
-                running.await;
+                if lost {
+                    // Another leads or will soon: what is on its way and has no answer is not waited for.
+                    let _ = tokio::time::timeout(election.retry_period, running).await;
+                } else {
+                    running.await;
+                }
                 lost
             }
         }
@@ -223,5 +229,5 @@ impl Candidate<'_> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Lease, Status> {
-    serde_json::from_slice(bytes).map_err(|e| Status::internal(format!("a lease cannot be read: {e}")))
+    meta::json::read(bytes).map_err(|e| Status::internal(format!("a lease cannot be read: {e}")))
 }

@@ -60,7 +60,7 @@ fn event_of<P>(delta: Delta<P>) -> Option<ReflectEvent<P>> {
 }
 
 fn read<P: Projection>(bytes: &[u8]) -> Option<P> {
-    match serde_json::from_slice(bytes) {
+    match meta::json::read(bytes) {
         Ok(o) => Some(o),
         Err(e) => {
             let name = Partial::parse(bytes).map(|p| p.metadata.key().to_string()).unwrap_or_default();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use reconcile::{Controller, Engine, EngineConfig};
 
 use crate::apps::deployment::Deployments;
@@ -28,8 +27,6 @@ use crate::rbac::aggregation::ClusterRoleAggregation;
 /// What the controllers need to be told.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// When this process starts to look at nodes: now.
-    pub started: Timestamp,
     /// How long a node may be silent.
     pub node_monitor_grace: Duration,
     /// Ranges of pod addresses; empty: nodes get theirs elsewhere.
@@ -47,9 +44,8 @@ pub struct Config {
 impl Config {
     /// Upstream's defaults.
     #[must_use]
-    pub fn new(started: Timestamp, root_ca: &str) -> Self {
+    pub fn new(root_ca: &str) -> Self {
         Config {
-            started,
             node_monitor_grace: Duration::from_secs(50),
             cluster_cidrs: Vec::new(),
             root_ca: root_ca.into(),
@@ -83,7 +79,7 @@ fn one<C: Controller>(
 // k8s: cmd/kube-controller-manager/names/controller_names.go
 #[must_use]
 pub fn all(config: &Config) -> Vec<Registration> {
-    let lifecycle = NodeLifecycle { grace: config.node_monitor_grace, ..NodeLifecycle::new(config.started) };
+    let lifecycle = NodeLifecycle::new(config.node_monitor_grace);
     let podgc = PodGc { terminated_threshold: config.terminated_pod_threshold };
     let root_ca = RootCa { bundle: config.root_ca.clone() };
     let mut list = vec![
@@ -103,7 +99,7 @@ pub fn all(config: &Config) -> Vec<Registration> {
         one("garbage-collector-controller", "generic-garbage-collector", 20, GarbageCollector),
         one("pod-garbage-collector-controller", "pod-garbage-collector", 5, podgc),
         one("node-lifecycle-controller", "node-controller", 8, lifecycle),
-        one("taint-eviction-controller", "node-controller", 8, TaintEviction),
+        one("taint-eviction-controller", "node-controller", 8, TaintEviction::default()),
         one(
             "clusterrole-aggregation-controller",
             "clusterrole-aggregation-controller",

@@ -2,6 +2,7 @@
 //! upstream's names; a flag that is not understood is refused, never ignored. [`upstream`] says which of upstream's
 //! flags are taken without effect, and reads its configuration files.
 
+pub mod limits;
 pub mod upstream;
 
 use std::net::{IpAddr, SocketAddr};
@@ -23,6 +24,13 @@ pub enum Command {
     Up(Up),
     /// Stop what `up` has started, its pods and its runtime included.
     Down(Down),
+    /// Say what of the cluster is wrong, and why.
+    Status(Status),
+    /// Check this machine before a start: everything that `up` with the same flags needs.
+    Doctor(Doctor),
+    /// Load, list and save images of this machine's node, without a registry.
+    #[command(subcommand)]
+    Images(ImagesCommand),
     /// Start a control plane without a node.
     Server(Server),
     /// Start a node that joins a control plane.
@@ -142,6 +150,51 @@ pub struct Down {
     /// Remove the state directory too: every object, image and key of the cluster.
     #[arg(long)]
     pub purge: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Status {
+    #[command(flatten)]
+    pub state: State,
+    /// Domain of Services.
+    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
+    pub cluster_domain: String,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct Doctor {
+    #[command(flatten)]
+    pub state: State,
+    #[command(flatten)]
+    pub control_plane: ControlPlane,
+    #[command(flatten)]
+    pub node: Node,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum ImagesCommand {
+    /// Load images from OCI archives, or from what `docker save` has written.
+    Import {
+        #[command(flatten)]
+        state: State,
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// List the images that are there.
+    List {
+        #[command(flatten)]
+        state: State,
+    },
+    /// Save images as an OCI archive.
+    Export {
+        #[command(flatten)]
+        state: State,
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Full names, such as `docker.io/library/nginx:1`.
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
 }
 
 #[derive(Args, Clone, Debug)]
@@ -385,6 +438,8 @@ pub struct Kubelet {
     /// Its port; 0: none.
     #[arg(long, default_value_t = 10248, value_name = "PORT")]
     pub healthz_port: u16,
+    #[command(flatten)]
+    pub limits: limits::NodeLimits,
     #[command(flatten)]
     pub logging: Logging,
 }

@@ -19,10 +19,10 @@ use crate::join::publish::{self, Published};
 use crate::join::token::JoinToken;
 use crate::node::Roads;
 use crate::state::StateDir;
-use crate::{addons, cli, host, run};
+use crate::{addons, cli, host, run, supervise};
 
 /// The number of the DNS Service's address in the service range, as kubeadm has it.
-const DNS_ADDRESS: u32 = 10;
+pub const DNS_ADDRESS: u32 = 10;
 
 /// A running control plane.
 pub struct ControlPlane {
@@ -137,56 +137,120 @@ fn published(
     })
 }
 
+fn manager_settings(api: &ApiServer, o: &cli::ControlPlane) -> Result<controllers::Settings> {
+    let (cert, key) = api.pki.ca_files();
+    let cluster_cidr = controllers::cluster_cidr(&o.cluster_cidr, controllers::NODE_PREFIX)?;
+    let authority = authority::from_files(&cert, &key)?;
+    Ok(controllers::Settings::new(api.pki.ca_pem(), Some(cluster_cidr), Some(authority)))
+}
+
+async fn keep_scheduler(ctx: Context) {
+    supervise::keep(ctx.stop.clone(), "the scheduler", || {
+        let ctx = ctx.clone();
+        async move {
+            scheduler::run(&ctx, "default-scheduler").await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+async fn keep_controllers(ctx: Context, handler: Arc<dyn meta::Handler>, settings: controllers::Settings) {
+    let settings = Arc::new(settings);
+    supervise::keep(ctx.stop.clone(), "the controller manager", || {
+        let (ctx, handler, settings) = (ctx.clone(), handler.clone(), settings.clone());
+        async move {
+            let identity = |name: &str| controllers::local_identity(&handler, &ctx, name);
+            controllers::run(&ctx, &settings, &identity).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+async fn publish_join(ctx: Context, published: Published) {
+    let published = Arc::new(published);
+    supervise::finish(ctx.stop.clone(), "publishing what nodes need to join", || {
+        let (ctx, published) = (ctx.clone(), published.clone());
+        async move {
+            publish::ensure(&ctx, &published).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+async fn make_addons(ctx: Context, settings: addons::Settings) {
+    supervise::finish(ctx.stop.clone(), "making the Service of cluster DNS", || {
+        let (ctx, settings) = (ctx.clone(), settings.clone());
+        async move {
+            addons::ensure(&ctx, &settings).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+async fn keep_dns(ctx: Context, settings: dns::Settings, sockets: dns::Sockets) {
+    supervise::keep(ctx.stop.clone(), "cluster DNS", || {
+        let (ctx, settings, sockets) = (ctx.clone(), settings.clone(), sockets.clone());
+        async move {
+            dns::run(&ctx, settings, sockets).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+/// What tells this cluster from others on the machine: cluster DNS says it when it is asked.
+#[must_use]
+pub fn identity(ca_pem: &str) -> String {
+    format!("corten-{:016x}", stdx::hash::fnv1a64(ca_pem.as_bytes()))
+}
+
+/// Makes contexts for the parts of this process, each with its own identity.
+struct Contexts<'a> {
+    api: &'a ApiServer,
+    stop: &'a CancellationToken,
+}
+
+impl Contexts<'_> {
+    fn of(&self, user: &str, groups: &[&str], agent: &str) -> Context {
+        Context::new(self.api.local(User::new(user, groups), agent)).with_stop(self.stop.clone())
+    }
+}
+
 impl ControlPlane {
-    /// Starts everything; the API answers when this returns.
+    /// Starts everything; the API answers when this returns, and cluster DNS has its port.
     ///
     /// # Errors
-    /// What keeps the API server from starting.
+    /// What keeps the API server or cluster DNS from starting.
     pub async fn start(state: &StateDir, o: &cli::ControlPlane, stop: &CancellationToken) -> Result<Self> {
         let settings = settings(o)?;
         let cluster_dns = nth_address(&settings.service_cidr, DNS_ADDRESS)?;
+        // Not the wildcard: an answer must leave from the address that the query was translated to.
+        let listen = (settings.advertise_address, o.dns_port).into();
+        // Before anything is made: a taken port leaves nothing behind.
+        let sockets = dns::Sockets::bind(listen).await?;
         let api = apiserver::start(state, &settings).await?;
         write_admin_kubeconfig(state, &api)?;
+        let contexts = Contexts { api: &api, stop };
         let mut tasks = JoinSet::new();
-        let context = |user: &str, groups: &[&str], agent: &str| {
-            let user = User::new(user, groups);
-            Context::new(api.local(user, agent)).with_stop(stop.clone())
-        };
-        let ctx = context("system:kube-scheduler", &[], "kube-scheduler");
-        tasks.spawn(async move { scheduler::run(&ctx, "default-scheduler").await });
-        let ca_files = api.pki.ca_files();
-        let cluster_cidr = controllers::cluster_cidr(&o.cluster_cidr, controllers::NODE_PREFIX)?;
-        let manager = controllers::Settings::new(
-            api.pki.ca_pem(),
-            Some(cluster_cidr),
-            Some(authority::from_files(&ca_files.0, &ca_files.1)?),
-        );
-        let ctx = context("system:kube-controller-manager", &[], "kube-controller-manager");
-        let handler: Arc<dyn meta::Handler> = api.server.clone();
-        let base = ctx.clone();
-        tasks.spawn(async move {
-            let identity = move |name: &str| controllers::local_identity(&handler, &base, name);
-            controllers::run(&ctx, &manager, &identity).await;
-        });
-        let ctx = context("system:corten-addons", &["system:masters"], "corten");
-        let published = published(state, &api, &settings, o, cluster_dns)?;
-        let joining = ctx.clone();
-        tasks.spawn(async move { publish::ensure(&joining, &published).await });
-        let addons =
-            addons::Settings { cluster_dns, dns_endpoint: (settings.advertise_address, o.dns_port).into() };
+        tasks.spawn(keep_scheduler(contexts.of("system:kube-scheduler", &[], "kube-scheduler")));
+        let manager = manager_settings(&api, o)?;
+        let ctx = contexts.of("system:kube-controller-manager", &[], "kube-controller-manager");
+        tasks.spawn(keep_controllers(ctx, api.server.clone(), manager));
+        let ctx = contexts.of("system:corten-addons", &["system:masters"], "corten");
+        tasks.spawn(publish_join(ctx.clone(), published(state, &api, &settings, o, cluster_dns)?));
+        tasks.spawn(make_addons(ctx.clone(), addons::Settings { cluster_dns, dns_endpoint: listen }));
         let dns_settings = dns::Settings {
-            // Not the wildcard: an answer must leave from the address that the query was translated to.
-            listen: addons.dns_endpoint,
+            listen,
             domain: o.cluster_domain.clone(),
             cluster_cidr: o.cluster_cidr.clone(),
             resolv_conf: "/etc/resolv.conf".into(),
+            identity: identity(api.pki.ca_pem()),
         };
-        tasks.spawn(async move {
-            addons::ensure(&ctx, &addons).await;
-            if let Err(e) = dns::run(&ctx, dns_settings).await {
-                tracing::error!("{e:#}");
-            }
-        });
+        tasks.spawn(keep_dns(ctx, dns_settings, sockets));
         Ok(ControlPlane { api, cluster_dns, tasks })
     }
 
@@ -197,6 +261,11 @@ impl ControlPlane {
         let proxy = User::new("system:kube-proxy", &[]);
         let road = |user, agent| Context::new(self.api.local(user, agent)).with_stop(stop.clone());
         Roads { kubelet: road(node, "kubelet"), proxy: road(proxy, "kube-proxy") }
+    }
+
+    /// Runs until the API server serves no more although nobody stopped it: why.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        self.api.broken().await
     }
 
     /// Waits for the components to end, then stops the API server.

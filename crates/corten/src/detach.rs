@@ -2,24 +2,23 @@
 //! and says what to type next.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use client::{Api, Client};
-use meta::{Gvr, Request, Target, Verb};
-use serde::Deserialize;
+use client::Client;
+use cri::image::{HELLO_NAME, HELLO_PORT};
 use sys::{Clock, SystemClock};
 
 use crate::components::apiserver::nth_address;
+use crate::control_plane::DNS_ADDRESS;
 use crate::logging::say;
 use crate::state::StateDir;
-use crate::{cli, log_file, node, remote, run};
+use crate::{cli, control_plane, host, images, log_file, node, probe, remote, run};
 
-const NODES: Gvr = Gvr::new("", "v1", "nodes");
 const POLL: Duration = Duration::from_millis(100);
 /// Lines of the log that are shown when the server has ended.
 const TAIL_LINES: usize = 15;
@@ -29,11 +28,9 @@ const TAIL_LINES: usize = 15;
 /// # Errors
 /// When the server ends, or the cluster is not usable in time.
 pub fn up(o: &cli::Up) -> Result<()> {
-    run::need_root("corten up")?;
-    node::check_programs(o.node.container_runtime_endpoint.is_none())?;
-    let state = StateDir::open(&o.state.state_dir)?;
-    // Free it again for the child; a second start is refused here, in the foreground.
-    drop(state.lock()?);
+    let (state, lock) = run::claim("corten up", &o.state.state_dir, &o.node)?;
+    // Free it again for the child; a second start was refused here, in the foreground.
+    drop(lock);
     let started = SystemClock.monotonic();
     let mut child = spawn(&state)?;
     let limit = Duration::from_secs(o.wait);
@@ -41,7 +38,13 @@ pub fn up(o: &cli::Up) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let watch = Watch { state: &state, o, started, limit };
     runtime.block_on(watch.until_usable(&mut child))?;
-    say(next_step(&node::name(&o.node), &state.admin_kubeconfig()));
+    let node = node::name(&o.node);
+    let app = match runtime.block_on(images::has_example(&state)) {
+        true => App { name: "hello", image: HELLO_NAME, port: HELLO_PORT },
+        false => App { name: "web", image: "nginx", port: 80 },
+    };
+    let address = o.node.node_ip.unwrap_or_else(host::address);
+    say(next_step(&node, address, &state.admin_kubeconfig(), &app));
     Ok(())
 }
 
@@ -59,27 +62,6 @@ struct Watch<'a> {
     o: &'a cli::Up,
     started: Duration,
     limit: Duration,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    #[serde(default)]
-    status: NodeStatus,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct NodeStatus {
-    conditions: Vec<Condition>,
-}
-
-#[derive(Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    #[serde(default)]
-    message: String,
 }
 
 impl Watch<'_> {
@@ -104,7 +86,7 @@ impl Watch<'_> {
         self.say("API ready");
         let mut waits_for = String::new();
         loop {
-            match self.node_ready(client.as_ref()).await {
+            match probe::node(client.as_ref(), &node::name(&self.o.node)).await {
                 Ok(()) => break,
                 Err(why) if why != waits_for => {
                     self.say(&format!("waiting for the node: {why}"));
@@ -140,74 +122,63 @@ impl Watch<'_> {
     async fn api_ready(&self) -> Option<std::sync::Arc<dyn Client>> {
         let path = self.state.admin_kubeconfig();
         let client = remote::connect(&path, "corten").ok()?.client;
-        let request = Request::new(Verb::Get, Target::Path("/readyz".to_owned()));
-        client.send(request).await.ok()?;
+        probe::api(client.as_ref()).await.ok()?;
         Some(client)
     }
 
-    async fn node_ready(&self, client: &dyn Client) -> Result<(), String> {
-        let name = node::name(&self.o.node);
-        let bytes = match Api::new(client, NODES, "").get(&name).await {
-            Ok(bytes) => bytes,
-            Err(e) if e.is("NotFound") => return Err("not registered yet".to_owned()),
-            Err(e) => return Err(e.to_string()),
-        };
-        let node: Node = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
-        let ready = node.status.conditions.into_iter().find(|c| c.kind == "Ready");
-        match ready {
-            Some(c) if c.status == "True" => Ok(()),
-            Some(c) => Err(c.message),
-            None => Err("no status yet".to_owned()),
-        }
-    }
-
-    /// Asks for the API's own name over the Service's address, as a pod would.
+    /// Whether cluster DNS knows the API's own name, and it is this cluster's server that answers there.
     fn dns_answers(&self) -> bool {
-        let ask = || -> Option<bool> {
-            let server = nth_address(&self.o.control_plane.service_cluster_ip_range, 10).ok()?;
-            let name = format!("kubernetes.default.svc.{}", self.o.control_plane.cluster_domain);
-            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-            socket.set_read_timeout(Some(Duration::from_millis(300))).ok()?;
-            socket.send_to(&query(&name), SocketAddr::new(server, 53)).ok()?;
-            let mut buffer = [0; 512];
-            let n = socket.recv(&mut buffer).ok()?;
-            // No error, and at least one answer.
-            Some(n > 12 && buffer[3] & 0x0f == 0 && buffer[7] > 0)
+        let plane = &self.o.control_plane;
+        let ask = |server| {
+            let server = SocketAddr::new(server, 53);
+            let ca_pem = std::fs::read_to_string(self.state.path().join("pki/ca.crt")).ok()?;
+            probe::dns(server, &plane.cluster_domain).ok()?;
+            probe::dns_identity(server, &control_plane::identity(&ca_pem)).ok()
         };
-        ask().unwrap_or(false)
+        nth_address(&plane.service_cluster_ip_range, DNS_ADDRESS).is_ok_and(|server| ask(server).is_some())
     }
 }
 
-/// An A query for `name`.
-fn query(name: &str) -> Vec<u8> {
-    let mut q = vec![0x43, 0x54, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        q.push(u8::try_from(label.len()).unwrap_or(63));
-        q.extend_from_slice(label.as_bytes());
-    }
-    q.extend_from_slice(&[0, 0, 1, 0, 1]);
-    q
-}
-
-fn tail(log: &Path) -> String {
+/// The last lines of the log.
+pub fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
 }
 
-fn next_step(node: &str, kubeconfig: &Path) -> String {
+/// The application that the printed commands start.
+struct App {
+    name: &'static str,
+    image: &'static str,
+    port: u16,
+}
+
+/// Whether a program can be called by its name alone.
+fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let kubectl = std::env::split_paths(&path).any(|dir| dir.join("kubectl").is_file());
-    let hint = if kubectl {
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Commands that end with the application's answer.
+fn next_step(node: &str, address: IpAddr, kubeconfig: &Path, app: &App) -> String {
+    let App { name, image, port } = app;
+    let hint = if in_path("kubectl") {
         ""
     } else {
         "\nkubectl is not installed here: https://kubernetes.io/docs/tasks/tools/ has it (Debian's kubernetes-client is\n\
          version 1.20: old, but enough for these).\n"
     };
+    let node_port = format!("$(kubectl get service {name} -o jsonpath='{{.spec.ports[0].nodePort}}')");
+    let ask = match ["curl", "wget"].into_iter().find(|program| in_path(program)) {
+        Some("wget") => format!("wget -qO- http://{address}:{node_port}/"),
+        Some(_) => format!("curl http://{address}:{node_port}/"),
+        None => format!("kubectl get --raw /api/v1/namespaces/default/services/{name}:{port}/proxy/"),
+    };
     format!(
         "\nThe cluster is usable, its node is {node}. Next:\n\n  export KUBECONFIG={}\n  kubectl get nodes -o wide\n  \
-         kubectl create deployment web --image=nginx --replicas=2\n  \
-         kubectl expose deployment web --port=80 --type=NodePort\n  kubectl get pods,services -o wide\n{hint}",
+         kubectl create deployment {name} --image={image} --replicas=2\n  \
+         kubectl expose deployment {name} --port={port} --type=NodePort\n  \
+         kubectl rollout status deployment {name}\n  kubectl get pods,services -o wide\n  {ask}\n{hint}",
         kubeconfig.display()
     )
 }

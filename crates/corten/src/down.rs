@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use cri::image::HELLO_NAME;
+use cri::v1::ImageSpec;
 use cri::{CriClient, Runtime, Timeouts};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -60,6 +62,35 @@ async fn stop_owner(state: &StateDir) -> Result<()> {
     Ok(())
 }
 
+/// After a start that failed: removes what it has made, so that nothing runs that nobody looks after. Pods that run
+/// are left as they are, with all that they need: the next start takes them up.
+pub async fn undo(state: &StateDir) {
+    let Some(remains) = node::read_remains(&state.settings()) else { return };
+    let undone = async {
+        if pods_run(state, &remains).await? {
+            tracing::info!("pods go on; corten down stops them");
+            return Ok(());
+        }
+        if remains.own_containerd {
+            let options = node::containerd_options(state, &remains, Vec::new());
+            cri::containerd::purge(&options, false).await?;
+        }
+        remove_network(state, &remains).await?;
+        Ok(std::fs::remove_file(state.settings())?)
+    };
+    if let Err(e) = undone.await {
+        let e: anyhow::Error = e;
+        tracing::error!("something of this start is left (corten down removes it): {e:#}");
+    }
+}
+
+async fn pods_run(state: &StateDir, remains: &Remains) -> Result<bool> {
+    let Some(endpoint) = &remains.runtime_endpoint else {
+        return Ok(cri::containerd::has_processes(&remains.cgroup));
+    };
+    Ok(!own_sandboxes(&CriClient::new(endpoint, Timeouts::default())?, state, endpoint).await?.is_empty())
+}
+
 async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result<()> {
     if remains.own_containerd {
         say("stopping pods and containerd");
@@ -81,28 +112,42 @@ async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result
     };
     say("removing network and rules");
     // Every step is tried; the first failure is told.
+    let network = remove_network(state, remains).await;
+    pods.and(network)
+}
+
+/// Removes rules, network and mounts; every step is tried, the first failure is told.
+async fn remove_network(state: &StateDir, remains: &Remains) -> Result<()> {
     let rules = if remains.table.is_empty() { Ok(()) } else { proxy::cleanup(&remains.table).await };
     let sysctl = remains.route_localnet.as_deref().map_or(Ok(()), proxy::restore_route_localnet);
     let network = network::down(&node::network_options(state, remains)).await;
     let mounts = unmount_below(state.path());
-    pods?;
-    rules?;
-    sysctl?;
+    rules.and(sysctl)?;
     network?;
     mounts
 }
 
-/// Removes this cluster's pods from a runtime that is not ours, and their cgroup.
+/// Removes this cluster's pods from a runtime that is not ours, the example image, and the pods' cgroup.
 async fn remove_pods(endpoint: &str, state: &StateDir, cgroup: &str) -> Result<()> {
     let runtime = CriClient::new(endpoint, Timeouts::default())?;
+    for sandbox in own_sandboxes(&runtime, state, endpoint).await? {
+        runtime.stop_pod_sandbox(&sandbox).await?;
+        runtime.remove_pod_sandbox(&sandbox).await?;
+    }
+    runtime.remove_image(ImageSpec { image: HELLO_NAME.to_owned(), ..ImageSpec::default() }).await?;
+    cri::containerd::remove_cgroup_tree(cgroup).with_context(|| format!("removing cgroup {cgroup}"))
+}
+
+/// Ids of this cluster's sandboxes in a runtime that is not ours.
+async fn own_sandboxes(runtime: &CriClient, state: &StateDir, endpoint: &str) -> Result<Vec<String>> {
     let sandboxes = runtime.list_pod_sandbox(None).await;
+    let mut own = Vec::new();
     for sandbox in sandboxes.with_context(|| format!("the container runtime at {endpoint}"))? {
-        if is_of(&runtime, state, &sandbox).await? {
-            runtime.stop_pod_sandbox(&sandbox.id).await?;
-            runtime.remove_pod_sandbox(&sandbox.id).await?;
+        if is_of(runtime, state, &sandbox).await? {
+            own.push(sandbox.id);
         }
     }
-    cri::containerd::remove_cgroup_tree(cgroup).with_context(|| format!("removing cgroup {cgroup}"))
+    Ok(own)
 }
 
 /// Whether a sandbox belongs to the cluster of this state directory: it logs there, or has a directory there.
@@ -120,7 +165,7 @@ async fn is_of(runtime: &CriClient, state: &StateDir, sandbox: &cri::v1::PodSand
 }
 
 /// What Corten itself puts into a state directory. Nothing else is ever removed.
-const OWN: [&str; 20] = [
+const OWN: [&str; 21] = [
     "admin.kubeconfig",
     "agent.json",
     "agent.kubeconfig",
@@ -130,6 +175,7 @@ const OWN: [&str; 20] = [
     "corten.log",
     "corten.log.1",
     "corten.pid",
+    "images.json",
     "kube-controller-manager.kubeconfig",
     "kube-proxy.kubeconfig",
     "kube-scheduler.kubeconfig",

@@ -1,6 +1,11 @@
-//! Facts about the machine: its name and addresses.
+//! Facts about the machine: its name, its addresses, and who has a port.
 
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::linux::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Result, bail};
 
 /// The host name in lower case, as a node name.
 #[must_use]
@@ -21,8 +26,100 @@ pub fn address() -> IpAddr {
     probe().filter(|ip| !ip.is_unspecified()).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
+/// The platform as Go programs name it: `linux/amd64`.
+#[must_use]
+pub fn platform() -> String {
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("linux/{arch}")
+}
+
 /// Whether this process runs as root.
 #[must_use]
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+/// Whether a server could listen there.
+///
+/// # Errors
+/// When another process does already; `flag` chooses another port.
+pub fn check_port(listen: SocketAddr, flag: &str) -> Result<()> {
+    match TcpListener::bind(listen) {
+        Err(e) if e.kind() == ErrorKind::AddrInUse => {
+            let by = listener_on(listen.port()).unwrap_or_else(|| "another process".to_owned());
+            bail!("port {} is taken by {by}; choose another with {flag}", listen.port())
+        }
+        // What else may be wrong the server itself says.
+        _ => Ok(()),
+    }
+}
+
+/// The process that listens on a TCP port of this network namespace.
+fn listener_on(port: u16) -> Option<String> {
+    let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"].map(std::fs::read_to_string);
+    let sockets: Vec<u64> = tables.iter().flatten().flat_map(|t| listening_sockets(t, port)).collect();
+    let has = |fd: std::fs::DirEntry| {
+        // A socket's file has the number that the table has.
+        std::fs::metadata(fd.path()).is_ok_and(|m| sockets.contains(&m.st_ino()))
+    };
+    let processes = std::fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
+    let owner = processes
+        .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().parse::<u32>().is_ok()))
+        .find(|p| std::fs::read_dir(p.join("fd")).is_ok_and(|fds| fds.flatten().any(has)))?;
+    let name = std::fs::read_to_string(owner.join("comm")).unwrap_or_default();
+    let pid = owner.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Some(format!("process {pid} ({})", name.trim_end()))
+}
+
+/// Numbers of the sockets that listen on the port, in the kernel's table.
+fn listening_sockets(table: &str, port: u16) -> Vec<u64> {
+    const LISTEN: &str = "0A";
+    let suffix = format!(":{port:04X}");
+    let of_line = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let listens = fields.get(3) == Some(&LISTEN) && fields.get(1)?.ends_with(&suffix);
+        listens.then(|| fields.get(9)?.parse().ok())?
+    };
+    table.lines().filter_map(of_line).collect()
+}
+
+/// Bytes that are free for us on the file system of a path, or of the nearest directory above that is there.
+#[must_use]
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let existing = path.ancestors().find(|p| p.exists())?;
+    let stat = rustix::fs::statvfs(existing).ok()?;
+    Some(stat.f_bavail * stat.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_names_its_owner() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let error = check_port(address, "--some-port").unwrap_err().to_string();
+        let want = format!("port {} is taken by process {} (", address.port(), std::process::id());
+        assert!(error.starts_with(&want) && error.ends_with("choose another with --some-port"), "{error}");
+        drop(listener);
+        check_port(address, "--some-port").unwrap();
+    }
+
+    #[test]
+    fn only_listening_sockets_of_the_port_count() {
+        let line = |state: &str, port: &str, inode: u32| {
+            format!(
+                "   0: 00000000:{port} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 {inode} 1\n"
+            )
+        };
+        let table =
+            [line("0A", "192B", 11), line("01", "192B", 12), line("0A", "192C", 13), "short".to_owned()]
+                .concat();
+        assert_eq!(listening_sockets(&table, 6443), [11]);
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use control::{CancellationToken, Context};
-use cri::containerd::{Containerd, Options, RegistryMirror};
+use cri::containerd::{Containerd, Images, Options, RegistryMirror};
 use cri::{CriClient, Runtime, Timeouts};
 use serde::{Deserialize, Serialize};
 use sys::{Clock, SystemClock};
@@ -16,7 +16,7 @@ use crate::components::{proxy, routes};
 use crate::control_plane::ControlPlane;
 use crate::remote::Connection;
 use crate::state::StateDir;
-use crate::{cli, host};
+use crate::{cli, host, images, supervise};
 
 /// Everything one node needs to know.
 pub struct Settings {
@@ -26,6 +26,8 @@ pub struct Settings {
     pub cluster_dns: IpAddr,
     pub cluster_domain: String,
     pub cluster_cidr: String,
+    /// Range of cluster IPs, when it is known before the cluster says so.
+    pub service_cidr: Option<String>,
     /// Files of the node agent's HTTPS server.
     pub tls: Option<TlsFiles>,
 }
@@ -57,21 +59,39 @@ pub struct Remains {
     pub route_localnet: Option<String>,
 }
 
+/// Programs that a node calls, and the packages that have them.
+#[must_use]
+pub fn programs(o: &cli::Node) -> Vec<(&'static str, &'static str)> {
+    let mut need = vec![("nft", "nftables"), ("ip", "iproute2"), ("iptables", "iptables")];
+    if o.container_runtime_endpoint.is_none() {
+        need.push(("containerd", "containerd"));
+    }
+    need
+}
+
 /// Says which program of the node is missing, and the package that has it.
 ///
 /// # Errors
 /// The first one that is missing.
-pub fn check_programs(own_containerd: bool) -> Result<()> {
-    let mut need = vec![("nft", "nftables"), ("ip", "iproute2"), ("iptables", "iptables")];
-    if own_containerd {
-        need.push(("containerd", "containerd"));
-    }
-    for (program, package) in need {
+pub fn check_programs(o: &cli::Node) -> Result<()> {
+    for (program, package) in programs(o) {
         if cri::containerd::find_program(program).is_none() {
             bail!("{program} is not installed: apt-get install {package}");
         }
     }
     Ok(())
+}
+
+/// Whether the node agent can have its port.
+///
+/// # Errors
+/// When another process has it.
+pub fn check_port(o: &cli::Node) -> Result<()> {
+    host::check_port(listen(o), "--kubelet-port")
+}
+
+fn listen(o: &cli::Node) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::UNSPECIFIED, o.kubelet_port))
 }
 
 /// The name the node goes by.
@@ -105,6 +125,7 @@ impl Settings {
             cluster_dns: plane.cluster_dns,
             cluster_domain: o.control_plane.cluster_domain.clone(),
             cluster_cidr: o.control_plane.cluster_cidr.clone(),
+            service_cidr: Some(o.control_plane.service_cluster_ip_range.clone()),
             tls: Some(TlsFiles {
                 cert: dir.join("kubelet.crt"),
                 key: dir.join("kubelet.key"),
@@ -242,6 +263,28 @@ pub struct Roads {
     pub proxy: Context,
 }
 
+async fn keep_routes(ctx: Context, name: String) {
+    supervise::keep(ctx.stop.clone(), "routes to other nodes", || {
+        let (ctx, name) = (ctx.clone(), name.clone());
+        async move {
+            routes::run(&ctx, &name).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+async fn keep_proxy(ctx: Context, settings: proxy::Settings) {
+    supervise::keep(ctx.stop.clone(), "the service proxy", || {
+        let (ctx, settings) = (ctx.clone(), settings.clone());
+        async move {
+            proxy::run(&ctx, settings).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
 /// Runs the node until `stop`. Pods and the runtime go on after that.
 ///
 /// # Errors
@@ -259,6 +302,13 @@ pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &Cancellatio
             found
         }
     };
+    match &runtime.containerd {
+        Some(containerd) => images::load(state, &containerd.images()).await,
+        None => match Images::at(&runtime.endpoint).await {
+            Ok(found) => images::load(state, &found).await,
+            Err(e) => tracing::info!("no images are loaded: {e}"),
+        },
+    }
     let mut config = kubelet::Config::new(&s.name, state.path().join("kubelet"));
     config.pod_log_dir = state.path().join("pod-logs");
     config.runtime_endpoint = runtime.endpoint;
@@ -270,7 +320,7 @@ pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &Cancellatio
     config.cluster_domain.clone_from(&s.cluster_domain);
     config.cgroup_root.clone_from(&remains.cgroup);
     config.node_ips = vec![s.ip];
-    config.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, s.node.kubelet_port));
+    config.listen = listen(&s.node);
     config.max_pods = s.node.max_pods;
     config.node_labels = labels(&s.node.node_labels)?;
     config.cni_bridge.clone_from(&remains.bridge);
@@ -286,12 +336,13 @@ pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &Cancellatio
         options: ::proxy::Options {
             table: remains.table.clone(),
             cluster_cidr: s.cluster_cidr.clone(),
+            service_cidrs: s.service_cidr.iter().cloned().collect(),
             node_port_addresses: Vec::new(),
         },
+        sync_period: proxy::SYNC_PERIOD,
     };
-    let (routes_road, name) = (roads.proxy.clone(), s.name.clone());
-    let routes = tokio::spawn(async move { routes::run(&routes_road, &name).await });
-    let proxy = tokio::spawn(async move { proxy::run(&roads.proxy, proxy_settings).await });
+    let routes = tokio::spawn(keep_routes(roads.proxy.clone(), s.name.clone()));
+    let proxy = tokio::spawn(keep_proxy(roads.proxy, proxy_settings));
     let result = kubelet::run(config, roads.kubelet, runtime.client).await;
     stop.cancel();
     proxy.await.ok();
@@ -364,6 +415,7 @@ pub async fn run_kubelet(o: &cli::Kubelet, api: Connection, stop: &CancellationT
     config.node_taints.clone_from(&o.register_with_taints);
     config.allowed_unsafe_sysctls.clone_from(&o.allowed_unsafe_sysctls);
     config.static_pod_dir.clone_from(&o.pod_manifest_path);
+    o.limits.apply(&mut config)?;
     // As with upstream's kubelet, the pods' network is the network add-on's work.
     config.manage_cni = false;
     let ctx = Context::new(api.client).with_stop(stop.clone());

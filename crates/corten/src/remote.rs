@@ -9,6 +9,7 @@ use client::{Client, Endpoint, Remote};
 use sys::SystemClock;
 
 use crate::cli::Apart;
+use crate::host;
 
 /// A connection and what was needed for it.
 pub struct Connection {
@@ -61,10 +62,5 @@ pub fn to(endpoint: &Endpoint, agent: &str) -> Result<Connection> {
 /// `kubelet/v1.37.0 (linux/amd64) corten/0.1.0`.
 #[must_use]
 pub fn user_agent(agent: &str) -> String {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("{agent}/v1.37.0 (linux/{arch}) corten/{}", env!("CARGO_PKG_VERSION"))
+    format!("{agent}/v1.37.0 ({}) corten/{}", host::platform(), env!("CARGO_PKG_VERSION"))
 }

@@ -1,7 +1,8 @@
 //! One function a subcommand: flags to settings, settings to components, and the wait for the end.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,11 @@ use crate::components::accounts::AccountClient;
 use crate::components::{controllers, proxy, scheduler};
 use crate::control_plane::{self, ControlPlane};
 use crate::serving::Component;
-use crate::state::StateDir;
-use crate::{bench, components, detach, down, host, join, log_file, logging, node, remote, serving};
+use crate::state::{Lock, StateDir};
+use crate::{
+    bench, components, detach, doctor, down, host, images, join, log_file, logging, node, remote, serving,
+    status, supervise,
+};
 
 /// Upstream's ports for health and metrics.
 const SCHEDULER_PORT: u16 = 10259;
@@ -31,6 +35,9 @@ pub fn run(command: Command) -> Result<()> {
         Command::Up(o) if o.detach => detach::up(&o),
         Command::Up(o) => logged(o.logging.v, up(o)),
         Command::Down(o) => logged(0, down::down(&o.state.state_dir, o.purge)),
+        Command::Status(o) => logged(0, status::run(o)),
+        Command::Doctor(o) => logged(0, doctor::run(o)),
+        Command::Images(o) => logged(0, images::run(o)),
         Command::Server(o) => logged(o.logging.v, server(o)),
         Command::Agent(o) => logged(o.logging.v, agent(o)),
         Command::KubeApiserver(o) => logged(o.logging.v, kube_apiserver(o)),
@@ -74,45 +81,72 @@ pub fn need_root(what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Takes a state directory for a node. What can be known to be in the way is found before anything is made.
+///
+/// # Errors
+/// What is missing on the machine, or in the way.
+pub fn claim(what: &str, dir: &Path, o: &cli::Node) -> Result<(StateDir, Lock)> {
+    need_root(what)?;
+    node::check_programs(o)?;
+    // Where a cluster runs already, that is to be said, and not that it has the ports.
+    if !dir.exists() || StateDir::open(dir)?.owner().is_none() {
+        node::check_port(o)?;
+    }
+    let state = StateDir::open(dir)?;
+    let lock = state.lock()?;
+    Ok((state, lock))
+}
+
 async fn up(o: cli::Up) -> Result<()> {
-    need_root("corten up")?;
-    node::check_programs(o.node.container_runtime_endpoint.is_none())?;
-    let state = StateDir::open(&o.state.state_dir)?;
-    let _lock = state.lock()?;
+    let (state, _lock) = claim("corten up", &o.state.state_dir, &o.node)?;
     let stop = until_signal()?;
     tokio::spawn(log_file::keep_small(state.log(), stop.clone()));
-    let plane = ControlPlane::start(&state, &o.control_plane, &stop).await?;
+    let mut plane = ControlPlane::start(&state, &o.control_plane, &stop).await?;
     let settings = node::Settings::of_up(&state, &o, &plane)?;
     let roads = plane.node_roads(&settings.name, &stop);
-    let result = node::run(&state, settings, roads, &stop).await;
+    let result = tokio::select! {
+        result = node::run(&state, settings, roads, &stop) => result,
+        why = plane.broken() => Err(why),
+    };
     stop.cancel();
     plane.stop().await;
-    result
+    or_undo(&state, result).await
 }
 
 async fn server(o: cli::Server) -> Result<()> {
     let state = StateDir::open(&o.state.state_dir)?;
     let _lock = state.lock()?;
     let stop = until_signal()?;
-    let plane = ControlPlane::start(&state, &o.control_plane, &stop).await?;
-    stop.cancelled().await;
+    let mut plane = ControlPlane::start(&state, &o.control_plane, &stop).await?;
+    let result = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        why = plane.broken() => Err(why),
+    };
+    stop.cancel();
     plane.stop().await;
-    Ok(())
+    result
 }
 
 async fn agent(o: cli::Agent) -> Result<()> {
-    need_root("corten agent")?;
-    node::check_programs(o.node.container_runtime_endpoint.is_none())?;
-    let state = StateDir::open(&o.state.state_dir)?;
-    let _lock = state.lock()?;
+    let (state, _lock) = claim("corten agent", &o.state.state_dir, &o.node)?;
     let stop = until_signal()?;
     let Some(joined) = join::agent::join(&o, &state, &stop).await? else { return Ok(()) };
     let ctx = Context::new(joined.client).with_stop(stop.clone());
     if let Some(keeper) = joined.keeper {
-        tokio::spawn(keeper.run(ctx.clone()));
+        tokio::spawn(keep_certificates(ctx.clone(), Arc::new(keeper)));
     }
     let roads = node::Roads { kubelet: ctx.clone(), proxy: ctx };
-    node::run(&state, joined.settings, roads, &stop).await
+    let result = node::run(&state, joined.settings, roads, &stop).await;
+    stop.cancel();
+    or_undo(&state, result).await
+}
+
+/// A node that could not run leaves nothing behind.
+async fn or_undo(state: &StateDir, result: Result<()>) -> Result<()> {
+    if result.is_err() {
+        down::undo(state).await;
+    }
+    result
 }
 
 async fn kube_apiserver(o: cli::KubeApiserver) -> Result<()> {
@@ -120,17 +154,32 @@ async fn kube_apiserver(o: cli::KubeApiserver) -> Result<()> {
     let _lock = state.lock()?;
     let stop = until_signal()?;
     let settings = control_plane::apiserver_settings(&o)?;
-    let api = components::apiserver::start(&state, &settings).await?;
+    let mut api = components::apiserver::start(&state, &settings).await?;
     control_plane::write_admin_kubeconfig(&state, &api)?;
     for component in ["kube-scheduler", "kube-controller-manager", "kube-proxy"] {
         control_plane::write_kubeconfig(&api, component, state.kubeconfig(component))?;
     }
-    stop.cancelled().await;
+    let result = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        why = api.broken() => Err(why),
+    };
     api.stop().await;
-    Ok(())
+    result
 }
 
-/// Runs `work` at once, or only while this process is the leader.
+async fn keep_certificates(ctx: Context, keeper: Arc<join::agent::Keeper>) {
+    supervise::keep(ctx.stop.clone(), "the renewal of the node's certificates", || {
+        let (keeper, ctx) = (keeper.clone(), ctx.clone());
+        async move {
+            keeper.run(&ctx).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+/// Runs `work` at once, or only while this process is the leader. It is over when the context is stopped: work that
+/// ends before has broken off.
 async fn led<F, Fut>(ctx: &Context, o: &cli::LeaderElection, component: &Component, work: F) -> Result<()>
 where
     F: FnOnce(Context) -> Fut,
@@ -139,7 +188,7 @@ where
     if !o.leader_elect {
         component.lead();
         work(ctx.clone()).await;
-        return Ok(());
+        return ended(ctx, component);
     }
     let identity = format!("{}_{}", host::name(), sys::uuid_v4(ctx.entropy.as_ref()));
     let election = election(o, component.name, &identity)?;
@@ -160,6 +209,13 @@ where
     .await;
     if lost {
         bail!("leader election lost");
+    }
+    ended(ctx, component)
+}
+
+fn ended(ctx: &Context, component: &Component) -> Result<()> {
+    if !ctx.stop.is_cancelled() {
+        bail!("{} broke off: its log says why", component.name);
     }
     Ok(())
 }
@@ -256,11 +312,27 @@ async fn kube_proxy(o: cli::KubeProxy) -> Result<()> {
     let options = ::proxy::Options {
         table: ::proxy::nftables::TABLE.to_owned(),
         cluster_cidr: o.cluster_cidr,
-        node_port_addresses: o.nodeport_addresses,
+        service_cidrs: Vec::new(),
+        node_port_addresses: node_port_ranges(&o.nodeport_addresses, host::address())?,
     };
     let node_name = o.hostname_override.unwrap_or_else(host::name);
-    proxy::run(&ctx, proxy::Settings { node_name, options }).await;
-    Ok(())
+    proxy::run(&ctx, proxy::Settings { node_name, options, sync_period: proxy::SYNC_PERIOD }).await;
+    ended(&ctx, &component)
+}
+
+/// The ranges of local addresses that node ports are served on; empty: all of them. Without any, and for `primary`,
+/// the node's own address.
+// k8s: pkg/proxy/apis/config/v1alpha1/defaults.go (nodePortAddresses of mode nftables)
+fn node_port_ranges(texts: &[String], own: IpAddr) -> Result<Vec<String>> {
+    let primary = format!("{own}/32");
+    let (named, given): (Vec<&String>, Vec<&String>) = texts.iter().partition(|t| *t == "primary");
+    let primary = (!named.is_empty() || given.is_empty()).then_some(&primary);
+    let ranges = ::proxy::range::ranges(given.iter().copied().chain(primary));
+    match ranges.as_slice() {
+        [] => bail!("--nodeport-addresses {:?} names no IPv4 range", texts.join(",")),
+        [all] if all == "0.0.0.0/0" => Ok(Vec::new()),
+        _ => Ok(ranges),
+    }
 }
 
 /// `1h`, `30m`, `90s`, or several of them one after the other, as Go writes durations.
@@ -295,6 +367,23 @@ pub fn duration(text: &str) -> Result<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn node_ports_are_on_the_own_address_unless_told_otherwise() {
+        let own = "192.0.2.7".parse().unwrap();
+        for (given, want) in [
+            ("", Some("192.0.2.7/32")),
+            ("primary", Some("192.0.2.7/32")),
+            ("127.0.0.0/8,primary", Some("127.0.0.0/8,192.0.2.7/32")),
+            ("10.0.0.0/8,10.1.0.0/16,fd00::/8", Some("10.0.0.0/8")),
+            ("0.0.0.0/0", Some("")),
+            ("fd00::/8", None),
+            ("nonsense", None),
+        ] {
+            let texts: Vec<String> = given.split(',').filter(|t| !t.is_empty()).map(str::to_owned).collect();
+            assert_eq!(node_port_ranges(&texts, own).ok().map(|r| r.join(",")).as_deref(), want, "{given}");
+        }
+    }
 
     #[test]
     fn durations() {

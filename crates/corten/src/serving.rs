@@ -45,8 +45,8 @@ impl Component {
             "# HELP kubernetes_build_info [BETA] Version of this build.\n# TYPE kubernetes_build_info gauge\n",
         );
         out.push_str(&format!(
-            "kubernetes_build_info{{git_version=\"v1.37.0\",platform=\"linux/{}\"}} 1\n",
-            std::env::consts::ARCH
+            "kubernetes_build_info{{git_version=\"v1.37.0\",platform=\"{}\"}} 1\n",
+            host::platform()
         ));
         if let Some(leads) = &self.leads {
             out.push_str(

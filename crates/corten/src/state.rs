@@ -69,6 +69,18 @@ impl StateDir {
         self.0.join("settings.json")
     }
 
+    /// Image archives that the node loads at its start; the folder and what is in it are the user's.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.0.join("images")
+    }
+
+    /// Which of them were loaded.
+    #[must_use]
+    pub fn images_record(&self) -> PathBuf {
+        self.0.join("images.json")
+    }
+
     fn lock_path(&self) -> PathBuf {
         self.0.join("corten.pid")
     }

@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::v1::image_service_client::ImageServiceClient;
 use crate::v1::runtime_service_client::RuntimeServiceClient;
-use crate::{Error, EventStream, Result, Runtime, v1};
+use crate::{Error, EventStream, Result, Runtime, Terminal, TerminalCommand, terminal, v1};
 
 /// Largest answer taken from the runtime, as upstream.
 /// k8s: staging/src/k8s.io/cri-client/pkg/remote_runtime.go maxMsgSize
@@ -52,6 +52,7 @@ impl Default for Timeouts {
 pub struct CriClient {
     runtime: RuntimeServiceClient<Channel>,
     images: ImageServiceClient<Channel>,
+    channel: Channel,
     timeouts: Timeouts,
     socket: PathBuf,
 }
@@ -74,10 +75,10 @@ impl CriClient {
         let runtime = RuntimeServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-        let images = ImageServiceClient::new(channel)
+        let images = ImageServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_LIMIT_BYTES)
             .max_encoding_message_size(MESSAGE_LIMIT_BYTES);
-        Ok(Self { runtime, images, timeouts, socket })
+        Ok(Self { runtime, images, channel, timeouts, socket })
     }
 
     /// The socket's path.
@@ -344,6 +345,10 @@ impl Runtime for CriClient {
 
     async fn exec(&self, request: v1::ExecRequest) -> Result<String> {
         call!(self.runtime, "Exec", exec, self.timeouts.call, request).map(|r| r.url)
+    }
+
+    async fn exec_on_terminal(&self, command: TerminalCommand) -> Result<Terminal> {
+        terminal::start(&self.channel, self.timeouts.call, command).await
     }
 
     async fn attach(&self, request: v1::AttachRequest) -> Result<String> {

@@ -18,6 +18,10 @@ pub struct RuntimeFacts {
     pub cni_bin_dir: Option<PathBuf>,
     /// Its default handler leaves cgroups to systemd.
     pub cgroup_systemd: bool,
+    /// It does not apply AppArmor profiles, whatever the kernel has.
+    pub apparmor_disabled: bool,
+    /// What unpacks its images.
+    pub snapshotter: Option<String>,
 }
 
 /// The facts in a verbose status.
@@ -33,6 +37,8 @@ pub fn of_runtime(status: &StatusResponse) -> RuntimeFacts {
         cni_conf_dir: path("/cni/confDir").map(PathBuf::from),
         cni_bin_dir: path("/cni/binDir").map(PathBuf::from),
         cgroup_systemd: runtimes["runtimes"][default]["options"]["SystemdCgroup"] == true,
+        apparmor_disabled: config["disableApparmor"] == true,
+        snapshotter: runtimes["snapshotter"].as_str().map(str::to_owned),
     }
 }
 
@@ -54,8 +60,8 @@ mod tests {
 
     #[test]
     fn facts_of_containerd() {
-        let config = r#"{"cni": {"confDir": "/a", "binDir": "/b"}, "containerd": {"defaultRuntimeName": "crun",
-            "runtimes": {"runc": {"options": {}}, "crun": {"options": {"SystemdCgroup": true}}}}}"#;
+        let config = r#"{"disableApparmor": true, "cni": {"confDir": "/a", "binDir": "/b"}, "containerd": {"defaultRuntimeName": "crun",
+            "snapshotter": "native", "runtimes": {"runc": {"options": {}}, "crun": {"options": {"SystemdCgroup": true}}}}}"#;
         let ready = RuntimeCondition { r#type: "NetworkReady".into(), status: true, ..Default::default() };
         let status = |info: &str| StatusResponse {
             status: Some(RuntimeStatus { conditions: vec![ready.clone()] }),
@@ -67,6 +73,8 @@ mod tests {
             cni_conf_dir: Some("/a".into()),
             cni_bin_dir: Some("/b".into()),
             cgroup_systemd: true,
+            apparmor_disabled: true,
+            snapshotter: Some("native".into()),
         };
         assert_eq!(of_runtime(&status(config)), full);
         for nothing in ["", "{}", "not json"] {

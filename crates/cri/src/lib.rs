@@ -10,11 +10,13 @@ pub mod facts;
 pub mod health;
 pub mod image;
 mod runtime;
+mod terminal;
 
 pub use async_trait::async_trait;
 pub use client::{CriClient, Timeouts};
 pub use error::{Error, Result};
 pub use runtime::{EventStream, Runtime};
+pub use terminal::{Terminal, TerminalCommand, TerminalControl};
 
 /// The messages of `runtime.v1`, and its gRPC clients (and servers with feature `server`).
 #[allow(clippy::all, clippy::too_many_lines, clippy::unwrap_used, missing_docs)]

@@ -8,8 +8,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures_core::Stream;
 
-use crate::Result;
-use crate::v1;
+use crate::{Error, Result, Terminal, TerminalCommand, v1};
 
 /// Container events, until the runtime ends the stream or breaks off with an error.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<v1::ContainerEventResponse>> + Send>>;
@@ -102,6 +101,12 @@ pub trait Runtime: Send + Sync + 'static {
     ) -> Result<v1::ExecSyncResponse>;
     /// Prepares an exec session; gives the URL of the runtime's streaming server.
     async fn exec(&self, request: v1::ExecRequest) -> Result<String>;
+    /// Runs a command on a terminal that has its size from the start; `Unimplemented` where only CRI is spoken, which
+    /// has no place for a size.
+    async fn exec_on_terminal(&self, command: TerminalCommand) -> Result<Terminal> {
+        let message = format!("no terminal with a size for container {}", command.container_id);
+        Err(Error::Unimplemented { op: "Exec", message })
+    }
     /// Prepares an attach session; gives the URL of the runtime's streaming server.
     async fn attach(&self, request: v1::AttachRequest) -> Result<String>;
     /// Prepares port forwarding; gives the URL of the runtime's streaming server.

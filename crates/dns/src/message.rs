@@ -69,6 +69,9 @@ pub fn respond(zone: &Zone, query: &[u8], udp: bool) -> Reply {
     let [question] = request.queries.as_slice() else {
         return send(refusal(&request, ResponseCode::FormErr), usize::MAX);
     };
+    if question.query_class() == DNSClass::CH && !zone.identity().is_empty() && asks_who(question) {
+        return send(identified(&request, question, zone.identity()), usize::MAX);
+    }
     if question.query_class() != DNSClass::IN {
         return send(refusal(&request, ResponseCode::Refused), usize::MAX);
     }
@@ -103,6 +106,20 @@ pub fn respond(zone: &Zone, query: &[u8], udp: bool) -> Reply {
         Some(query) => Reply::Continue(Box::new(Unfinished { response, query, limit })),
         None => send(response, limit),
     }
+}
+
+/// Whether it is asked which server this is (RFC 4892).
+fn asks_who(question: &Query) -> bool {
+    question.query_type() == RecordType::TXT && question.name().to_ascii().eq_ignore_ascii_case("id.server.")
+}
+
+fn identified(request: &Message, question: &Query, identity: &str) -> Message {
+    let mut response = base(request);
+    let text = RData::TXT(TXT::new(vec![identity.to_owned()]));
+    let mut record = Rr::from_rdata(question.name().clone(), 0, text);
+    record.dns_class = DNSClass::CH;
+    response.add_answer(record);
+    response
 }
 
 /// The query for the name that an alias leads to.

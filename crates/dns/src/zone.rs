@@ -59,12 +59,26 @@ struct Entry {
 pub struct Zone {
     /// `cluster.local`, lower case, no trailing dot.
     domain: String,
+    identity: String,
     /// By namespace, then name.
     services: BTreeMap<String, BTreeMap<String, Entry>>,
     reverse: BTreeMap<IpAddr, BTreeSet<String>>,
 }
 
 impl Zone {
+    /// The same with a name for the server itself, for those who ask which one it is (RFC 4892).
+    #[must_use]
+    pub fn with_identity(mut self, identity: &str) -> Self {
+        identity.clone_into(&mut self.identity);
+        self
+    }
+
+    /// The server's own name; empty: it has none.
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
     /// The zone of `domain` (`cluster.local`) with these Services and slices.
     #[must_use]
     pub fn new<'a>(

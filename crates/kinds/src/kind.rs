@@ -6,6 +6,7 @@ use meta::{FieldError, Gvk, Gvr, name};
 use schema::Value;
 
 use crate::columns;
+use crate::selectable::Selectable;
 
 /// Where objects of a kind live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -255,9 +256,6 @@ pub struct Conversion {
     pub from_storage: fn(Value) -> Value,
 }
 
-/// Reads one selectable field of an object.
-pub type FieldReader = fn(&Value) -> String;
-
 /// The verbs of an ordinary stored kind.
 pub const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
@@ -283,8 +281,8 @@ pub struct Kind {
     pub subresources: &'static [Subresource],
     pub strategy: &'static dyn Strategy,
     pub columns: &'static [Column],
-    /// Field selectors besides metadata.name and metadata.namespace, with how to read them.
-    pub selectable_fields: &'static [(&'static str, FieldReader)],
+    /// Field selectors besides metadata.name and metadata.namespace.
+    pub selectable_fields: &'static [Selectable],
     pub storage: Storage,
     pub name_rule: NameRule,
     /// Fields of the metadata that a write to status does not change.
@@ -384,7 +382,7 @@ impl Kind {
     }
 
     #[must_use]
-    pub const fn with_selectable_fields(mut self, fields: &'static [(&'static str, FieldReader)]) -> Self {
+    pub const fn with_selectable_fields(mut self, fields: &'static [Selectable]) -> Self {
         self.selectable_fields = fields;
         self
     }
@@ -434,26 +432,22 @@ impl Kind {
         self.subresources.iter().find(|s| s.name == name)
     }
 
-    /// The value of a selectable field, `metadata.name` and `metadata.namespace` included; `None` for a field
-    /// that the kind does not offer.
+    /// The selectable field of that name.
     #[must_use]
-    pub fn field(&self, object: &Value, field: &str) -> Option<String> {
-        match field {
-            "metadata.name" => return Some(object.str_at(&["metadata", "name"]).to_owned()),
-            "metadata.namespace" if self.namespaced() => {
-                return Some(object.str_at(&["metadata", "namespace"]).to_owned());
-            }
-            _ => {}
-        }
-        self.selectable_fields.iter().find(|(f, _)| *f == field).map(|(_, read)| read(object))
+    pub fn selectable(&self, name: &str) -> Option<&'static Selectable> {
+        self.selectable_fields.iter().find(|f| f.name == name)
     }
 
-    /// Whether the kind offers that field to selectors.
+    /// The paths in the stored object that the selectable fields of the kind need, each once.
     #[must_use]
-    pub fn has_field(&self, field: &str) -> bool {
-        field == "metadata.name"
-            || (field == "metadata.namespace" && self.namespaced())
-            || self.selectable_fields.iter().any(|(f, _)| *f == field)
+    pub fn selected_paths(&self) -> Vec<&'static str> {
+        let mut paths = Vec::new();
+        for path in self.selectable_fields.iter().flat_map(Selectable::paths) {
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        paths
     }
 
     #[must_use]

@@ -28,6 +28,7 @@ pub mod resource;
 pub mod rules;
 pub mod scale;
 pub mod scheduling;
+pub mod selectable;
 pub mod shape;
 pub mod storage;
 pub mod storagemigration;
@@ -41,3 +42,4 @@ pub use kind::{
     Cell, Column, Context, Conversion, Kind, NameRule, Operation, Scope, Storage, Strategy, Subresource,
 };
 pub use registry::{all, by_gvk, by_gvr, by_kind, by_resource, groups, of_version};
+pub use selectable::{Absent, Selectable};

@@ -8,12 +8,14 @@ use control::Context;
 use cri::Runtime;
 use tokio::sync::{Semaphore, watch};
 
+use crate::admit::asks::Abilities;
+use crate::admit::node::NodeView;
 use crate::cgroup::Cgroups;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::node;
 use crate::objects::Objects;
-use crate::run::{Shared, events::Events, exits::Exits, pleg, pods, rotation};
+use crate::run::{Shared, events::Events, exits::Exits, limits, pleg, pods, rotation};
 use crate::spec::dns;
 use crate::volumes::{Volumes, make_dir, make_real_dir, tokens::Tokens};
 use crate::worker::NodeFacts;
@@ -25,24 +27,20 @@ use crate::worker::NodeFacts;
 /// When the machine cannot be used: directories that cannot be made, a port that is taken, a certificate that
 /// cannot be read. What is only away (API server, runtime) is waited for.
 pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Result<()> {
-    if let Some(dir) = &config.static_pod_dir {
-        return Err(Error::Config(format!(
-            "static pods ({}) are not supported by this kubelet yet",
-            dir.display()
-        )));
-    }
-    let mut config = config;
-    config.root_dir = make_real_dir(&config.root_dir, 0o750)?;
-    config.pod_log_dir = make_real_dir(&config.pod_log_dir, 0o755)?;
-    make_dir(&config.root_dir.join("pods"), 0o750)?;
-    let config = Arc::new(config);
-    let host_ips: Vec<String> = if config.node_ips.is_empty() {
-        vec![node::machine::own_ip().to_string()]
-    } else {
-        config.node_ips.iter().map(ToString::to_string).collect()
-    };
+    let config = Arc::new(prepared(config)?);
     let name = runtime.version().await.map(|v| v.runtime_name).unwrap_or_default();
     let name = if name.is_empty() { "containerd".to_owned() } else { name };
+    let abilities = match runtime.status(true).await {
+        Ok(status) => Abilities::of(&status, node::machine::has_apparmor()),
+        // The node's own look sees them as soon as the runtime is there.
+        Err(_) => Abilities::default(),
+    };
+    // Pipes of commands that an earlier agent ran: whoever has them open needs their names no more.
+    let _ = std::fs::remove_dir_all(config.root_dir.join("exec"));
+    let machine = node::machine::machine(&config);
+    node::machine::check_reserved(&config, &machine)?;
+    // What the Node will be when nobody changes it.
+    let first = node::object::node(&config, &machine, &node::object::Observed::default(), ctx.now());
     let objects = Arc::new(Objects::new(ctx.client.clone(), ctx.clock.clone()));
     let shared = Arc::new(Shared {
         volumes: Volumes {
@@ -54,8 +52,15 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
         objects,
         cgroups: Cgroups::new(&config),
         events: Events::new(&ctx, &config.node_name),
-        node: Arc::new(NodeFacts { host_ips, runtime: name }),
-        machine: node::machine::machine(&config),
+        node: Arc::new(NodeFacts {
+            host_ips: host_ips(&config),
+            runtime: name,
+            recursive_read_only: abilities.recursive_read_only(""),
+        }),
+        machine,
+        own_node: parking_lot::Mutex::new(Arc::new(NodeView::of(&first).unwrap_or_default())),
+        abilities: parking_lot::Mutex::new(abilities),
+        unread: parking_lot::Mutex::default(),
         host_dns: host_dns(&config),
         pulls: Semaphore::new(config.max_parallel_pulls.max(1)),
         poke: tokio::sync::Notify::new(),
@@ -73,20 +78,40 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
     let health = Arc::new(pleg::Health::default());
     let synced = Arc::new(AtomicBool::new(false));
     let (uid, uid_seen) = watch::channel(String::new());
-    let tasks = async {
-        tokio::join!(
+    tokio::select! {
+        () = shared.ctx.stop.cancelled() => Ok(()),
+        _ = async { tokio::join!(
             node::sync::run(shared.clone(), health.clone(), uid),
             node::lease::run(shared.clone(), uid_seen),
             pods::run(shared.clone(), synced.clone()),
             pleg::run(shared.clone(), health.clone(), synced.clone()),
             rotation::run(shared.clone()),
-        );
-    };
-    tokio::select! {
-        () = shared.ctx.stop.cancelled() => Ok(()),
-        () = tasks => Ok(()),
+            limits::run(shared.clone()),
+        ) } => Ok(()),
         e = crate::server::run(shared.clone()) => e.map_err(|e| Error::io("kubelet server", e)),
     }
+}
+
+/// The settings with the directories that they name made, and each by its real path.
+fn prepared(mut config: Config) -> Result<Config> {
+    if let Some(dir) = &config.static_pod_dir {
+        return Err(Error::Config(format!(
+            "static pods ({}) are not supported by this kubelet yet",
+            dir.display()
+        )));
+    }
+    config.root_dir = make_real_dir(&config.root_dir, 0o750)?;
+    config.pod_log_dir = make_real_dir(&config.pod_log_dir, 0o755)?;
+    make_dir(&config.root_dir.join("pods"), 0o750)?;
+    Ok(config)
+}
+
+/// The addresses of the node as pods see them.
+fn host_ips(config: &Config) -> Vec<String> {
+    if config.node_ips.is_empty() {
+        return vec![node::machine::own_ip().to_string()];
+    }
+    config.node_ips.iter().map(ToString::to_string).collect()
 }
 
 /// The host's resolver configuration, for pods.

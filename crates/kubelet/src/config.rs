@@ -46,8 +46,16 @@ pub struct Config {
     pub allowed_users: Vec<String>,
     /// Largest number of pods.
     pub max_pods: u32,
-    /// Resources kept back from pods, as quantities: `cpu`, `memory`, `ephemeral-storage`.
+    /// Resources kept back from pods for this agent and its like, and for the rest of the machine, as quantities:
+    /// `cpu`, `memory`, `ephemeral-storage`, `pid`.
+    pub kube_reserved: Vec<(String, String)>,
     pub system_reserved: Vec<(String, String)>,
+    /// Hold all pods together below what is not kept back, by their common cgroup.
+    pub enforce_node_allocatable: bool,
+    /// Processes and threads of one pod at most.
+    pub pod_pids_limit: Option<i64>,
+    /// Containers that name no seccomp profile get the runtime's default one.
+    pub seccomp_default: bool,
     /// Labels and taints the node registers with. Taints: `key=value:Effect`.
     pub node_labels: Vec<(String, String)>,
     pub node_taints: Vec<String>,
@@ -103,7 +111,11 @@ impl Config {
             client_ca_file: None,
             allowed_users: vec!["kube-apiserver-kubelet-client".to_owned()],
             max_pods: 110,
+            kube_reserved: Vec::new(),
             system_reserved: Vec::new(),
+            enforce_node_allocatable: true,
+            pod_pids_limit: None,
+            seccomp_default: false,
             node_labels: Vec::new(),
             node_taints: Vec::new(),
             allowed_unsafe_sysctls: Vec::new(),

@@ -39,6 +39,9 @@ pub struct Tunnel {
     pub headers: Vec<(String, String)>,
     /// Present the apiserver's kubelet client certificate.
     pub client_certificate: bool,
+    /// Go only to addresses of other machines and pods, whatever a name stands for: not to loopback, link-local,
+    /// multicast or unspecified ones.
+    pub global_only: bool,
 }
 
 /// One response.

@@ -306,7 +306,7 @@ impl Status {
             #[serde(borrow)]
             kind: Cow<'a, str>,
         }
-        let kind: Kind<'_> = serde_json::from_slice(bytes).ok()?;
-        if kind.kind != "Status" { None } else { serde_json::from_slice(bytes).ok() }
+        let kind: Kind<'_> = crate::json::read(bytes).ok()?;
+        if kind.kind != "Status" { None } else { crate::json::read(bytes).ok() }
     }
 }

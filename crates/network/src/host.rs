@@ -23,33 +23,40 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Sets what is not set yet; a file system that is read-only matters only for what must change.
-pub(crate) async fn set_sysctls(netns: Option<&Path>) -> Result<(), Error> {
+/// Sets what is not set yet, and says what that was; a file system that is read-only matters only for what must change.
+pub(crate) async fn set_sysctls(netns: Option<&Path>) -> Result<Vec<&'static str>, Error> {
+    let mut changed = Vec::new();
     for (name, value, required) in SYSCTLS {
         let path = Path::new("/proc/sys").join(name);
         let result = match netns {
             None => set(&path, value),
             // `/proc/sys/net` shows the namespace of the process that looks.
             Some(netns) => {
-                let script = format!("[ \"$(cat {0})\" = {value} ] || echo {value} > {0}", path.display());
-                run(Some(netns), &["sh", "-c", &script]).await
+                let script = format!(
+                    "[ \"$(cat {0})\" = {value} ] || {{ echo {value} > {0} && echo set; }}",
+                    path.display()
+                );
+                output(Some(netns), &["sh", "-c", &script]).await.map(|said| !said.is_empty())
             }
         };
         match result {
             Err(error) if required => return Err(error),
             Err(error) => tracing::debug!(sysctl = name, %error, "sysctl is not set"),
-            Ok(()) => {}
+            Ok(true) => changed.push(name),
+            Ok(false) => {}
         }
     }
-    Ok(())
+    Ok(changed)
 }
 
-fn set(path: &Path, value: &str) -> Result<(), Error> {
+/// Whether it had to be set.
+fn set(path: &Path, value: &str) -> Result<bool, Error> {
     let now = std::fs::read_to_string(path).map_err(io("read", path))?;
     if now.trim_end() == value {
-        return Ok(());
+        return Ok(false);
     }
-    std::fs::write(path, value).map_err(io("write", path))
+    std::fs::write(path, value).map_err(io("write", path))?;
+    Ok(true)
 }
 
 /// Deletes the bridge; one that does not exist (or whose namespace is gone) is fine.
@@ -76,19 +83,19 @@ pub(crate) async fn flush_routes(netns: Option<&Path>, protocol: &str) -> Result
     if netns.is_some_and(|netns| !netns.exists()) {
         return Ok(());
     }
-    run(netns, &["ip", "-4", "route", "flush", "proto", protocol]).await
+    match run(netns, &["ip", "-4", "route", "flush", "proto", protocol]).await {
+        // A namespace that never had a route has no table of them.
+        Err(Error::Command { output, .. }) if output.contains("FIB table does not exist") => Ok(()),
+        result => result,
+    }
 }
 
 async fn run(netns: Option<&Path>, words: &[&str]) -> Result<(), Error> {
-    output_in(netns, words).await.map(drop)
+    output(netns, words).await.map(drop)
 }
 
-/// Runs a program in this network namespace; its standard output.
-pub(crate) async fn output(words: &[&str]) -> Result<String, Error> {
-    output_in(None, words).await
-}
-
-async fn output_in(netns: Option<&Path>, words: &[&str]) -> Result<String, Error> {
+/// Runs a program in a network namespace, the caller's without one; its standard output.
+pub(crate) async fn output(netns: Option<&Path>, words: &[&str]) -> Result<String, Error> {
     let mut all: Vec<std::ffi::OsString> = Vec::new();
     if let Some(netns) = netns {
         let mut net = std::ffi::OsString::from("--net=");

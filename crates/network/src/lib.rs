@@ -60,19 +60,40 @@ pub struct Options {
     pub netns: Option<PathBuf>,
 }
 
-/// Checks the host, sets the sysctls and writes the CNI configuration. Can be called again.
-pub async fn up(options: &Options) -> Result<(), Error> {
+/// Checks the host, sets the sysctls, writes the CNI configuration and makes the masquerade rules. Only what is not as
+/// it must be is touched: called again, it mends what others have taken away. In words, what it did.
+///
+/// The bridge is not among it: the CNI plugins make it with the next pod, and nothing can put the interfaces of older
+/// pods back into a new one.
+///
+/// # Errors
+/// What is missing on the host, or was refused.
+pub async fn up(options: &Options) -> Result<Vec<String>, Error> {
     check(options)?;
-    host::set_sysctls(options.netns.as_deref()).await?;
+    let netns = options.netns.as_deref();
+    let mut done: Vec<String> = host::set_sysctls(netns).await?.into_iter().map(str::to_owned).collect();
     let path = options.conf_dir.join(CONF_FILE);
     create_dir(&options.conf_dir)?;
     create_dir(&options.data_dir)?;
     let content = conflist(options)?;
-    // The runtime watches the directory: it must never see half a file.
-    let partial = options.conf_dir.join(".new");
-    std::fs::write(&partial, content).map_err(io("write", &partial))?;
-    std::fs::rename(&partial, &path).map_err(io("write", &path))?;
-    host::nft(options.netns.as_deref(), &masquerade::script(options)).await
+    if std::fs::read(&path).ok().as_deref() != Some(content.as_bytes()) {
+        // The runtime watches the directory: it must never see half a file.
+        let partial = options.conf_dir.join(".new");
+        std::fs::write(&partial, content).map_err(io("write", &partial))?;
+        std::fs::rename(&partial, &path).map_err(io("write", &path))?;
+        done.push(path.display().to_string());
+    }
+    for table in masquerade::tables(options) {
+        let (family, name) = (table.family, &table.name);
+        // A table that is not there is no error here.
+        let listing =
+            host::output(netns, &["nft", "-s", "list", "table", family, name]).await.unwrap_or_default();
+        if !table.is_in(&listing) {
+            host::nft(netns, &table.script()).await?;
+            done.push(format!("table {family} {name}"));
+        }
+    }
+    Ok(done)
 }
 
 /// Whether the configuration in the directory is the one of this bridge.
@@ -98,11 +119,25 @@ pub async fn down(options: &Options) -> Result<(), Error> {
     host::delete_bridge(&options.bridge, options.netns.as_deref()).await
 }
 
-/// The directory in which the plugins are looked for.
-pub fn bin_dir(options: &Options) -> PathBuf {
+/// Whether the CNI plugins are there; without `bin_dir` they are looked for in the usual places.
+///
+/// # Errors
+/// The first one that is missing.
+pub fn check_plugins(bin_dir: Option<&Path>) -> Result<(), Error> {
+    let dir = plugin_dir(bin_dir);
+    for program in PLUGINS {
+        if !dir.join(program).exists() {
+            let place = dir.display().to_string();
+            return Err(Error::Missing { program, place, package: "containernetworking-plugins" });
+        }
+    }
+    Ok(())
+}
+
+fn plugin_dir(given: Option<&Path>) -> PathBuf {
     let upstream = Path::new("/opt/cni/bin");
     let debian = Path::new("/usr/lib/cni");
-    options.bin_dir.clone().unwrap_or_else(|| {
+    given.map(Path::to_owned).unwrap_or_else(|| {
         if upstream.join("bridge").exists() || !debian.exists() { upstream.into() } else { debian.into() }
     })
 }
@@ -112,13 +147,7 @@ fn check(options: &Options) -> Result<(), Error> {
     if length == 0 || length > INTERFACE_NAME_LIMIT_BYTES || options.bridge.contains(['/', ' ']) {
         return Err(Error::Invalid(format!("{:?} cannot be a bridge's name", options.bridge)));
     }
-    let dir = bin_dir(options);
-    for program in PLUGINS {
-        if !dir.join(program).exists() {
-            let place = dir.display().to_string();
-            return Err(Error::Missing { program, place, package: "containernetworking-plugins" });
-        }
-    }
+    check_plugins(options.bin_dir.as_deref())?;
     for (program, package) in [("iptables", "iptables"), ("ip", "iproute2"), ("nft", "nftables")] {
         host::find_program(program).ok_or(Error::Missing { program, place: "PATH".into(), package })?;
     }
@@ -139,4 +168,73 @@ fn remove(result: std::io::Result<()>) -> std::io::Result<()> {
 fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_owned();
     move |source| Error::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// A network namespace that is gone at the end.
+    struct Netns(PathBuf);
+
+    impl Netns {
+        fn new() -> Self {
+            let name = format!("corten-network-{}", std::process::id());
+            assert!(Command::new("ip").args(["netns", "add", &name]).status().unwrap().success());
+            Netns(Path::new("/run/netns").join(name))
+        }
+
+        fn shell(&self, script: &str) {
+            let mut command = Command::new("nsenter");
+            command.arg(format!("--net={}", self.0.display())).args(["--", "sh", "-c", script]);
+            assert!(command.status().unwrap().success(), "{script}");
+        }
+    }
+
+    impl Drop for Netns {
+        fn drop(&mut self) {
+            let _ = Command::new("ip").args(["netns", "delete"]).arg(self.0.file_name().unwrap()).status();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_others_took_away_is_mended_and_nothing_else_is_touched() {
+        let netns = Netns::new();
+        let dir = std::env::temp_dir().join(format!("corten-network-{}", std::process::id()));
+        let mut options = conflist::tests::options(&["10.244.1.0/24", "fd00:10::/64"]);
+        options.conf_dir = dir.join("net.d");
+        options.data_dir = dir.join("networks");
+        options.netns = Some(netns.0.clone());
+        let conf = options.conf_dir.join(CONF_FILE);
+        let conf_text = conf.display().to_string();
+        let first = up(&options).await.unwrap();
+        for part in
+            ["net/ipv4/ip_forward", &conf_text, "table ip corten-cni-test0", "table ip6 corten-cni-test0"]
+        {
+            assert!(first.iter().any(|d| d == part), "{part}: {first:?}");
+        }
+        assert_eq!(up(&options).await.unwrap(), Vec::<String>::new(), "all is as it was");
+        let both = ["table ip corten-cni-test0", "table ip6 corten-cni-test0"];
+        let cases: [(&str, &[&str]); 6] = [
+            ("nft flush ruleset", &both),
+            ("nft delete table ip corten-cni-test0", &both[..1]),
+            ("nft flush chain ip6 corten-cni-test0 postrouting", &both[1..]),
+            ("nft insert rule ip corten-cni-test0 postrouting accept", &both[..1]),
+            ("echo 0 > /proc/sys/net/ipv4/ip_forward", &["net/ipv4/ip_forward"]),
+            ("nft add table ip others", &[]),
+        ];
+        for (harm, mended) in cases {
+            netns.shell(harm);
+            assert_eq!(up(&options).await.unwrap(), mended, "{harm}");
+            assert_eq!(up(&options).await.unwrap(), Vec::<String>::new(), "{harm}");
+        }
+        std::fs::write(&conf, "{}").unwrap();
+        assert_eq!(up(&options).await.unwrap(), [conf_text.as_str()]);
+        std::fs::remove_file(&conf).unwrap();
+        assert_eq!(up(&options).await.unwrap(), [conf_text.as_str()]);
+        down(&options).await.unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

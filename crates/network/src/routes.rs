@@ -61,12 +61,13 @@ pub fn changes(have: &Routes, want: &Routes) -> Vec<Vec<String>> {
 /// # Errors
 /// Every refusal; a gateway that is not on a common network is one.
 pub async fn sync(want: &Routes) -> Result<(), Vec<Error>> {
-    let have = host::output(&["ip", "-4", "route", "show", "proto", PROTOCOL]).await.map_err(|e| vec![e])?;
+    let have =
+        host::output(None, &["ip", "-4", "route", "show", "proto", PROTOCOL]).await.map_err(|e| vec![e])?;
     let mut errors = Vec::new();
     for words in changes(&parse(&have), want) {
         let mut all = vec!["ip", "-4"];
         all.extend(words.iter().map(String::as_str));
-        if let Err(e) = host::output(&all).await {
+        if let Err(e) = host::output(None, &all).await {
             errors.push(e);
         }
     }

@@ -1,11 +1,12 @@
-//! Which of the kernel's remembered UDP flows lead to an endpoint that no longer serves. Without a word from us
-//! such a flow would be kept alive by its own packets, and a client that keeps its source port would never reach
-//! another endpoint.
+//! Which of the kernel's remembered UDP flows lead to an endpoint that no longer serves, or to one of a port that no
+//! Service has any more. Without a word from us such a flow would be kept alive by its own packets, and a client that
+//! keeps its source port would never reach another endpoint.
 // k8s: pkg/proxy/conntrack/cleanup.go
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use crate::range::Range;
 use crate::services::{Protocol, ServicePort};
 
 /// A remembered flow, as far as it matters here.
@@ -50,10 +51,11 @@ impl Flow {
     }
 }
 
-/// The UDP ports of Services and the endpoints that serve them. Those without any endpoint are left out: a flow
-/// of theirs has nowhere better to go.
+/// The UDP ports of Services and the endpoints that serve them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UdpServices {
+    /// Where all cluster IPs are from.
+    ranges: Vec<Range>,
     by_address: BTreeMap<(Ipv4Addr, u16), BTreeSet<Ipv4Addr>>,
     by_node_port: BTreeMap<u16, BTreeSet<Ipv4Addr>>,
 }
@@ -61,9 +63,10 @@ pub struct UdpServices {
 impl UdpServices {
     /// Those among the ports. Traffic policies do not matter: a change of them ends no flow.
     #[must_use]
-    pub fn new(ports: &[ServicePort]) -> Self {
-        let mut out = UdpServices::default();
-        for p in ports.iter().filter(|p| p.protocol == Protocol::Udp && !p.serving.is_empty()) {
+    pub fn new(ports: &[ServicePort], service_cidrs: &[String]) -> Self {
+        let ranges = service_cidrs.iter().filter_map(|r| r.parse().ok()).collect();
+        let mut out = UdpServices { ranges, ..UdpServices::default() };
+        for p in ports.iter().filter(|p| p.protocol == Protocol::Udp) {
             for ip in p.cluster_ip.iter().chain(&p.external_ips) {
                 out.by_address.insert((*ip, p.port), p.serving.clone());
             }
@@ -74,19 +77,29 @@ impl UdpServices {
         out
     }
 
-    /// Whether there are none.
+    /// Whether no flow can be stale, now that these are there and `before` was.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_address.is_empty() && self.by_node_port.is_empty()
+    pub fn are_idle(&self, before: &Self) -> bool {
+        let idle = |s: &Self| s.by_address.is_empty() && s.by_node_port.is_empty();
+        idle(self) && idle(before) && self.ranges.is_empty()
     }
 
-    /// Whether the flow goes to one of these ports, but to no endpoint that serves it.
+    /// Whether the flow goes to one of these ports, but to no endpoint that serves it, or was led to an endpoint of a
+    /// port that is gone. `before`: the ports when flows were last looked at. A flow to a port without any endpoint
+    /// has nowhere better to go.
     #[must_use]
-    pub fn is_stale(&self, flow: &Flow) -> bool {
-        let elsewhere = |serving: Option<&BTreeSet<Ipv4Addr>>| {
-            serving.is_some_and(|endpoints| !endpoints.contains(&flow.answered_by))
-        };
-        elsewhere(self.by_address.get(&(flow.destination, flow.port)))
-            || elsewhere(self.by_node_port.get(&flow.port))
+    pub fn is_stale(&self, before: &Self, flow: &Flow) -> bool {
+        let elsewhere =
+            |serving: &BTreeSet<Ipv4Addr>| !serving.is_empty() && !serving.contains(&flow.answered_by);
+        let address = (flow.destination, flow.port);
+        match (self.by_address.get(&address), self.by_node_port.get(&flow.port)) {
+            (Some(serving), _) | (None, Some(serving)) => elsewhere(serving),
+            (None, None) => {
+                let was_one = before.by_address.contains_key(&address)
+                    || before.by_node_port.contains_key(&flow.port)
+                    || self.ranges.iter().any(|r| r.holds(flow.destination));
+                was_one && flow.answered_by != flow.destination
+            }
+        }
     }
 }

@@ -3,12 +3,15 @@
 //! socket. IPv4 only so far; a Service's IPv6 addresses are passed over.
 
 pub mod conntrack;
+pub mod health;
+pub mod kernel;
 pub mod model;
 pub mod nftables;
+pub mod range;
 pub mod ruleset;
 pub mod services;
 
 pub use model::{EndpointSlice, Service};
 pub use nftables::{Options, rules};
 pub use ruleset::{Ruleset, diff, teardown};
-pub use services::{Endpoint, Protocol, ServicePort, service_ports};
+pub use services::{Endpoint, Place, Protocol, ServicePort, service_ports};

@@ -40,6 +40,8 @@ pub struct ServiceSpec {
     pub session_affinity_config: AffinityConfig,
     pub external_traffic_policy: String,
     pub internal_traffic_policy: String,
+    /// Where load balancers ask whether the node has endpoints; 0: nowhere.
+    pub health_check_node_port: u16,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -83,6 +85,27 @@ pub struct Ingress {
     pub ip_mode: String,
 }
 
+/// networking.k8s.io/v1 ServiceCIDR.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ServiceCidr {
+    pub metadata: Meta,
+    pub spec: ServiceCidrSpec,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ServiceCidrSpec {
+    pub cidrs: Vec<String>,
+}
+
+/// core/v1 Node: only its labels matter.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    pub metadata: Meta,
+}
+
 /// discovery.k8s.io/v1 EndpointSlice.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -99,6 +122,21 @@ pub struct SliceEndpoint {
     pub addresses: Vec<String>,
     pub conditions: Conditions,
     pub node_name: String,
+    pub hints: Hints,
+}
+
+/// The nodes and zones that an endpoint is meant for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hints {
+    pub for_nodes: Vec<Named>,
+    pub for_zones: Vec<Named>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Named {
+    pub name: String,
 }
 
 /// Absent counts as true for ready and serving, false for terminating.

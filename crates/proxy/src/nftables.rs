@@ -22,13 +22,20 @@ pub struct Options {
     pub table: String,
     /// Pod network, `10.244.0.0/16`: traffic from elsewhere to a cluster IP is masqueraded. Empty: none is.
     pub cluster_cidr: String,
-    /// Addresses that node ports are served on; empty: every local address.
+    /// Ranges of cluster IPs: what goes to one that no Service has is dropped. Empty: it is not.
+    pub service_cidrs: Vec<String>,
+    /// Ranges of the local addresses that node ports are served on; empty: all of them.
     pub node_port_addresses: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { table: TABLE.to_owned(), cluster_cidr: String::new(), node_port_addresses: Vec::new() }
+        Options {
+            table: TABLE.to_owned(),
+            cluster_cidr: String::new(),
+            service_cidrs: Vec::new(),
+            node_port_addresses: Vec::new(),
+        }
     }
 }
 
@@ -63,22 +70,52 @@ fn base(options: &Options) -> Ruleset {
     ] {
         set.containers.insert(name.to_owned(), map(declaration));
     }
-    let local = if options.node_port_addresses.is_empty() {
-        "fib daddr type local".to_owned()
-    } else {
-        format!("ip daddr {{ {} }}", options.node_port_addresses.join(", "))
-    };
+    let addresses =
+        Container { keyword: "set", declaration: "type ipv4_addr;".to_owned(), ..Container::default() };
+    set.containers.insert("cluster-ips".to_owned(), addresses);
+    add_deciding_chains(&mut set, options);
+    add_hooked_chains(&mut set);
+    set
+}
+
+/// The chains that the hooked ones jump to.
+fn add_deciding_chains(set: &mut Ruleset, options: &Options) {
+    let mut local = "fib daddr type local".to_owned();
+    if !options.node_port_addresses.is_empty() {
+        // Only among the node's own: a range may hold other nodes' addresses too.
+        let _ = write!(local, " ip daddr {{ {} }}", options.node_port_addresses.join(", "));
+    }
     let node_port = format!("{local} meta l4proto . th dport vmap @service-nodeports");
     let dead_port = format!("{local} meta l4proto . th dport vmap @dead-nodeports");
+    let unallocated = format!("ip daddr {{ {} }} drop", options.service_cidrs.join(", "));
+    // Whoever still has a cluster IP as the destination here asked for a port that no Service has.
+    let mut strays = vec!["ip daddr @cluster-ips reject"];
+    if !options.service_cidrs.is_empty() {
+        strays.push(&unallocated);
+    }
+    for (name, rules) in [
+        ("services", vec!["ip daddr . meta l4proto . th dport vmap @service-ips", &node_port]),
+        ("dead-services", vec!["ip daddr . meta l4proto . th dport vmap @dead-ips", &dead_port]),
+        ("stray-cluster-ips", strays),
+        // Looked at before addresses are translated.
+        ("firewall", vec!["ip daddr . meta l4proto . th dport vmap @firewall-ips"]),
+        ("reject-dead", vec!["reject"]),
+        ("mark-masquerade", vec!["meta mark set meta mark or 0x4000"]),
+    ] {
+        set.chains.insert(name.to_owned(), chain("", &rules));
+    }
+}
+
+/// The chains that the kernel calls.
+fn add_hooked_chains(set: &mut Ruleset) {
     let mark = format!("meta mark & {MASQUERADE_MARK} != {MASQUERADE_MARK} return");
     let unmark = format!("meta mark set meta mark xor {MASQUERADE_MARK}");
-    let chains = [
-        ("services", "", vec!["ip daddr . meta l4proto . th dport vmap @service-ips", &node_port]),
-        ("dead-services", "", vec!["ip daddr . meta l4proto . th dport vmap @dead-ips", &dead_port]),
-        // Looked at before addresses are translated.
-        ("firewall", "", vec!["ip daddr . meta l4proto . th dport vmap @firewall-ips"]),
-        ("reject-dead", "", vec!["reject"]),
-        ("mark-masquerade", "", vec!["meta mark set meta mark or 0x4000"]),
+    let dead = "ct state new jump dead-services";
+    let stray = "ct state new jump stray-cluster-ips";
+    let firewall = "ct state new jump firewall";
+    // Node ports on loopback need route_localnet; this keeps others away from loopback (CVE-2020-8558).
+    let martian = "iifname != lo ip daddr 127.0.0.0/8 ct state new drop";
+    for (name, hook, rules) in [
         ("nat-prerouting", "type nat hook prerouting priority dstnat;", vec!["jump services"]),
         ("nat-output", "type nat hook output priority -100;", vec!["jump services"]),
         (
@@ -86,32 +123,15 @@ fn base(options: &Options) -> Ruleset {
             "type nat hook postrouting priority srcnat;",
             vec![mark.as_str(), unmark.as_str(), "masquerade fully-random"],
         ),
-        (
-            "filter-prerouting",
-            "type filter hook prerouting priority -110;",
-            vec!["ct state new jump firewall"],
-        ),
-        (
-            "filter-input",
-            "type filter hook input priority -110;",
-            // Node ports on loopback need route_localnet; this keeps others away from loopback (CVE-2020-8558).
-            vec!["iifname != lo ip daddr 127.0.0.0/8 ct state new drop", "ct state new jump dead-services"],
-        ),
-        (
-            "filter-forward",
-            "type filter hook forward priority -110;",
-            vec!["ct state new jump dead-services"],
-        ),
-        (
-            "filter-output",
-            "type filter hook output priority -110;",
-            vec!["ct state new jump firewall", "ct state new jump dead-services"],
-        ),
-    ];
-    for (name, hook, rules) in chains {
+        ("filter-prerouting", "type filter hook prerouting priority -110;", vec![firewall]),
+        ("filter-input", "type filter hook input priority -110;", vec![martian, dead]),
+        ("filter-forward", "type filter hook forward priority -110;", vec![dead, stray]),
+        ("filter-output", "type filter hook output priority -110;", vec![firewall]),
+        // Behind the translation, so that only what found no endpoint is still addressed to a Service.
+        ("filter-output-late", "type filter hook output priority -90;", vec![dead, stray]),
+    ] {
         set.chains.insert(name.to_owned(), chain(hook, &rules));
     }
-    set
 }
 
 fn id(port: &ServicePort) -> String {
@@ -127,45 +147,78 @@ fn element(set: &mut Ruleset, container: &str, key: String, verdict: String) {
 
 fn add_port(set: &mut Ruleset, port: &ServicePort, options: &Options) {
     let id = id(port);
-    let internal = if port.internal_local { &port.local_endpoints } else { &port.endpoints };
-    let external = if port.external_local { &port.local_endpoints } else { &port.endpoints };
-    for e in internal.iter().chain(external) {
-        endpoint_chain(set, port, &id, e);
-    }
+    let is_external = port.node_port != 0 || !port.external_ips.is_empty();
+    let mut rules = Vec::new();
     if let Some(ip) = port.cluster_ip {
-        let name = format!("svc-{id}");
-        let mut rules = Vec::new();
+        element(set, "cluster-ips", ip.to_string(), String::new());
         if !options.cluster_cidr.is_empty() {
             rules.push(format!("ip daddr {ip} ip saddr != {} jump mark-masquerade", options.cluster_cidr));
         }
-        let verdict = balance(set, &name, rules, port, &id, internal);
-        entry(set, ip, port, verdict, "drop");
     }
-    if port.node_port == 0 && port.external_ips.is_empty() {
+    let mut spread = |prefix: &str, is_used: bool, endpoints: &[Endpoint]| {
+        let endpoints = if is_used { endpoints } else { &[] };
+        endpoints.iter().for_each(|e| endpoint_chain(set, port, &id, e));
+        balance(set, &format!("{prefix}-{id}"), rules.clone(), port, &id, endpoints)
+    };
+    // Also a Service with policy Local serves clients of the cluster from all its endpoints.
+    let cluster = spread("svc", !port.internal_local || is_external, &port.endpoints);
+    let local_is_used = port.internal_local || (is_external && port.external_local);
+    let local = spread("loc", local_is_used, &port.local_endpoints);
+    let is_served = !port.endpoints.is_empty();
+    if let Some(ip) = port.cluster_ip {
+        let way = if port.internal_local { &local } else { &cluster };
+        entry(set, "ips", key(ip, port), way.clone(), (way.is_none()).then(|| none_here(is_served)));
+    }
+    if !is_external {
         return;
     }
     firewall(set, port, &id);
-    let name = format!("ext-{id}");
-    let rules = if port.external_local {
-        // A local process or pod is served like inside the cluster; the outside keeps its source address.
-        vec!["fib saddr type local jump mark-masquerade".to_owned()]
-    } else {
-        vec!["jump mark-masquerade".to_owned()]
+    let way = cluster.map(|all| external(set, port, &id, options, &all, local.as_deref()));
+    let dead = match &way {
+        Some(_) if !port.external_local || local.is_some() => None,
+        _ => Some(none_here(is_served)),
     };
-    let verdict = balance(set, &name, rules, port, &id, external);
     for ip in &port.external_ips {
-        entry(set, *ip, port, verdict.clone(), "drop");
+        entry(set, "ips", key(*ip, port), way.clone(), dead);
     }
     if port.node_port != 0 {
-        let key = format!("{} . {}", port.protocol.as_str(), port.node_port);
-        match verdict {
-            Some(v) => element(set, "service-nodeports", key, v),
-            None if port.endpoints.is_empty() => {
-                element(set, "dead-nodeports", key, "goto reject-dead".to_owned());
-            }
-            None => element(set, "dead-nodeports", key, "drop".to_owned()),
-        }
+        entry(set, "nodeports", format!("{} . {}", port.protocol.as_str(), port.node_port), way, dead);
     }
+}
+
+/// What happens to packets that find no endpoint: an error where there is none at all, silence where another node
+/// has one, so that load balancers that send to all nodes see no refusal.
+fn none_here(is_served: bool) -> &'static str {
+    if is_served { "drop" } else { "goto reject-dead" }
+}
+
+/// Makes the chain for what comes from outside by `all` endpoints or, with policy Local, by `local` ones, and gives
+/// the verdict that leads there. Clients of the cluster itself are served by all endpoints under either policy.
+// k8s: pkg/proxy/nftables/proxier.go syncProxyRules (externalTrafficChain)
+fn external(
+    set: &mut Ruleset,
+    port: &ServicePort,
+    id: &str,
+    options: &Options,
+    all: &str,
+    local: Option<&str>,
+) -> String {
+    let mut rules = Vec::new();
+    if port.external_local {
+        if !options.cluster_cidr.is_empty() {
+            rules.push(format!("ip saddr {} {all}", options.cluster_cidr));
+        }
+        rules.push("fib saddr type local jump mark-masquerade".to_owned());
+        rules.push(format!("fib saddr type local {all}"));
+        // The outside keeps its source address.
+        rules.extend(local.map(str::to_owned));
+    } else {
+        rules.extend(["jump mark-masquerade".to_owned(), all.to_owned()]);
+    }
+    let name = format!("ext-{id}");
+    let verdict = format!("goto {name}");
+    set.chains.insert(name, Chain { hook: String::new(), rules });
+    verdict
 }
 
 /// Keeps all but the allowed sources away from the load balancer's addresses; node ports and external IPs are open
@@ -180,18 +233,21 @@ fn firewall(set: &mut Ruleset, port: &ServicePort, id: &str) {
     rules.push("drop".to_owned());
     set.chains.insert(name.clone(), Chain { hook: String::new(), rules });
     for ip in &port.balancer_ips {
-        let key = format!("{ip} . {} . {}", port.protocol.as_str(), port.port);
-        element(set, "firewall-ips", key, format!("goto {name}"));
+        element(set, "firewall-ips", key(*ip, port), format!("goto {name}"));
     }
 }
 
-/// The map entry of one address: to the chain, or to rejection (no endpoint anywhere) or `none_here` (policy Local).
-fn entry(set: &mut Ruleset, ip: Ipv4Addr, port: &ServicePort, verdict: Option<String>, none_here: &str) {
-    let key = format!("{ip} . {} . {}", port.protocol.as_str(), port.port);
-    match verdict {
-        Some(v) => element(set, "service-ips", key, v),
-        None if port.endpoints.is_empty() => element(set, "dead-ips", key, "goto reject-dead".to_owned()),
-        None => element(set, "dead-ips", key, none_here.to_owned()),
+fn key(ip: Ipv4Addr, port: &ServicePort) -> String {
+    format!("{ip} . {} . {}", port.protocol.as_str(), port.port)
+}
+
+/// The entries of one address or node port: where it leads to, and what becomes of packets that were led nowhere.
+fn entry(set: &mut Ruleset, kind: &str, key: String, way: Option<String>, dead: Option<&str>) {
+    if let Some(way) = way {
+        element(set, &format!("service-{kind}"), key.clone(), way);
+    }
+    if let Some(dead) = dead {
+        element(set, &format!("dead-{kind}"), key, dead.to_owned());
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use crate::model::{EndpointSlice, Port, Service, SliceEndpoint};
+use crate::model::{EndpointSlice, Hints, Port, Service, SliceEndpoint};
+use crate::range::Range;
 
 /// The label that ties a slice to its Service.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
@@ -39,6 +40,14 @@ impl Protocol {
     }
 }
 
+/// The node whose rules are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place<'a> {
+    pub node: &'a str,
+    /// The value of its label `topology.kubernetes.io/zone`; empty: none.
+    pub zone: &'a str,
+}
+
 /// One address behind a service port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Endpoint {
@@ -67,6 +76,7 @@ pub struct ServicePort {
     /// 0: none.
     pub node_port: u16,
     /// Usable endpoints, sorted: the ready ones, or when none is ready those that still serve while they terminate.
+    /// Where hints say so, of the ready ones those for this node or this zone.
     pub endpoints: Vec<Endpoint>,
     /// The same choice made among local endpoints alone.
     pub local_endpoints: Vec<Endpoint>,
@@ -83,7 +93,7 @@ pub struct ServicePort {
 pub fn service_ports<'a>(
     services: impl IntoIterator<Item = &'a Service>,
     slices: impl IntoIterator<Item = &'a EndpointSlice>,
-    node_name: &str,
+    place: &Place<'_>,
 ) -> Vec<ServicePort> {
     let mut of: BTreeMap<(&str, &str), Vec<&EndpointSlice>> = BTreeMap::new();
     for slice in slices.into_iter().filter(|s| s.address_type == "IPv4") {
@@ -99,7 +109,7 @@ pub fn service_ports<'a>(
         let key = (service.metadata.namespace.as_str(), service.metadata.name.as_str());
         let slices = of.get(&key).map_or(&[][..], Vec::as_slice);
         for port in &service.spec.ports {
-            out.extend(service_port(service, port, slices, node_name));
+            out.extend(service_port(service, port, slices, place));
         }
     }
     out.sort_by(|a, b| {
@@ -112,7 +122,7 @@ fn service_port(
     service: &Service,
     port: &Port,
     slices: &[&EndpointSlice],
-    node_name: &str,
+    place: &Place<'_>,
 ) -> Option<ServicePort> {
     let spec = &service.spec;
     let protocol = Protocol::parse(&port.protocol)?;
@@ -126,7 +136,7 @@ fn service_port(
         .filter_map(|ip| ip.parse().ok())
         .chain(balancer_ips.iter().copied())
         .collect();
-    let all = candidates(slices, port, protocol, node_name);
+    let all = candidates(slices, port, protocol, place.node);
     let affinity = spec.session_affinity == "ClientIP";
     let serving =
         all.iter().filter(|c| c.serving && protocol == Protocol::Udp).map(|c| c.endpoint.ip).collect();
@@ -141,8 +151,8 @@ fn service_port(
         balancer_ips,
         balancer_sources: balancer_sources(&spec.load_balancer_source_ranges),
         node_port: port.node_port,
-        endpoints: usable(&all, |_| true),
-        local_endpoints: usable(&all, |e| e.local),
+        endpoints: usable(&all, is_near(&all, place), |_| true),
+        local_endpoints: usable(&all, |c| c.endpoint.local, |c| c.endpoint.local),
         serving,
         external_local: spec.external_traffic_policy == "Local",
         internal_local: spec.internal_traffic_policy == "Local",
@@ -152,29 +162,29 @@ fn service_port(
 }
 
 /// The IPv4 ranges among these. What is no IPv4 range lets nobody in: it is left out, and does not open the rest.
-fn balancer_sources(ranges: &[String]) -> Option<Vec<String>> {
-    let range = |text: &String| {
-        let (ip, length) = text.trim().split_once('/')?;
-        let (ip, length): (Ipv4Addr, u32) = (ip.parse().ok()?, length.parse().ok()?);
-        let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
-        Some((Ipv4Addr::from_bits(ip.to_bits() & mask), length))
-    };
-    let known: BTreeSet<(Ipv4Addr, u32)> = ranges.iter().filter_map(range).collect();
-    if ranges.is_empty() || known.iter().any(|(_, length)| *length == 0) {
+fn balancer_sources(texts: &[String]) -> Option<Vec<String>> {
+    let known: BTreeSet<Range> = texts.iter().filter_map(|t| t.parse().ok()).collect();
+    if texts.is_empty() || known.iter().any(|range| range.is_all()) {
         return None;
     }
-    Some(known.into_iter().map(|(ip, length)| format!("{ip}/{length}")).collect())
+    Some(known.into_iter().map(|range| range.to_string()).collect())
 }
 
-struct Candidate {
+struct Candidate<'a> {
     endpoint: Endpoint,
     ready: bool,
     serving: bool,
     /// Serving although it terminates.
     fallback: bool,
+    hints: &'a Hints,
 }
 
-fn candidates(slices: &[&EndpointSlice], port: &Port, protocol: Protocol, node_name: &str) -> Vec<Candidate> {
+fn candidates<'a>(
+    slices: &[&'a EndpointSlice],
+    port: &Port,
+    protocol: Protocol,
+    node_name: &str,
+) -> Vec<Candidate<'a>> {
     let mut out = Vec::new();
     for slice in slices {
         for p in &slice.ports {
@@ -189,7 +199,7 @@ fn candidates(slices: &[&EndpointSlice], port: &Port, protocol: Protocol, node_n
     out
 }
 
-fn candidate(e: &SliceEndpoint, port: u16, node_name: &str) -> Option<Candidate> {
+fn candidate<'a>(e: &'a SliceEndpoint, port: u16, node_name: &str) -> Option<Candidate<'a>> {
     let ip = e.addresses.first()?.parse().ok()?;
     let terminating = e.conditions.terminating.unwrap_or(false);
     let ready = e.conditions.ready.unwrap_or(true);
@@ -199,17 +209,39 @@ fn candidate(e: &SliceEndpoint, port: u16, node_name: &str) -> Option<Candidate>
         ready,
         serving,
         fallback: !ready && terminating && serving,
+        hints: &e.hints,
     })
 }
 
-fn usable(all: &[Candidate], wanted: impl Fn(&Endpoint) -> bool) -> Vec<Endpoint> {
+/// Whom the hints of the ready endpoints keep together: those for this node where every endpoint is meant for some
+/// node, else those for this zone where every one is meant for some zone. Where none is for here, all serve.
+// k8s: pkg/proxy/topology.go topologyModeFromHints
+fn is_near<'a>(all: &'a [Candidate<'a>], place: &Place<'a>) -> impl Fn(&Candidate) -> bool + 'a {
+    let for_node = |c: &Candidate| c.hints.for_nodes.iter().any(|n| n.name == place.node);
+    let for_zone = |c: &Candidate| c.hints.for_zones.iter().any(|z| z.name == place.zone);
+    let ready = || all.iter().filter(|c| c.ready);
+    let by_node = ready().all(|c| !c.hints.for_nodes.is_empty()) && ready().any(for_node);
+    let by_zone = ready().all(|c| !c.hints.for_zones.is_empty()) && ready().any(for_zone);
+    let place = *place;
+    move |c| match (by_node, by_zone) {
+        (true, _) => c.hints.for_nodes.iter().any(|n| n.name == place.node),
+        (false, true) => c.hints.for_zones.iter().any(|z| z.name == place.zone),
+        (false, false) => true,
+    }
+}
+
+/// The ready ones among those that are `near`, or without any the ones that end `within`.
+fn usable(
+    all: &[Candidate],
+    near: impl Fn(&Candidate) -> bool,
+    within: impl Fn(&Candidate) -> bool,
+) -> Vec<Endpoint> {
     let pick = |f: &dyn Fn(&Candidate) -> bool| -> Vec<Endpoint> {
-        let mut v: Vec<Endpoint> =
-            all.iter().filter(|c| f(c) && wanted(&c.endpoint)).map(|c| c.endpoint.clone()).collect();
+        let mut v: Vec<Endpoint> = all.iter().filter(|c| f(c)).map(|c| c.endpoint.clone()).collect();
         v.sort();
         v.dedup_by(|a, b| (a.ip, a.port) == (b.ip, b.port));
         v
     };
-    let ready = pick(&|c| c.ready);
-    if ready.is_empty() { pick(&|c| c.fallback) } else { ready }
+    let ready = pick(&|c| c.ready && near(c));
+    if ready.is_empty() { pick(&|c| c.fallback && within(c)) } else { ready }
 }

@@ -41,11 +41,22 @@ pub struct KindCache<P> {
     seen: u64,
     synced: bool,
     count: usize,
+    /// Objects handed out: what a decision costs.
+    #[cfg(debug_assertions)]
+    looked_at: std::sync::atomic::AtomicUsize,
 }
 
 impl<P> Default for KindCache<P> {
     fn default() -> Self {
-        KindCache { objects: BTreeMap::new(), indexes: BTreeMap::new(), seen: 0, synced: false, count: 0 }
+        KindCache {
+            objects: BTreeMap::new(),
+            indexes: BTreeMap::new(),
+            seen: 0,
+            synced: false,
+            count: 0,
+            #[cfg(debug_assertions)]
+            looked_at: std::sync::atomic::AtomicUsize::new(0),
+        }
     }
 }
 
@@ -53,7 +64,21 @@ impl<P: Projection> KindCache<P> {
     /// One object. The namespace of a cluster-scoped one is empty.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<&Arc<P>> {
-        self.objects.get(namespace)?.get(name)
+        self.objects.get(namespace)?.get(name).inspect(|o| self.note(o))
+    }
+
+    /// Notes that an object was handed out.
+    fn note(&self, _: &Arc<P>) {
+        #[cfg(debug_assertions)]
+        self.looked_at.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// How many objects have been handed out so far, one by one or in iterations. Only where debug assertions are
+    /// on: for tests that say how much a decision may look at.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn looked_at(&self) -> usize {
+        self.looked_at.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// One object by key.
@@ -64,18 +89,24 @@ impl<P: Projection> KindCache<P> {
 
     /// All objects of a namespace.
     pub fn list(&self, namespace: &str) -> impl Iterator<Item = &Arc<P>> {
-        self.objects.get(namespace).into_iter().flat_map(BTreeMap::values)
+        self.objects.get(namespace).into_iter().flat_map(BTreeMap::values).inspect(|o| self.note(o))
     }
 
     /// All objects.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<P>> {
-        self.objects.values().flat_map(BTreeMap::values)
+        self.objects.values().flat_map(BTreeMap::values).inspect(|o| self.note(o))
     }
 
     /// The objects that put themselves under `value` in the index `name`.
     pub fn by_index(&self, name: &str, value: &str) -> impl Iterator<Item = &Arc<P>> {
         let keys = self.indexes.get(name).and_then(|i| i.get(value));
         keys.into_iter().flatten().filter_map(|k| self.by_key(k))
+    }
+
+    /// How many objects put themselves under `value` in the index `name`.
+    #[must_use]
+    pub fn count_by_index(&self, name: &str, value: &str) -> usize {
+        self.indexes.get(name).and_then(|i| i.get(value)).map_or(0, BTreeSet::len)
     }
 
     /// The number of objects.

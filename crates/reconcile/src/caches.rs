@@ -128,7 +128,7 @@ pub trait AnyCache: Send + Sync {
 }
 
 fn parse<P: Projection>(bytes: &[u8]) -> Result<P, ParseError> {
-    serde_json::from_slice(bytes).map_err(|source| ParseError {
+    meta::json::read(bytes).map_err(|source| ParseError {
         resource: P::GVR.group_resource(),
         name: Partial::parse(bytes).map(|p| p.metadata.key().to_string()).unwrap_or_default(),
         source,

@@ -35,6 +35,11 @@ impl Node {
     pub fn has_finalizer(&self, name: &str) -> bool {
         self.finalizers.iter().any(|f| **f == *name)
     }
+
+    /// Whether nothing is different but the revision.
+    fn owns_as(&self, other: &Node) -> bool {
+        Node { resource_version: self.resource_version, ..other.clone() } == *self
+    }
 }
 
 /// All objects by UID, with owners' dependents.
@@ -94,7 +99,7 @@ impl Graph {
         self.nodes.get(self.names.get(gvr)?.get(key)?)
     }
 
-    /// Applies an added or modified object.
+    /// Applies an added or modified object. A change that says nothing about ownership is only progress.
     pub fn upsert(&mut self, gvr: &Arc<Gvr>, kind: &Arc<str>, m: ObjectMeta) -> Vec<Change> {
         let key = m.key();
         self.note(gvr, m.resource_version);
@@ -118,6 +123,10 @@ impl Graph {
         });
         let old = self.nodes.insert(m.uid.clone(), node.clone());
         if let Some(o) = &old {
+            if o.owns_as(&node) {
+                changes.push(Change::progress(gvr.as_ref().clone()));
+                return changes;
+            }
             self.unlink(o);
         }
         for o in &node.owners {
@@ -131,6 +140,10 @@ impl Graph {
     pub fn remove(&mut self, gvr: &Arc<Gvr>, key: &Key, revision: u64) -> Option<Change> {
         self.note(gvr, revision);
         let uid = self.names.get_mut(gvr)?.remove(key)?;
+        // The same object may have come in another version of its group meanwhile.
+        if self.nodes.get(&uid).is_some_and(|n| n.gvr != *gvr) {
+            return None;
+        }
         let node = self.nodes.remove(&uid)?;
         self.unlink(&node);
         Some(change(gvr, &node))
@@ -156,17 +169,17 @@ impl Graph {
         }
         self.note(gvr, revision);
         self.synced.insert(gvr.clone());
-        out.extend(self.ownerless(kind));
+        out.extend(self.ownerless(gvr, kind));
         out
     }
 
     /// The objects that name an owner of this kind which the graph does not have. A list that lacks the owner
     /// is all that ever tells of its end when it came and went, or was read live, before that list.
-    fn ownerless(&self, kind: &str) -> Vec<Change> {
+    fn ownerless(&self, gvr: &Gvr, kind: &str) -> Vec<Change> {
         let missing = self.dependents.iter().filter(|(owner, _)| !self.nodes.contains_key(*owner));
         missing
             .flat_map(|(owner, uids)| uids.iter().filter_map(|u| self.nodes.get(u)).map(move |n| (owner, n)))
-            .filter(|(owner, n)| n.owners.iter().any(|o| o.uid == **owner && *o.kind == *kind))
+            .filter(|(owner, n)| n.owners.iter().any(|o| o.uid == **owner && o.is_a(&gvr.group, kind)))
             .map(|(_, n)| change(&n.gvr, n))
             .collect()
     }
@@ -206,5 +219,52 @@ pub(crate) fn change(gvr: &Gvr, node: &Node) -> Change {
         },
         namespace: node.namespace.clone(),
         name: node.name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(text: &str) -> ObjectMeta {
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// Pods change their status all day; whoever decides on owners is not asked again each time.
+    #[test]
+    fn only_what_concerns_ownership_is_a_change() {
+        let (pods, kind) = (Arc::new(Gvr::new("", "v1", "pods")), Arc::from("Pod"));
+        let mut graph = Graph::default();
+        for (text, told) in [
+            (r#"{"name":"p","uid":"p","resourceVersion":"1"}"#, true),
+            (r#"{"name":"p","uid":"p","resourceVersion":"2","labels":{"a":"b"}}"#, false),
+            (r#"{"name":"p","uid":"p","resourceVersion":"3","ownerReferences":[{"uid":"o"}]}"#, true),
+            (
+                r#"{"name":"p","uid":"p","resourceVersion":"4","ownerReferences":[{"uid":"o","name":"n"}]}"#,
+                true,
+            ),
+            (r#"{"name":"p","uid":"p","resourceVersion":"5","finalizers":["f"]}"#, true),
+            (r#"{"name":"p","uid":"q","resourceVersion":"6","finalizers":["f"]}"#, true),
+        ] {
+            let m = meta(text);
+            let (uid, revision) = (m.uid.clone(), m.resource_version);
+            let changes = graph.upsert(&pods, &kind, m);
+            let concerns = changes.iter().any(|c| matches!(c.kind, ChangeKind::Graph { .. }));
+            assert_eq!(concerns, told, "{text}");
+            assert_eq!(changes.len(), if revision == 6 { 2 } else { 1 }, "{text}");
+            assert_eq!(graph.get(&uid).map(|n| n.resource_version), Some(revision), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_followed_in_another_version_is_not_gone() {
+        let (old, new) = (Gvr::new("g", "v1beta1", "things"), Gvr::new("g", "v1", "things"));
+        let (old, new, kind) = (Arc::new(old), Arc::new(new), Arc::from("Thing"));
+        let mut graph = Graph::default();
+        let thing = || meta(r#"{"name":"t","uid":"t","resourceVersion":"1"}"#);
+        graph.upsert(&old, &kind, thing());
+        graph.upsert(&new, &kind, thing());
+        assert!(graph.forget(&old).is_empty());
+        assert_eq!(graph.get("t").map(|n| n.gvr.clone()), Some(new));
     }
 }

@@ -8,7 +8,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Key, null_default};
+use crate::Key;
 
 /// A sorted map from text to text: labels, annotations. Two words when empty.
 #[derive(Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,6 +126,20 @@ pub struct OwnerReference {
     pub block_owner_deletion: Option<bool>,
 }
 
+impl OwnerReference {
+    /// The group in `apiVersion`, empty for the core.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// Whether it names an object of this kind, in whichever version of its group.
+    #[must_use]
+    pub fn is_a(&self, group: &str, kind: &str) -> bool {
+        *self.kind == *kind && self.group() == group
+    }
+}
+
 /// `metadata` without managed fields.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -146,13 +160,13 @@ pub struct ObjectMeta {
     pub deletion_timestamp: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_grace_period_seconds: Option<i64>,
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "StrMap::is_empty")]
+    #[serde(skip_serializing_if = "StrMap::is_empty")]
     pub labels: StrMap,
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "StrMap::is_empty")]
+    #[serde(skip_serializing_if = "StrMap::is_empty")]
     pub annotations: StrMap,
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "is_empty")]
     pub owner_references: Box<[OwnerReference]>,
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "is_empty")]
+    #[serde(skip_serializing_if = "is_empty")]
     pub finalizers: Box<[Box<str>]>,
 }
 
@@ -230,7 +244,7 @@ impl Partial {
     /// # Errors
     /// When the bytes are not an object with readable metadata.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        meta::json::read(bytes)
     }
 }
 

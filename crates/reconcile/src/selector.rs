@@ -3,15 +3,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{StrMap, null_default};
+use crate::StrMap;
 
 /// A label selector. An empty one matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LabelSelector {
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "StrMap::is_empty")]
+    #[serde(skip_serializing_if = "StrMap::is_empty")]
     pub match_labels: StrMap,
-    #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub match_expressions: Vec<Requirement>,
 }
 
@@ -20,7 +20,7 @@ pub struct LabelSelector {
 pub struct Requirement {
     pub key: String,
     pub operator: Operator,
-    #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ mod tests {
             (r#"{"matchExpressions":[{"key":"tier","operator":"DoesNotExist"}]}"#, false),
             (r#"{"matchExpressions":[{"key":"tier","operator":"Gt","values":["1"]}]}"#, false),
         ] {
-            let s: LabelSelector = serde_json::from_str(text).unwrap();
+            let s: LabelSelector = meta::json::read(text.as_bytes()).unwrap();
             assert_eq!(s.matches(&labels), want, "{text}");
         }
     }

@@ -2,7 +2,7 @@
 //! node at once, so binds can be in flight while the next pod is decided.
 // k8s: pkg/scheduler/schedule_one.go
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -76,6 +76,8 @@ pub struct Engine {
     snapshot: Snapshot,
     sheets: Sheets,
     queue: Queue,
+    /// The UID of the pod that has a name now: a list may show a pod's successor without a word of its end.
+    names: HashMap<Key, Arc<str>>,
     /// Pods decided but not yet seen with a node.
     assumed: HashSet<Arc<str>>,
     nominated: Nominated,
@@ -96,6 +98,7 @@ impl Engine {
             snapshot: Snapshot::default(),
             sheets: Sheets::default(),
             queue: Queue::default(),
+            names: HashMap::new(),
             assumed: HashSet::new(),
             nominated: BTreeMap::new(),
             chosen: HashSet::new(),
@@ -117,11 +120,17 @@ impl Engine {
         self.queue.len()
     }
 
-    /// A pod was added or changed.
+    /// A pod was added or changed. Another pod that was known under its name is gone.
+    // k8s: pkg/scheduler/eventhandlers.go updatePod (an update with another UID)
     pub fn pod_applied(&mut self, pod: &Pod, now: Timestamp) {
+        let uid = &pod.metadata.uid;
+        let before = self.names.insert(pod.metadata.key(), uid.clone());
+        if let Some(other) = before.filter(|other| other != uid) {
+            self.release(&other, now);
+        }
         let finished = matches!(&*pod.status.phase, "Succeeded" | "Failed");
         if finished {
-            return self.pod_deleted(&pod.metadata.uid, now);
+            return self.pod_deleted(&pod.metadata.key(), uid, now);
         }
         let info = Arc::new(self.parts.info(pod));
         if !info.node_name.is_empty() {
@@ -143,7 +152,8 @@ impl Engine {
             return;
         }
         if *pod.spec.scheduler_name != *self.name || pod.metadata.deleting() {
-            return self.queue.remove(&info.uid);
+            self.queue.remove(&info.uid);
+            return self.unnominate(&info.uid);
         }
         if self.assumed.contains(&info.uid) {
             return;
@@ -156,7 +166,15 @@ impl Engine {
     }
 
     /// A pod is gone.
-    pub fn pod_deleted(&mut self, uid: &str, now: Timestamp) {
+    pub fn pod_deleted(&mut self, key: &Key, uid: &str, now: Timestamp) {
+        if self.names.get(key).is_some_and(|known| **known == *uid) {
+            self.names.remove(key);
+        }
+        self.release(uid, now);
+    }
+
+    /// Gives back all that was kept for a pod.
+    fn release(&mut self, uid: &str, now: Timestamp) {
         self.assumed.remove(uid);
         self.chosen.remove(uid);
         self.queue.remove(uid);

@@ -84,8 +84,8 @@ const RESOURCES: [&str; 13] = [
 ];
 
 /// All controllers; those that replace pods have a judge behind them.
-fn engines(mutation: Mutation, judge: &Judge, now: Timestamp) -> Vec<(Engine, &'static str)> {
-    let config = controllers::Config::new(now, "a certificate");
+fn engines(mutation: Mutation, judge: &Judge) -> Vec<(Engine, &'static str)> {
+    let config = controllers::Config::new("a certificate");
     let all = controllers::all(&config).into_iter();
     let credulous = mutation == Mutation::CredulousDeployments;
     let watched = |r: Registration| {
@@ -112,7 +112,7 @@ pub fn run(o: Options) -> Outcome {
     let discovery = restricted(&w.discovery());
     let judge = Judge::default();
     let watched = judge.clone();
-    let make = Arc::new(move |now| engines(o.mutation, &watched, now));
+    let make = Arc::new(move |_| engines(o.mutation, &watched));
     let manager = Manager::new(make, judge, discovery, w.now());
     let manager = w.start("manager", User::new("system:kube-controller-manager", &[]), Box::new(manager));
     let scheduler = Schedule::new(rng.next(), o.mutation == Mutation::ForgetfulScheduler);

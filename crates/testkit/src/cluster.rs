@@ -383,6 +383,15 @@ impl Cluster {
         left
     }
 
+    /// What runs or is set up on the machine for this cluster now, its files and the test's registry excepted.
+    #[must_use]
+    pub fn left_running(&self) -> Vec<String> {
+        let mut left = self.left_behind(self.cgroup().as_deref());
+        let registry = self.dir.join("registry").to_string_lossy().into_owned();
+        left.retain(|line| !line.starts_with("directory") && !line.contains(&registry));
+        left
+    }
+
     /// The ends of the cluster's logs.
     #[must_use]
     pub fn logs(&self) -> String {

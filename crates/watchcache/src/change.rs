@@ -47,7 +47,8 @@ pub(crate) struct Change {
     pub(crate) old: Option<Arc<Entry>>,
     pub(crate) new: Option<Arc<Entry>>,
     /// The event in forms that are not the new entry's own frame, each made once for all watchers.
-    encoded: Mutex<Forms>,
+    /// The plain ones stand apart: others are made from them.
+    encoded: [Mutex<Forms>; 2],
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +86,7 @@ impl Change {
         old: Option<Arc<Entry>>,
         new: Option<Arc<Entry>>,
     ) -> Change {
-        Change { revision, at, old, new, encoded: Mutex::default() }
+        Change { revision, at, old, new, encoded: Default::default() }
     }
 
     /// What a watcher with this predicate sees of the change.
@@ -123,14 +124,15 @@ impl Change {
         })
     }
 
-    /// The event in the form of this number, made by the first watcher that wants it.
+    /// The event in the form of this number, made by the first watcher that wants it. `make` may ask for the plain
+    /// frame, and for no other.
     pub(crate) fn encoded<E>(
         &self,
         kind: WatchEventType,
         form: u8,
         make: impl FnOnce() -> Result<Bytes, E>,
     ) -> Result<Bytes, E> {
-        let mut forms = self.encoded.lock();
+        let mut forms = self.encoded[usize::from(form != PLAIN)].lock();
         let same = |e: &&Encoded| e.kind == kind && e.form == form;
         if let Some(frame) = forms.all.iter().find(same).and_then(|e| e.frame.upgrade()) {
             return Ok(Bytes::from_owner(Shared(frame)));
@@ -145,10 +147,12 @@ impl Change {
 
     /// From now on the other forms live only as long as somebody sends them.
     pub(crate) fn forget_encoded(&self) {
-        let mut forms = self.encoded.lock();
-        forms.old = true;
-        forms.all.iter_mut().for_each(|e| e.kept = None);
-        forms.all.retain(|e| e.frame.strong_count() > 0);
+        for forms in &self.encoded {
+            let mut forms = forms.lock();
+            forms.old = true;
+            forms.all.iter_mut().for_each(|e| e.kept = None);
+            forms.all.retain(|e| e.frame.strong_count() > 0);
+        }
     }
 
     /// Roughly the size of the event in another form.

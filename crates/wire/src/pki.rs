@@ -103,11 +103,14 @@ impl<'a> Leaf<'a> {
     }
 }
 
+/// Who the API server is to kubelets: no administrator, but bound to `system:kubelet-api-admin`.
+pub const KUBELET_CLIENT: &str = "kube-apiserver-kubelet-client";
+
 /// The client certificates of a control plane: file, user, group.
 // k8s: cmd/kubeadm/app/phases/kubeconfig/kubeconfig.go, cmd/kubeadm/app/phases/certs/certlist.go
 pub const CLIENTS: [(&str, &str, &str); 5] = [
     ("admin", "kubernetes-admin", "system:masters"),
-    ("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+    ("apiserver-kubelet-client", KUBELET_CLIENT, ""),
     ("kube-scheduler", "system:kube-scheduler", ""),
     ("kube-controller-manager", "system:kube-controller-manager", ""),
     ("kube-proxy", "system:kube-proxy", ""),

@@ -4,6 +4,7 @@
 pub(crate) mod proxied;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ impl Dialer {
     }
 
     async fn open(&self, to: &Tunnel) -> io::Result<Box<dyn Stream>> {
-        let tcp = TcpStream::connect((to.host.as_str(), to.port)).await?;
+        let tcp = connect(to).await?;
         crate::net::tune(&tcp)?;
         if to.scheme != "https" {
             return Ok(Box::new(tcp));
@@ -85,6 +86,20 @@ impl Dialer {
         Ok(Box::new(TlsConnector::from(config).connect(name, tcp).await?))
     }
 }
+
+/// The name is looked up once: what is checked is what is dialled.
+async fn connect(to: &Tunnel) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((to.host.as_str(), to.port)).await?.collect();
+    if to.global_only && !addresses.iter().all(|a| stdx::net::is_global_unicast(a.ip())) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, NotAllowed));
+    }
+    TcpStream::connect(&addresses[..]).await
+}
+
+/// The far server's address is not one to be dialled.
+#[derive(Debug, thiserror::Error)]
+#[error("address not allowed")]
+struct NotAllowed;
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -181,6 +196,9 @@ pub(crate) async fn carry(
     let near_host = proxied::host(&order.parts.headers, &order.parts.uri);
     let io = match tokio::time::timeout(DIAL_TIME, dialer.open(&order.to)).await {
         Ok(Ok(io)) => io,
+        Ok(Err(e)) if e.get_ref().is_some_and(|e| e.is::<NotAllowed>()) => {
+            return Err(Status::bad_request(NotAllowed.to_string()));
+        }
         Ok(Err(e)) => return Err(order.failed(&dial_error(&address, &e))),
         Err(_) => return Err(order.failed(&format!("dial tcp {address}: i/o timeout"))),
     };

@@ -7,10 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use kinds::Operation;
 use meta::Status;
 use schema::Value;
-use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::prelude::FromDer;
 
-use crate::authenticate::MASTERS;
+use crate::authenticate::{MASTERS, certificate};
 use crate::authorize::{Attributes, What};
 use crate::object;
 use crate::server::Call;
@@ -23,22 +21,18 @@ pub(crate) fn create(call: &Call<'_>, new: &Value) -> Result<(), Status> {
         return Ok(());
     }
     let refuse = |why: &str| Err(Status::forbidden(&call.resource.gvr, object::text(new, "name"), why));
-    let Some(groups) = groups(new.str_at(&["spec", "request"])) else {
-        return refuse("unable to parse the certificate request");
+    let subject = STANDARD
+        .decode(new.str_at(&["spec", "request"]))
+        .map_err(|e| e.to_string())
+        .and_then(|pem| certificate::subject_of_request(&pem));
+    let subject = match subject {
+        Ok(subject) => subject,
+        Err(why) => return refuse(&format!("failed to parse CSR: {why}")),
     };
-    if groups.iter().any(|g| g == MASTERS) {
+    if subject.organizations.iter().any(|g| g == MASTERS) {
         return refuse(&format!("use of {CLIENT_SIGNER} signer with {MASTERS} group is not allowed"));
     }
     Ok(())
-}
-
-/// The organizations of a request's subject.
-fn groups(request: &str) -> Option<Vec<String>> {
-    let pem = STANDARD.decode(request).ok()?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
-    let (_, request) = X509CertificationRequest::from_der(&pem.contents).ok()?;
-    let subject = &request.certification_request_info.subject;
-    Some(subject.iter_organization().filter_map(|o| o.as_str().ok().map(str::to_owned)).collect())
 }
 
 /// Checks an approval (or denial), and a certificate that is put in.
@@ -77,6 +71,7 @@ fn may(call: &Call<'_>, verb: &str, signer: &str) -> bool {
                     namespace: String::new(),
                     name,
                 },
+                ..Attributes::default()
             })
             .allowed()
     })

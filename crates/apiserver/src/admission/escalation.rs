@@ -1,62 +1,92 @@
 //! Nobody grants what they do not have: writes of roles and bindings are checked against the writer's own rules.
-// k8s: pkg/registry/rbac/clusterrole/policybased/storage.go, pkg/registry/rbac/rest
+//! It must never look at what a role held before: a change of its labels alone may hand it to others.
+// k8s: pkg/registry/rbac/clusterrole/policybased/storage.go, clusterrolebinding/policybased/storage.go
 
 use meta::Status;
 use schema::Value;
 
-use crate::authorize::rbac::{Rule, uncovered};
+use crate::authorize::coverage::{compact, uncovered};
+use crate::authorize::rbac::Rule;
 use crate::authorize::{Attributes, What};
 use crate::object;
 use crate::server::Call;
 
+/// Most rules that a refusal shows, and the most bytes of each.
+const LIMIT_SHOWN: usize = 100;
+const LIMIT_SHOWN_BYTES: usize = 1024;
+
 /// Checks a role or binding that is being written.
 pub(crate) fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
-    if call.server.may_everything(call.user) {
+    if call.server.may_everything(call.user) || old.is_some_and(|old| is_only_for_deletion(new, old)) {
         return Ok(());
     }
-    let field = if new.get("roleRef").is_some() { "roleRef" } else { "rules" };
-    let unchanged = old.is_some_and(|o| {
-        o.get(field) == new.get(field)
-            && o.get("subjects") == new.get("subjects")
-            && o.get("aggregationRule") == new.get("aggregationRule")
-    });
-    if unchanged {
-        return Ok(());
-    }
-    let wanted = if field == "rules" {
-        if may(call, "escalate", &call.resource.gvr.resource, call.name) {
-            return Ok(());
+    if new.get("roleRef").is_some() { binding(call, new) } else { role(call, new, old) }
+}
+
+/// Whether nothing changes but what the garbage collector changes to let an object go.
+// k8s: pkg/registry/rbac/helpers.go IsOnlyMutatingGCFields
+fn is_only_for_deletion(new: &Value, old: &Value) -> bool {
+    let rest = |object: &Value| {
+        let mut object = object.clone();
+        for field in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
+            object.remove_at(&["metadata", field]);
         }
-        if new.get("aggregationRule").is_some() {
-            // An aggregated role may come to hold anything.
-            all_powers()
-        } else {
-            rules_of(new)
-        }
-    } else {
-        let kind = new.str_at(&["roleRef", "kind"]);
-        let role = new.str_at(&["roleRef", "name"]);
-        let plural = if kind == "ClusterRole" { "clusterroles" } else { "roles" };
-        if may(call, "bind", plural, role) {
-            return Ok(());
-        }
-        let namespace = if kind == "ClusterRole" { "" } else { call.namespace };
-        let Some(rules) = call.server.auth.rbac(|index| index.role(namespace, role)) else {
-            let gvr = meta::Gvr { resource: plural.to_owned().into(), ..call.resource.gvr.clone() };
-            return Err(Status::not_found(&gvr, role));
-        };
-        rules.to_vec()
+        object
     };
+    rest(new) == rest(old)
+}
+
+fn role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    if may(call, "escalate", &call.resource.gvr.resource, call.name) {
+        return Ok(());
+    }
+    must_hold(call, new, &rules_of(new))?;
+    // What aggregates may come to hold anything, and what did may have been kept from it.
+    if aggregates(new) || old.is_some_and(aggregates) {
+        let owned = call.server.auth.rbac(|index| index.rules_of(call.user, call.namespace));
+        if !uncovered(&owned, &all_powers()).is_empty() {
+            let why = "must have cluster-admin privileges to use the aggregationRule";
+            return Err(Status::forbidden(&call.resource.gvr, object::text(new, "name"), why));
+        }
+    }
+    Ok(())
+}
+
+fn binding(call: &Call<'_>, new: &Value) -> Result<(), Status> {
+    let is_cluster_role = new.str_at(&["roleRef", "kind"]) == "ClusterRole";
+    let role = new.str_at(&["roleRef", "name"]);
+    let plural = if is_cluster_role { "clusterroles" } else { "roles" };
+    if may(call, "bind", plural, role) {
+        return Ok(());
+    }
+    let namespace = if is_cluster_role { "" } else { call.namespace };
+    let Some(rules) = call.server.auth.rbac(|index| index.role(namespace, role)) else {
+        let gvr = meta::Gvr { resource: plural.into(), ..call.resource.gvr.clone() };
+        return Err(Status::not_found(&gvr, role));
+    };
+    must_hold(call, new, &rules)
+}
+
+/// The writer's own rules must cover these.
+// k8s: pkg/registry/rbac/validation/rule.go ConfirmNoEscalation
+fn must_hold(call: &Call<'_>, new: &Value, wanted: &[Rule]) -> Result<(), Status> {
     let owned = call.server.auth.rbac(|index| index.rules_of(call.user, call.namespace));
-    let missing = uncovered(&owned, &wanted);
+    let missing = uncovered(&owned, wanted);
     if missing.is_empty() {
         return Ok(());
     }
-    let shown: Vec<String> = missing.iter().take(20).map(show).collect();
+    let mut shown: Vec<String> = compact(missing).iter().map(show).collect();
+    shown.sort();
+    shown.dedup();
+    if shown.len() > LIMIT_SHOWN {
+        let more = shown.len() - LIMIT_SHOWN;
+        shown.truncate(LIMIT_SHOWN);
+        shown.push(format!("and {more} more"));
+    }
     let why = format!(
-        "user {} (groups={:?}) is attempting to grant RBAC permissions not currently held:\n{}",
+        "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
         meta::field::quoted(&call.user.name),
-        call.user.groups,
+        quoted_list(&call.user.groups),
         shown.join("\n")
     );
     Err(Status::forbidden(&call.resource.gvr, object::text(new, "name"), &why))
@@ -76,8 +106,13 @@ fn may(call: &Call<'_>, verb: &str, plural: &str, name: &str) -> bool {
                 namespace: call.namespace.to_owned(),
                 name: name.to_owned(),
             },
+            ..Attributes::default()
         })
         .allowed()
+}
+
+fn aggregates(role: &Value) -> bool {
+    !role.list_at(&["aggregationRule", "clusterRoleSelectors"]).is_empty()
 }
 
 fn all_powers() -> Vec<Rule> {
@@ -104,16 +139,29 @@ fn rules_of(role: &Value) -> Vec<Rule> {
         .collect()
 }
 
+/// `["a" "b"]`.
+fn quoted_list(values: &[String]) -> String {
+    let quoted: Vec<String> = values.iter().map(|v| meta::field::quoted(v)).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+// k8s: pkg/apis/rbac/v1/helpers.go CompactString
 fn show(rule: &Rule) -> String {
     let list = |name: &str, values: &[String]| {
-        if values.is_empty() { None } else { Some(format!("{name}:{values:?}")) }
+        if values.is_empty() { None } else { Some(format!("{name}:{}", quoted_list(values))) }
     };
     let parts = [
         list("APIGroups", &rule.api_groups),
         list("Resources", &rule.resources),
-        list("ResourceNames", &rule.resource_names),
         list("NonResourceURLs", &rule.non_resource_urls),
+        list("ResourceNames", &rule.resource_names),
         list("Verbs", &rule.verbs),
     ];
-    format!("{{{}}}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    let mut text = format!("{{{}}}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "));
+    if text.len() > LIMIT_SHOWN_BYTES {
+        let end = (0..=LIMIT_SHOWN_BYTES).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }

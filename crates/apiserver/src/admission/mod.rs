@@ -11,6 +11,7 @@ mod runtime_class;
 mod service;
 mod service_account;
 mod tolerations;
+mod unenforced;
 
 use kinds::Operation;
 use meta::Status;
@@ -41,7 +42,7 @@ pub(crate) fn create(
     call: &Call<'_>,
     object: &mut Value,
     dry_run: bool,
-    _warnings: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Result<Lease, Status> {
     namespace::create(call, object)?;
     node::create(call, object)?;
@@ -59,6 +60,7 @@ pub(crate) fn create(
         ("certificates.k8s.io", "certificatesigningrequests") => certificates::create(call, object)?,
         _ => {}
     }
+    warnings.extend(unenforced::warning(&call.resource.gvr, object, None));
     Ok(lease)
 }
 
@@ -78,9 +80,9 @@ pub(crate) fn update(
     new: &mut Value,
     old: &Value,
     rules: &Rules,
-    _warnings: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Result<Lease, Status> {
-    node::update(call, old)?;
+    node::update(call, new, old, rules.operation)?;
     if call.resource.gvr.resource == "certificatesigningrequests" {
         certificates::update(call, new, old, rules.operation)?;
     }
@@ -93,6 +95,7 @@ pub(crate) fn update(
         ("rbac.authorization.k8s.io", _) => escalation::check(call, new, Some(old))?,
         _ => {}
     }
+    warnings.extend(unenforced::warning(&call.resource.gvr, new, Some(old)));
     Ok(lease)
 }
 
@@ -101,10 +104,15 @@ pub(crate) fn token(call: &Call<'_>, request: &Value) -> Result<(), Status> {
     node::token(call, request)
 }
 
+/// Runs the plugins on an eviction of this pod.
+pub(crate) fn evict(call: &Call<'_>, pod: &Value) -> Result<(), Status> {
+    node::evict(call, pod)
+}
+
 /// Runs the plugins on a delete.
 pub(crate) fn delete(call: &Call<'_>, old: &Value) -> Result<(), Status> {
     namespace::delete(call, old)?;
-    node::update(call, old)
+    node::delete(call, old)
 }
 
 /// A map of a few fields.

@@ -6,14 +6,13 @@ use schema::Value;
 use serde::Deserialize;
 
 use super::map;
-use crate::authorize::node;
+use crate::authorize::node::{MIRROR, api_reference};
 use crate::object;
 use crate::peek;
 use crate::server::Call;
 
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
-const MIRROR: &str = "kubernetes.io/config.mirror";
 /// Lifetime of the token in the volume, in seconds.
 const EXPIRATION_SECONDS: i64 = 3607;
 
@@ -62,11 +61,11 @@ fn mirror(call: &Call<'_>, pod: &Value) -> Result<(), Status> {
     if !pod.str_at(&["spec", "serviceAccountName"]).is_empty() {
         return refuse("a mirror pod may not reference service accounts");
     }
-    let found = node::references(pod)?;
-    if found.contains(&"secrets") {
+    let found = api_reference(pod)?;
+    if found.secrets {
         return refuse("a mirror pod may not reference secrets");
     }
-    if found.contains(&node::TOKEN) {
+    if found.account_tokens {
         return refuse("a mirror pod may not use ServiceAccountToken volume projections");
     }
     Ok(())

@@ -6,7 +6,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use meta::{Status, User};
 use parking_lot::Mutex;
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_ORGANIZATION_NAME};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
 
 /// Most certificates whose user is remembered.
 const LIMIT_KNOWN: usize = 1024;
@@ -41,13 +44,51 @@ impl Known {
 // k8s: staging/src/k8s.io/apiserver/pkg/authentication/request/x509/x509.go CommonNameUserConversion
 pub fn user(der: &[u8]) -> Result<User, Status> {
     let (_, certificate) = X509Certificate::from_der(der).map_err(|_| Status::unauthorized())?;
-    let subject = certificate.subject();
-    let name = subject
-        .iter_common_name()
-        .filter_map(|a| a.as_str().ok())
-        .last()
-        .filter(|n| !n.is_empty())
-        .ok_or_else(Status::unauthorized)?;
-    let groups: Vec<&str> = subject.iter_organization().filter_map(|a| a.as_str().ok()).collect();
-    Ok(User::new(name, &groups))
+    let subject = subject(certificate.subject()).map_err(|_| Status::unauthorized())?;
+    if subject.common_name.is_empty() {
+        return Err(Status::unauthorized());
+    }
+    let groups: Vec<&str> = subject.organizations.iter().map(String::as_str).collect();
+    Ok(User::new(&subject.common_name, &groups))
+}
+
+/// Whom a certificate, or a request for one, names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The last one; empty when there is none.
+    pub common_name: String,
+    pub organizations: Vec<String>,
+}
+
+/// Reads a name.
+///
+/// # Errors
+/// When a part of it is no text, or not of the type that it says: it could be anything.
+fn subject(name: &X509Name<'_>) -> Result<Subject, String> {
+    let mut out = Subject::default();
+    for part in name.iter_attributes() {
+        let value = part.attr_value();
+        let text = stdx::asn1::text(value.tag().0, value.data)
+            .ok_or_else(|| "x509: invalid RDNSequence: invalid attribute value".to_owned())?;
+        if *part.attr_type() == OID_X509_COMMON_NAME {
+            out.common_name = text;
+        } else if *part.attr_type() == OID_X509_ORGANIZATION_NAME {
+            out.organizations.push(text);
+        }
+    }
+    Ok(out)
+}
+
+/// Whom a request in PEM names. Its signature is not looked at.
+///
+/// # Errors
+/// Why it is no request.
+// k8s: pkg/apis/certificates/helpers.go ParseCSR
+pub fn subject_of_request(pem: &[u8]) -> Result<Subject, String> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem)
+        .ok()
+        .filter(|(_, pem)| pem.label == "CERTIFICATE REQUEST")
+        .ok_or_else(|| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
+    let (_, request) = X509CertificationRequest::from_der(&pem.contents).map_err(|e| e.to_string())?;
+    subject(&request.certification_request_info.subject)
 }

@@ -96,6 +96,7 @@ fn question(by: &User, group: &str, resource: &str, sub: &str, namespace: &str, 
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         },
+        ..Attributes::default()
     }
 }
 

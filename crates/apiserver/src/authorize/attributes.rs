@@ -1,5 +1,6 @@
 //! What is authorized: the facts of a request that a rule can match. It must never look at a body.
 
+use meta::fields::Selector;
 use meta::{Gvr, Status, User};
 
 /// One question to an authorizer.
@@ -9,6 +10,8 @@ pub struct Attributes {
     /// `get`, `list`, ...; for a non-resource path the lower-case HTTP method.
     pub verb: String,
     pub target: What,
+    /// What a list, watch or deletecollection is narrowed to; everything where that cannot be read.
+    pub fields: Selector,
 }
 
 /// What the verb is applied to.
@@ -114,6 +117,7 @@ mod tests {
                 namespace: "default".into(),
                 name: String::new(),
             },
+            ..Attributes::default()
         };
         let s = a.forbidden("");
         assert_eq!(

@@ -23,6 +23,8 @@ pub struct DefaultRole {
     pub aggregates: Option<String>,
     /// `None`: no binding is made.
     pub subjects: Option<Vec<Json>>,
+    /// Of the binding, where it is not that of the role.
+    pub binding_name: Option<String>,
 }
 
 /// All default roles in the order of the file.
@@ -48,7 +50,14 @@ pub fn roles() -> Vec<DefaultRole> {
             }),
             Some("bind") => {
                 if let Some(role) = out.last_mut() {
-                    role.subjects = Some(words.map(subject).collect());
+                    let mut subjects = Vec::new();
+                    for word in words {
+                        match word.strip_prefix("as=") {
+                            Some(name) => role.binding_name = Some(name.to_owned()),
+                            None => subjects.push(subject(word)),
+                        }
+                    }
+                    role.subjects = Some(subjects);
                 }
             }
             _ => {
@@ -147,11 +156,18 @@ impl DefaultRole {
             ("RoleBinding", "Role")
         };
         let mut o = self.object(kind);
+        o["metadata"]["name"] = self.binding_name().into();
         if !subjects.is_empty() {
             o["subjects"] = json!(subjects);
         }
         o["roleRef"] = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": self.name});
         Some(o)
+    }
+
+    /// What the binding is called.
+    #[must_use]
+    pub fn binding_name(&self) -> &str {
+        self.binding_name.as_deref().unwrap_or(&self.name)
     }
 
     fn object(&self, kind: &str) -> Json {

@@ -38,12 +38,15 @@ fn has(list: &[String], item: &str) -> bool {
     list.iter().any(|x| x == "*" || x == item)
 }
 
+/// Whether a path of a rule, which may end in stars, takes in `path`.
+// k8s: pkg/apis/rbac/v1/evaluation_helpers.go NonResourceURLMatches
+pub(super) fn path_matches(rule: &str, path: &str) -> bool {
+    rule == path || (rule.ends_with('*') && path.starts_with(rule.trim_end_matches('*')))
+}
+
 impl Rule {
     fn allows_path(&self, verb: &str, path: &str) -> bool {
-        has(&self.verbs, verb)
-            && self.non_resource_urls.iter().any(|u| {
-                u == "*" || u == path || u.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
-            })
+        has(&self.verbs, verb) && self.non_resource_urls.iter().any(|u| path_matches(u, path))
     }
 
     fn allows_resource(&self, verb: &str, group: &str, resource: &str, sub: &str, name: &str) -> bool {
@@ -343,60 +346,4 @@ fn missing(kind: &str, name: &str) -> String {
 fn aggregate(mut errors: Vec<String>) -> String {
     errors.dedup();
     if let [one] = errors.as_slice() { one.clone() } else { format!("[{}]", errors.join(", ")) }
-}
-
-/// The parts of `wanted` that `owned` does not cover, broken down to single verbs, groups and resources.
-// k8s: staging/src/k8s.io/component-helpers/auth/rbac/validation/policy_comparator.go Covers
-#[must_use]
-pub fn uncovered(owned: &[Rule], wanted: &[Rule]) -> Vec<Rule> {
-    wanted.iter().flat_map(break_down).filter(|w| !owned.iter().any(|o| covers(o, w))).collect()
-}
-
-fn break_down(rule: &Rule) -> Vec<Rule> {
-    let one = |s: &String| vec![s.clone()];
-    let mut out = Vec::new();
-    for verb in &rule.verbs {
-        for group in &rule.api_groups {
-            for resource in &rule.resources {
-                let base = Rule {
-                    verbs: one(verb),
-                    api_groups: one(group),
-                    resources: one(resource),
-                    ..Rule::default()
-                };
-                if rule.resource_names.is_empty() {
-                    out.push(base);
-                    continue;
-                }
-                for n in &rule.resource_names {
-                    out.push(Rule { resource_names: one(n), ..base.clone() });
-                }
-            }
-        }
-        for url in &rule.non_resource_urls {
-            out.push(Rule { verbs: one(verb), non_resource_urls: one(url), ..Rule::default() });
-        }
-    }
-    out
-}
-
-fn covers(owner: &Rule, sub: &Rule) -> bool {
-    let all = |o: &[String], s: &[String]| o.iter().any(|x| x == "*") || s.iter().all(|x| o.contains(x));
-    let resources = owner.resources.iter().any(|x| x == "*")
-        || sub.resources.iter().all(|r| {
-            owner.resources.contains(r)
-                || r.split_once('/').is_some_and(|(_, s)| owner.resources.contains(&format!("*/{s}")))
-        });
-    let names = if sub.resource_names.is_empty() {
-        owner.resource_names.is_empty()
-    } else {
-        owner.resource_names.is_empty() || all(&owner.resource_names, &sub.resource_names)
-    };
-    let urls = sub.non_resource_urls.iter().all(|u| {
-        owner
-            .non_resource_urls
-            .iter()
-            .any(|o| o == "*" || o == u || o.strip_suffix('*').is_some_and(|prefix| u.starts_with(prefix)))
-    });
-    all(&owner.verbs, &sub.verbs) && all(&owner.api_groups, &sub.api_groups) && resources && names && urls
 }

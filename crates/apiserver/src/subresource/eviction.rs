@@ -6,6 +6,7 @@ use meta::{Gvk, Gvr, Response, Status, StatusCause};
 use schema::Value;
 use watchcache::RevisionMatch;
 
+use crate::admission;
 use crate::content::{self, body};
 use crate::object;
 use crate::options::WriteOptions;
@@ -34,6 +35,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
         delete_options.dry_run = Some(vec!["All".to_owned()]);
     }
     let pod = write::from_entry(&call.resource, &*write::current(call, call.name)?)?;
+    admission::evict(call, &pod)?;
     let dry_run = delete_options.is_dry_run();
     // Nothing is taken off a budget for a delete that is refused.
     delete::check(call, call.name, &pod, &delete_options)?;

@@ -106,6 +106,8 @@ fn to_kubelet(call: &Call<'_>, node_name: &str, path_and_query: String) -> Resul
         path_and_query,
         headers: Vec::new(),
         client_certificate: true,
+        // As upstream: a node without a network is reached over loopback.
+        global_only: false,
     }))
 }
 

@@ -1,8 +1,11 @@
 //! nodes/proxy, pods/proxy and services/proxy: carried on to the kubelet, a pod, or a ready endpoint.
 // k8s: pkg/registry/core/node/strategy.go, pod/strategy.go, service/strategy.go ResourceLocation
 
+use std::net::IpAddr;
+
 use meta::{Gvr, Response, Status, Target, Tunnel};
 use serde::Deserialize;
+use stdx::net::is_global_unicast;
 use watchcache::RevisionMatch;
 
 use super::node;
@@ -18,8 +21,9 @@ struct Parts<'a> {
     port: &'a str,
 }
 
-fn split(text: &str) -> Result<Parts<'_>, Status> {
-    let bad = || Status::bad_request(format!("invalid proxy request {}", meta::field::quoted(text)));
+/// `kind` is `node`, `pod` or `service`.
+fn split<'a>(kind: &str, text: &'a str) -> Result<Parts<'a>, Status> {
+    let bad = || Status::bad_request(format!("invalid {kind} request {}", meta::field::quoted(text)));
     let parts: Vec<&str> = text.split(':').collect();
     let (scheme, name, port) = match parts.as_slice() {
         [name] => ("", *name, ""),
@@ -46,7 +50,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
         path_and_query.push(if i == 0 { '?' } else { '&' });
         path_and_query.push_str(&format!("{}={}", escape(k), escape(v)));
     }
-    let parts = split(call.name)?;
+    let parts = split(call.resource.gvr.resource.trim_end_matches('s'), call.name)?;
     let (scheme, host, port, client_certificate) = match &*call.resource.gvr.resource {
         "nodes" => {
             let (host, port) = node::kubelet(call, parts.name)?;
@@ -64,7 +68,19 @@ pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
             (parts.scheme, host, port, false)
         }
     };
-    Ok(tunnel(Tunnel { scheme, host, port, path_and_query, headers: Vec::new(), client_certificate }))
+    check_address(&host)?;
+    let headers = Vec::new();
+    let to = Tunnel { scheme, host, port, path_and_query, headers, client_certificate, global_only: true };
+    Ok(tunnel(to))
+}
+
+/// The server must not be made to ask itself, nor who is near it. What a name stands for is seen when it is dialled.
+// k8s: pkg/registry/core/node/strategy.go isProxyableHostname, pod/strategy.go ResourceLocation
+fn check_address(host: &str) -> Result<(), Status> {
+    match host.parse::<IpAddr>() {
+        Ok(ip) if !is_global_unicast(ip) => Err(Status::bad_request("address not allowed")),
+        _ => Ok(()),
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -98,6 +114,14 @@ struct ContainerPort {
 struct PodStatus {
     #[serde(rename = "podIP")]
     pod_ip: String,
+    #[serde(rename = "podIPs")]
+    pod_ips: Option<Vec<PodIp>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PodIp {
+    ip: String,
 }
 
 fn named<'a>(call: &Call<'a>, name: &'a str) -> Call<'a> {
@@ -119,6 +143,7 @@ fn pod(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> {
     let ports: Vec<ContainerPort> =
         pod.spec.containers.into_iter().flatten().flat_map(|c| c.ports.unwrap_or_default()).collect();
     let port = match parts.port {
+        "" if parts.scheme == "https" => ports.first().map_or(443, |p| p.container_port),
         "" => ports.first().map_or(80, |p| p.container_port),
         text => match text.parse() {
             Ok(n) => n,
@@ -127,8 +152,9 @@ fn pod(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> {
             })?,
         },
     };
-    if pod.status.pod_ip.is_empty() {
-        return Err(Status::bad_request(format!("pod {} does not have an address", parts.name)));
+    // Neither is a pod without an address, nor one whose address is a name.
+    if pod.status.pod_ip.parse::<IpAddr>().is_err() {
+        return Err(Status::bad_request("address not allowed"));
     }
     Ok((pod.status.pod_ip, port))
 }
@@ -160,10 +186,18 @@ struct Slice {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct Endpoint {
     addresses: Option<Vec<String>>,
     conditions: Conditions,
+    target_ref: Option<TargetRef>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct TargetRef {
+    namespace: String,
+    name: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -203,7 +237,10 @@ fn service(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> 
         let port = slice.ports.iter().flatten().find(|p| p.name.as_deref().unwrap_or("") == wanted);
         let Some(port) = port.and_then(|p| p.port) else { continue };
         for e in slice.endpoints.into_iter().flatten().filter(|e| e.conditions.ready != Some(false)) {
-            found.extend(e.addresses.into_iter().flatten().take(1).map(|a| (a, port)));
+            let address = e.addresses.iter().flatten().next();
+            if let Some(address) = address.filter(|a| is_of_pod(call, &e, a)) {
+                found.push((address.clone(), port));
+            }
         }
     }
     if found.is_empty() {
@@ -211,4 +248,18 @@ fn service(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> 
     }
     let at = call.server.config.entropy.next_u64() % found.len() as u64;
     Ok(found.swap_remove(usize::try_from(at).unwrap_or(0)))
+}
+
+/// Whoever may write endpoints could otherwise have the server ask anything: only addresses of pods are dialled.
+// k8s: pkg/registry/core/service/storage/storage.go isValidAddress
+fn is_of_pod(call: &Call<'_>, endpoint: &Endpoint, address: &str) -> bool {
+    let Some(target) = endpoint.target_ref.as_ref().filter(|t| t.namespace == call.namespace) else {
+        return false;
+    };
+    let pods = Gvr::new("", "v1", "pods");
+    let Ok(resource) = call.server.registry().and_then(|r| r.find(&pods)) else { return false };
+    let Some(entry) = resource.cache.get(&resource.key(call.namespace, &target.name)) else { return false };
+    let pod = peek::project::<Pod>(entry.object_bytes());
+    let is_global = address.parse().is_ok_and(is_global_unicast);
+    is_global && pod.status.pod_ips.iter().flatten().any(|p| p.ip == address)
 }

@@ -1,7 +1,10 @@
 //! get: one object, as the cached bytes.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use meta::{Response, Status};
 use watchcache::Entry;
 
@@ -24,8 +27,11 @@ pub(crate) fn find(call: &Call<'_>) -> Result<Arc<Entry>, Status> {
     r.cache.get(&r.key(call.namespace, call.name)).ok_or_else(|| Status::not_found(&r.gvr, call.name))
 }
 
-/// Brings the cache to what a read asks for. A version that has not happened is refused, not waited for,
-/// where this process is the only writer.
+/// How long a read waits for a version that has not happened yet.
+// k8s: staging/src/k8s.io/apiserver/pkg/storage/cacher/watch_cache.go blockTimeout
+const BLOCK: Duration = Duration::from_secs(3);
+
+/// Brings the cache to what a read asks for. A version that does not happen in time is refused.
 pub(crate) async fn wait(server: &Server, consistency: Consistency) -> Result<(), Status> {
     let (Consistency::NotOlderThan(wanted) | Consistency::Exact(wanted)) = consistency else {
         if consistency == Consistency::Newest {
@@ -34,9 +40,9 @@ pub(crate) async fn wait(server: &Server, consistency: Consistency) -> Result<()
         return Ok(());
     };
     if wanted > server.cache.revision() {
-        let current = server.cache.wait_current().await.map_err(|e| Status::internal(e.to_string()))?;
-        if wanted > current {
-            return Err(too_large(wanted, current));
+        let happens = pin!(server.cache.wait_until(wanted));
+        if let Either::Right(_) = select(happens, server.config.timer.sleep(BLOCK)).await {
+            return Err(too_large(wanted, server.cache.revision()));
         }
     }
     Ok(())

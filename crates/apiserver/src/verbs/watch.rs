@@ -74,7 +74,10 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
 async fn start(call: &Call<'_>, options: &ListOptions) -> Result<Start, Status> {
     let initial = Start::Initial { mark_end: options.send_initial_events == Some(true) };
     match (options.consistency, options.send_initial_events) {
-        (Consistency::NotOlderThan(n) | Consistency::Exact(n), None | Some(false)) => Ok(Start::After(n)),
+        (Consistency::NotOlderThan(n) | Consistency::Exact(n), None | Some(false)) => {
+            get::wait(call.server, options.consistency).await?;
+            Ok(Start::After(n))
+        }
         (consistency, Some(true) | None) => {
             get::wait(call.server, consistency).await?;
             Ok(initial)

@@ -1,11 +1,13 @@
 //! Access reviews: the authorizers, asked through the API.
 // k8s: pkg/registry/authorization
 
+use meta::fields::{Requirement, Selector};
 use meta::{FieldError, Path, Status, User};
 use schema::Value;
 
 use super::{Asked, texts};
 use crate::admission::map;
+use crate::authorize::node::node_name;
 use crate::authorize::{Attributes, Decision, What};
 
 /// SelfSubjectAccessReview.
@@ -101,10 +103,31 @@ fn attributes(review: &Value, user: User) -> Attributes {
                 namespace: text("namespace"),
                 name: text("name"),
             },
+            fields: fields(r),
         };
     }
     let at = |f: &str| review.str_at(&["spec", "nonResourceAttributes", f]).to_owned();
-    Attributes { user, verb: at("verb"), target: What::Path(at("path")) }
+    Attributes { user, verb: at("verb"), target: What::Path(at("path")), ..Attributes::default() }
+}
+
+/// The field selector of a question: its requirements, or else its text. What no list can ask for is left out.
+// k8s: pkg/registry/authorization/util/helpers.go FieldSelectorAsSelector
+fn fields(resource: &Value) -> Selector {
+    let requirements = resource.list_at(&["fieldSelector", "requirements"]);
+    if requirements.is_empty() {
+        return Selector::parse(resource.str_at(&["fieldSelector", "rawSelector"])).unwrap_or_default();
+    }
+    let one = |r: &Value| {
+        let [value] = r.list_at(&["values"]) else { return None };
+        let negated = match r.str_at(&["operator"]) {
+            "In" => false,
+            "NotIn" => true,
+            _ => return None,
+        };
+        let (field, value) = (r.str_at(&["key"]).to_owned(), value.as_str()?.to_owned());
+        Some(Requirement { field, negated, value })
+    };
+    Selector(requirements.iter().filter_map(one).collect())
 }
 
 fn decide(asked: &Asked<'_>, review: &mut Value, user: User) {
@@ -144,11 +167,16 @@ pub(crate) fn rules(asked: &Asked<'_>, review: &mut Value) -> Result<(), Status>
         .iter()
         .map(|r| map([("verbs", texts(&r.verbs)), ("nonResourceURLs", texts(&r.non_resource_urls))]))
         .collect();
-    let status = map([
+    let is_node = node_name(asked.user).is_some();
+    let mut status = map([
         ("resourceRules", resources.into()),
         ("nonResourceRules", paths.into()),
-        ("incomplete", false.into()),
+        ("incomplete", is_node.into()),
     ]);
+    if is_node {
+        let why = "node authorizer does not support user rule resolution";
+        status.set_at(&["evaluationError"], why);
+    }
     review.set_at(&["status"], status);
     Ok(())
 }

@@ -117,3 +117,69 @@ fn a_node_asks_only_for_tokens_of_its_pods() {
         assert!(got.message().contains(message), "{spec}: {}", got.message());
     }
 }
+
+#[test]
+fn a_node_asks_only_for_audiences_that_a_pod_names() {
+    let w = world();
+    let projected = |audience: &str| json!({"name": "t", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": audience}}]}});
+    let csi = json!({"name": "d", "csi": {"driver": "d.example.com"}});
+    let claim = json!({"name": "c", "persistentVolumeClaim": {"claimName": "c"}});
+    for (pod, volumes) in [("p", json!([projected("vault")])), ("q", json!([csi])), ("r", json!([claim]))] {
+        let mut object = pods::pod(pod);
+        object["spec"]["volumes"] = volumes;
+        w.create("pods", "default", &object).expect(201);
+        pods::bind(&w, pod, "n1").expect(201);
+    }
+    let node = w.by("system:node:n1", &["system:nodes"]);
+    let ask = |pod: &str, audiences: Json| {
+        let uid = w.get("pods", "default", pod).at("/metadata/uid");
+        let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": pod, "uid": uid});
+        let spec = json!({"boundObjectRef": bound, "audiences": audiences});
+        node.post("serviceaccounts", "default", "default/token", &request(spec))
+    };
+    let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": "d.example.com"},
+        "spec": {"tokenRequests": [{"audience": "disks"}]}});
+    let missing = ask("q", json!(["disks"])).expect(403).message();
+    assert!(missing.contains("error validating audience \"disks\": csidrivers.storage.k8s.io"), "{missing}");
+    w.create("storage.k8s.io/csidrivers", "", &driver).expect(201);
+    let why = |audience: &str| {
+        format!("system:node:n1 is not authorized to request tokens for audience \"{audience}\"")
+    };
+    let cases = [
+        ("p", json!(["vault"]), String::new()),
+        // The token that every pod gets.
+        ("p", json!([]), String::new()),
+        ("p", json!(["other"]), why("other")),
+        ("p", json!(["vault", "other"]), "node may only request 0 or 1 audiences".to_owned()),
+        ("p", json!(["disks"]), why("disks")),
+        ("q", json!(["disks"]), String::new()),
+        ("q", json!(["vault"]), why("vault")),
+    ];
+    for (pod, audiences, refused) in cases {
+        let got = ask(pod, audiences.clone());
+        let code = if refused.is_empty() { 201 } else { 403 };
+        assert_eq!(got.code, code, "{pod} {audiences}: {}", got.text());
+        assert!(got.message().ends_with(&refused), "{pod} {audiences}: {}", got.message());
+    }
+    // By way of a claim and its volume.
+    let unbound = ask("r", json!(["disks"])).expect(403).message();
+    assert!(unbound.contains("persistentvolumeclaims \"c\" not found"), "{unbound}");
+    let access = json!(["ReadWriteOnce"]);
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": access,
+        "csi": {"driver": "d.example.com", "volumeHandle": "h"}}});
+    w.create("persistentvolumes", "", &volume).expect(201);
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"}, "spec": {
+        "accessModes": access, "resources": {"requests": {"storage": "1Gi"}}, "volumeName": "v"}});
+    w.create("persistentvolumeclaims", "default", &claim).expect(201);
+    ask("r", json!(["disks"])).expect(201);
+    // Or by leave.
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "a"},
+        "rules": [{"verbs": ["request-serviceaccounts-token-audience"], "apiGroups": [""], "resources": ["other"]}]});
+    w.create("rbac.authorization.k8s.io/clusterroles", "", &role).expect(201);
+    let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "a"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "a"},
+        "subjects": [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:nodes"}]});
+    w.create("rbac.authorization.k8s.io/clusterrolebindings", "", &binding).expect(201);
+    ask("p", json!(["other"])).expect(201);
+}

@@ -7,7 +7,10 @@ mod scripted;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Context, Controllers, Informers, Port, Ports, Recorder, ReflectEvent, Selection, reflect};
+use control::{
+    CancellationToken, Context, Controllers, Election, Informers, Port, Ports, Recorder, ReflectEvent,
+    Selection, elect, reflect,
+};
 use jiff::Timestamp;
 use meta::{Gvr, Status, Verb};
 use reconcile::{
@@ -278,4 +281,63 @@ async fn the_graph_is_followed_by_whoever_comes_late() {
     ctx.stop.cancel();
     first.await.unwrap();
     second.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deposed_leader_does_not_wait_for_answers_that_do_not_come() {
+    let server = Arc::new(Scripted::default());
+    server.put("boss", json!({"spec": {"holderIdentity": ""}}));
+    let ctx = context(&server);
+    let election = Election::new("", "boss", "me");
+    let began = tokio::time::Instant::now();
+    let lead = |stop: CancellationToken| {
+        server.refuse(Verb::Update, usize::MAX, Status::unavailable("gone"));
+        async move {
+            stop.cancelled().await;
+            // An operation that the server has forgotten.
+            std::future::pending::<()>().await;
+        }
+    };
+    let end = tokio::time::timeout(Duration::from_secs(60), elect(&ctx, &election, lead)).await;
+    assert_eq!(end, Ok(true), "leadership must be lost, and said to be");
+    let limit = election.renew_deadline + election.retry_period * 3;
+    assert!(began.elapsed() <= limit, "{:?}", began.elapsed());
+}
+
+/// Panics as soon as it sees a thing.
+struct Broken;
+
+impl Controller for Broken {
+    type State = Arc<Thing>;
+    type Memory = ();
+
+    fn name(&self) -> &'static str {
+        "broken"
+    }
+
+    fn interests(&self, i: &mut Interests) {
+        i.own::<Thing>();
+    }
+
+    fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<Arc<Thing>> {
+        caches.kind::<Thing>().by_key(key).cloned()
+    }
+
+    fn reconcile(&self, _: &Arc<Thing>, _: &mut (), _: Timestamp) -> Plan {
+        panic!("a mistake in a controller");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn controllers_end_together_when_one_breaks_off() {
+    let server = Arc::new(Scripted::default());
+    server.put("a", json!({"size": 1}));
+    let ctx = context(&server);
+    let mut controllers = Controllers::default();
+    controllers.add(Engine::new(Broken, EngineConfig::default()), &ctx);
+    controllers.add(Engine::new(Copier, EngineConfig::default()), &ctx);
+    let (informers, recorder) = (Informers::new(&ctx), Recorder::new(&ctx, ""));
+    let end = tokio::time::timeout(Duration::from_secs(60), controllers.run(&informers, &recorder)).await;
+    assert!(end.is_ok(), "going on without one of them would go unnoticed");
+    assert!(!ctx.stop.is_cancelled());
 }

@@ -1,7 +1,7 @@
 //! What controllers read of deployments and replica sets.
 
 use meta::{Gvr, IntOrString};
-use reconcile::{IndexSink, LabelSelector, ObjectMeta, Projection, StrMap, null_default};
+use reconcile::{IndexSink, LabelSelector, ObjectMeta, Projection, StrMap};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -16,6 +16,9 @@ pub const REPLICASETS: Gvr = Gvr::new("apps", "v1", "replicasets");
 pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// Index: replica sets by the UID of their managing owner.
 pub const BY_CONTROLLER: &str = "controller";
+
+/// Index: replica sets without a managing owner, by namespace.
+pub const BY_ORPHAN: &str = "orphan";
 
 /// A pod template, kept as the bytes that it came as, with its labels.
 #[derive(Clone, Debug)]
@@ -68,17 +71,15 @@ impl<'de> Deserialize<'de> for Template {
         #[derive(Deserialize, Default)]
         #[serde(default)]
         struct Head {
-            #[serde(deserialize_with = "null_default")]
             metadata: HeadMeta,
         }
         #[derive(Deserialize, Default)]
         #[serde(default)]
         struct HeadMeta {
-            #[serde(deserialize_with = "null_default")]
             labels: StrMap,
         }
         let raw = Box::<RawValue>::deserialize(d)?;
-        let head: Head = serde_json::from_str(raw.get()).map_err(serde::de::Error::custom)?;
+        let head: Head = meta::json::read(raw.get().as_bytes()).map_err(serde::de::Error::custom)?;
         Ok(Template { raw, labels: head.metadata.labels })
     }
 }
@@ -112,7 +113,6 @@ pub struct ReplicaSetStatus {
     pub available_replicas: i32,
     pub terminating_replicas: Option<i32>,
     pub observed_generation: i64,
-    #[serde(deserialize_with = "null_default")]
     pub conditions: Vec<Condition>,
 }
 
@@ -138,8 +138,9 @@ impl Projection for ReplicaSet {
     }
 
     fn indexes(&self, sink: &mut IndexSink) {
-        if let Some(o) = self.metadata.controller() {
-            sink.add(BY_CONTROLLER, &o.uid);
+        match self.metadata.controller() {
+            Some(o) => sink.add(BY_CONTROLLER, &o.uid),
+            None => sink.add(BY_ORPHAN, &self.metadata.namespace),
         }
     }
 }
@@ -196,7 +197,6 @@ pub struct DeploymentStatus {
     pub unavailable_replicas: i32,
     pub terminating_replicas: Option<i32>,
     pub collision_count: Option<i32>,
-    #[serde(deserialize_with = "null_default")]
     pub conditions: Vec<Condition>,
 }
 

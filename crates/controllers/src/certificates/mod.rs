@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use meta::Gvr;
-use reconcile::{Action, ObjectMeta, Projection, null_default};
+use reconcile::{Action, ObjectMeta, Projection};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
@@ -80,13 +80,10 @@ pub struct Spec {
     pub request: String,
     pub signer_name: String,
     pub expiration_seconds: Option<i64>,
-    #[serde(deserialize_with = "null_default")]
     pub usages: Vec<String>,
     pub username: String,
     pub uid: String,
-    #[serde(deserialize_with = "null_default")]
     pub groups: Vec<String>,
-    #[serde(deserialize_with = "null_default")]
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
@@ -94,9 +91,7 @@ pub struct Spec {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    #[serde(deserialize_with = "null_default")]
     pub certificate: String,
-    #[serde(deserialize_with = "null_default")]
     pub conditions: Vec<Condition>,
 }
 
@@ -122,7 +117,7 @@ struct Parts {
 impl<'de> Deserialize<'de> for SigningRequest {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let object = Value::deserialize(d)?;
-        let Parts { metadata, spec, status } = Parts::deserialize(&object).map_err(D::Error::custom)?;
+        let Parts { metadata, spec, status } = meta::json::of(&object).map_err(D::Error::custom)?;
         Ok(SigningRequest { metadata, spec, status, object })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use meta::Gvr;
-use reconcile::{IndexSink, ObjectMeta, Projection, null_default, time};
+use reconcile::{IndexSink, ObjectMeta, Projection, time};
 use serde::Deserialize;
 
 use super::condition::{Condition, find, is_true};
@@ -40,11 +40,8 @@ pub struct PodSpec {
     pub node_name: Box<str>,
     pub hostname: Box<str>,
     pub subdomain: Box<str>,
-    #[serde(deserialize_with = "null_default")]
     pub containers: Box<[Container]>,
-    #[serde(deserialize_with = "null_default")]
     pub init_containers: Box<[Container]>,
-    #[serde(deserialize_with = "null_default")]
     pub tolerations: Box<[Toleration]>,
 }
 
@@ -52,7 +49,6 @@ pub struct PodSpec {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
-    #[serde(deserialize_with = "null_default")]
     pub ports: Box<[ContainerPort]>,
     pub restart_policy: Option<Box<str>>,
 }
@@ -85,11 +81,9 @@ pub struct PodStatus {
     pub reason: Box<str>,
     #[serde(rename = "podIP")]
     pub pod_ip: Box<str>,
-    #[serde(rename = "podIPs", deserialize_with = "null_default")]
+    #[serde(rename = "podIPs")]
     pub pod_ips: Box<[PodIp]>,
-    #[serde(deserialize_with = "null_default")]
     pub conditions: Box<[Condition]>,
-    #[serde(deserialize_with = "null_default")]
     pub container_statuses: Box<[ContainerStatus]>,
 }
 

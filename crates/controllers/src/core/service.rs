@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use meta::{Gvr, IntOrString};
-use reconcile::{Caches, Delta, KeySink, ObjectMeta, Projection, StrMap, null_default};
+use reconcile::{Caches, Delta, KeySink, ObjectMeta, Projection, StrMap, time};
 use serde::{Deserialize, Serialize};
 
+use serde_json::Value;
+
+use super::condition;
 use super::pod::Pod;
 
 /// `services`.
@@ -32,11 +35,8 @@ pub struct ServiceSpec {
     pub kind: Box<str>,
     #[serde(rename = "clusterIP")]
     pub cluster_ip: Box<str>,
-    #[serde(deserialize_with = "null_default")]
     pub selector: StrMap,
-    #[serde(deserialize_with = "null_default")]
     pub ports: Vec<ServicePort>,
-    #[serde(deserialize_with = "null_default")]
     pub ip_families: Vec<Box<str>>,
     pub publish_not_ready_addresses: bool,
 }
@@ -178,7 +178,15 @@ pub fn concerned(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
 #[must_use]
 pub fn backing(s: &Service, caches: &Caches) -> Vec<Arc<Pod>> {
     let pods = caches.kind::<Pod>().list(&s.metadata.namespace);
-    pods.filter(|p| s.matches(&p.metadata.labels) && !p.finished() && !p.status.pod_ip.is_empty())
-        .cloned()
-        .collect()
+    let addressed = |p: &Pod| !p.status.pod_ip.is_empty() || !p.status.pod_ips.is_empty();
+    pods.filter(|p| s.matches(&p.metadata.labels) && !p.finished() && addressed(p)).cloned().collect()
+}
+
+/// When the newest change happened that the endpoints show.
+pub fn trigger_time<'a>(s: &Service, pods: impl Iterator<Item = &'a Pod>) -> Value {
+    let times = pods.flat_map(|p| {
+        let ready = condition::find(&p.status.conditions, "Ready");
+        [ready.and_then(|c| c.last_transition_time), p.metadata.deletion_timestamp]
+    });
+    times.flatten().chain(s.metadata.creation_timestamp).max().map(time::rfc3339).into()
 }

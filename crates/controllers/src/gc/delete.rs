@@ -2,13 +2,17 @@
 // k8s: garbagecollector.go attemptToDeleteItem
 
 use reconcile::graph::Node;
-use reconcile::{Action, Op, OwnerReference, Plan};
+use reconcile::{Action, EventRecord, ObjectReference, Op, OwnerReference, Plan};
 use serde_json::{Value, json};
 
-use super::{FOREGROUND, ORPHAN, Owner, State};
+use super::state::{FOREGROUND, ORPHAN, Owner, State};
 
 pub(crate) fn decide(state: &State) -> Plan {
     let n = &state.node;
+    let is = |want: fn(&Owner) -> bool| state.owners.iter().any(|(_, o)| want(o));
+    if is(|o| *o == Owner::Unknowable) {
+        return Plan { events: misplaced(state), ..Plan::default() };
+    }
     let asks: Vec<Action> = state
         .owners
         .iter()
@@ -18,9 +22,8 @@ pub(crate) fn decide(state: &State) -> Plan {
         })
         .collect();
     if !asks.is_empty() {
-        return Plan::of(asks);
+        return Plan { events: misplaced(state), ..Plan::of(asks) };
     }
-    let is = |want: fn(&Owner) -> bool| state.owners.iter().any(|(_, o)| want(o));
     if is(|o| *o == Owner::Unknown) {
         return Plan { retry: true, ..Plan::default() };
     }
@@ -57,6 +60,34 @@ pub(crate) fn decide(state: &State) -> Plan {
         "Background"
     };
     Plan::of(vec![delete(n, policy)])
+}
+
+/// What users are told of an owner that lives where it can own nothing here.
+// k8s: pkg/controller/garbagecollector/graph_builder.go reportInvalidNamespaceOwnerRef
+fn misplaced(state: &State) -> Vec<EventRecord> {
+    let n = &state.node;
+    let about = ObjectReference {
+        kind: n.kind.to_string(),
+        namespace: n.namespace.to_string(),
+        name: n.name.to_string(),
+        uid: n.uid.to_string(),
+        api_version: n.gvr.api_version(),
+        ..ObjectReference::default()
+    };
+    let event = |o: &OwnerReference| {
+        let message = format!(
+            "ownerRef [{}/{}, namespace: {}, name: {}, uid: {}] does not exist in namespace {}",
+            o.api_version,
+            o.kind,
+            n.namespace,
+            o.name,
+            o.uid,
+            meta::field::quoted(&n.namespace),
+        );
+        EventRecord::warning(about.clone(), "OwnerRefInvalidNamespace", message)
+    };
+    // One is enough to make somebody look.
+    state.misplaced.first().map(event).into_iter().collect()
 }
 
 fn delete(n: &Node, propagation: &'static str) -> Action {

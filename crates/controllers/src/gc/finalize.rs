@@ -3,7 +3,7 @@
 use reconcile::{OwnerReference, Plan};
 
 use super::delete::{remove_finalizer, set_owners};
-use super::{FOREGROUND, ORPHAN, State};
+use super::state::{FOREGROUND, ORPHAN, State};
 
 /// Not all dependents may be known yet.
 fn later() -> Plan {
@@ -11,9 +11,11 @@ fn later() -> Plan {
 }
 
 /// Frees all dependents, then lets the owner go.
+///
+/// Waits for groups that cannot be discovered: a dependent there that is not freed would be collected later.
 // k8s: garbagecollector.go attemptToOrphanWorker
 pub(crate) fn orphan(state: &State) -> Plan {
-    if !state.whole {
+    if !state.listed || state.groups_lacking {
         return later();
     }
     let n = &state.node;
@@ -28,9 +30,12 @@ pub(crate) fn orphan(state: &State) -> Plan {
 }
 
 /// Lets the owner go when no dependent blocks it any more. The dependents are deleted as keys of their own.
+///
+/// Does not wait for groups that cannot be discovered, as upstream's does not: one broken API service must not
+/// hold every such deletion, and a dependent there is collected all the same, only later.
 // k8s: garbagecollector.go processDeletingDependentsItem
 pub(crate) fn foreground(state: &State) -> Plan {
-    if !state.whole {
+    if !state.listed {
         return later();
     }
     let n = &state.node;

@@ -7,50 +7,20 @@
 
 mod delete;
 mod finalize;
+mod state;
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use meta::Gvr;
 use reconcile::graph::{Node, followed};
 use reconcile::{
     Answer, Answers, Caches, Controller, Interests, Key, KeySink, OwnerReference, Partial, Plan,
 };
 
-/// The finalizer of a foreground deletion.
-pub const FOREGROUND: &str = "foregroundDeletion";
-/// The finalizer of a deletion that leaves dependents.
-pub const ORPHAN: &str = "orphan";
+pub use self::state::{FOREGROUND, ORPHAN, Owner, State};
 
 /// The controller. Its keys are UIDs.
 pub struct GarbageCollector;
-
-/// What is known of an owner.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Owner {
-    /// It is there. `waiting`: it is being deleted in the foreground and waits for its dependents.
-    Present {
-        waiting: bool,
-    },
-    Absent,
-    /// It must be read live.
-    Ask {
-        gvr: Gvr,
-        namespace: String,
-    },
-    /// Its kind is not served, or reading it failed: nothing can be said.
-    Unknown,
-}
-
-/// What a decision on an object depends on.
-#[derive(Clone, Debug)]
-pub struct State {
-    pub node: Arc<Node>,
-    pub owners: Vec<(OwnerReference, Owner)>,
-    pub dependents: Vec<Arc<Node>>,
-    /// Whether the graph holds every resource, so that `dependents` is all of them.
-    pub whole: bool,
-}
 
 fn concerned(uid: &Arc<str>, owners: &[Arc<str>], caches: &Caches, sink: &mut KeySink) {
     let graph = &caches.graph;
@@ -58,8 +28,8 @@ fn concerned(uid: &Arc<str>, owners: &[Arc<str>], caches: &Caches, sink: &mut Ke
     if node.is_some_and(|n| !n.owners.is_empty() || n.deleting) {
         sink.add(Key { namespace: "".into(), name: uid.clone() });
     }
-    if node.is_none_or(|n| n.deleting) {
-        for d in graph.dependents(uid) {
+    for d in graph.dependents(uid) {
+        if node.is_none_or(|n| n.deleting || !reaches(n, d)) {
             sink.add(Key { namespace: "".into(), name: d.uid.clone() });
         }
     }
@@ -68,24 +38,38 @@ fn concerned(uid: &Arc<str>, owners: &[Arc<str>], caches: &Caches, sink: &mut Ke
     }
 }
 
+/// Whether an object may be owned by this one: an owner in a namespace owns nothing outside of it.
+fn reaches(owner: &Node, dependent: &Node) -> bool {
+    owner.namespace.is_empty() || owner.namespace == dependent.namespace
+}
+
+/// What is known of the owner that a reference names by kind, name and UID. Only an object that all three fit
+/// is that owner; for others the server is asked, as for those that the graph does not have.
+// k8s: pkg/controller/garbagecollector/garbagecollector.go isDangling
 fn look_up(o: &OwnerReference, node: &Node, caches: &Caches, answers: &Answers) -> Owner {
     let present = |deleting: bool, foreground: bool| Owner::Present { waiting: deleting && foreground };
-    if let Some(owner) = caches.graph.get(&o.uid) {
-        // An owner in another namespace owns nothing here.
-        if !owner.namespace.is_empty() && owner.namespace != node.namespace {
-            return Owner::Absent;
-        }
+    let Some(r) = caches.discovery.by_kind(&o.api_version, &o.kind) else { return Owner::Unknown };
+    let known = caches.graph.get(&o.uid);
+    let fits = |n: &&Arc<Node>| {
+        n.gvr.group == r.gvr.group
+            && n.gvr.resource == r.gvr.resource
+            && *n.name == *o.name
+            && reaches(n, node)
+    };
+    if let Some(owner) = known.filter(fits) {
         return present(owner.deleting, owner.has_finalizer(FOREGROUND));
     }
-    let Some(r) = caches.discovery.by_kind(&o.api_version, &o.kind) else { return Owner::Unknown };
     if r.namespaced && node.namespace.is_empty() {
-        return Owner::Unknown;
+        return Owner::Unknowable;
     }
     let namespace = if r.namespaced { &*node.namespace } else { "" };
     let ask = || Owner::Ask { gvr: r.gvr.clone(), namespace: namespace.to_owned() };
     // The graph has gone beyond the state that the owner was read in, and does not have it: the answer is of
     // the past, and no event will correct it.
     let passed = |p: &Partial| {
+        if known.is_some() {
+            return false;
+        }
         let seen = caches.graph.seen(&r.gvr).filter(|_| caches.graph.synced(&r.gvr));
         seen.is_some_and(|s| s >= p.metadata.resource_version)
     };
@@ -125,11 +109,14 @@ impl Controller for GarbageCollector {
     fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<State> {
         let node = caches.graph.get(&key.name)?.clone();
         let owners = node.owners.iter().map(|o| (o.clone(), look_up(o, &node, caches, answers))).collect();
+        let elsewhere = |o: &&OwnerReference| caches.graph.get(&o.uid).is_some_and(|n| !reaches(n, &node));
         let mut all = caches.discovery.resources().iter().filter(|r| followed(r));
         Some(State {
             owners,
+            misplaced: node.owners.iter().filter(elsewhere).cloned().collect(),
             dependents: caches.graph.dependents(&node.uid).cloned().collect(),
-            whole: all.all(|r| caches.graph.synced(&r.gvr)),
+            listed: all.all(|r| caches.graph.synced(&r.gvr)),
+            groups_lacking: caches.discovery.lacks_groups(),
             node,
         })
     }

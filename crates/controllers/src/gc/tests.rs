@@ -1,5 +1,6 @@
 use super::*;
-use reconcile::{Op, OwnerReference};
+use meta::Gvr;
+use reconcile::{Op, OwnerReference, ResourceInfo};
 
 fn owner(uid: &str, block: bool) -> OwnerReference {
     OwnerReference {
@@ -32,7 +33,9 @@ fn state(owners: Vec<Owner>, dependents: Vec<Arc<Node>>) -> State {
         node: node("x", &refs, &[], false),
         owners: refs.into_iter().zip(owners).collect(),
         dependents,
-        whole: true,
+        misplaced: vec![],
+        listed: true,
+        groups_lacking: false,
     }
 }
 
@@ -69,21 +72,21 @@ fn foreground_waits_for_blocking_dependents_only() {
         node: node("x", &[], &[FOREGROUND], true),
         owners: vec![],
         dependents: vec![node("c", &[owner("x", block)], &[], false)],
-        whole: true,
+        ..state(vec![], vec![])
     };
     assert_eq!(does(&s(true)), Vec::<String>::new());
     let done = does(&s(false));
     assert!(done[0].contains("\"finalizers\":null"), "{done:?}");
-    assert_eq!(does(&State { whole: false, ..s(false) }), Vec::<String>::new());
+    assert_eq!(does(&State { listed: false, ..s(false) }), Vec::<String>::new());
+    assert_eq!(does(&State { groups_lacking: true, ..s(false) }), done);
 }
 
 #[test]
 fn orphaning_frees_dependents_first() {
     let s = State {
         node: node("x", &[], &[ORPHAN, "mine"], true),
-        owners: vec![],
         dependents: vec![node("c", &[owner("x", true), owner("y", false)], &[], false)],
-        whole: true,
+        ..state(vec![], vec![])
     };
     let plan = GarbageCollector.reconcile(&s, &mut (), Timestamp::UNIX_EPOCH);
     assert_eq!(plan.steps.len(), 2);
@@ -92,6 +95,87 @@ fn orphaning_frees_dependents_first() {
         done[0].starts_with("patch c") && done[0].contains("\"y\"") && !done[0].contains("\"uid\":\"x\"")
     );
     assert!(done[1].contains("[\"mine\"]"));
+    // A dependent may be where nobody has looked.
+    for s in [State { listed: false, ..s.clone() }, State { groups_lacking: true, ..s.clone() }] {
+        let plan = GarbageCollector.reconcile(&s, &mut (), Timestamp::UNIX_EPOCH);
+        assert!(plan.steps.is_empty() && plan.retry);
+    }
+}
+
+fn served(group: &'static str, name: &'static str, kind: &str, namespaced: bool) -> ResourceInfo {
+    let verbs = ["list", "watch", "delete"].map(str::to_owned).to_vec();
+    ResourceInfo { gvr: Gvr::new(group, "v1", name), kind: kind.into(), namespaced, verbs }
+}
+
+/// A ReplicaSet `o` in namespace `n` and a Node `o` are there; what names them, and how, varies.
+#[test]
+fn an_owner_is_the_object_that_kind_name_uid_and_namespace_fit() {
+    let resources = vec![
+        served("apps", "replicasets", "ReplicaSet", true),
+        served("", "nodes", "Node", false),
+        served("", "configmaps", "ConfigMap", true),
+    ];
+    let mut caches = Caches::default();
+    caches.discovery = reconcile::Discovery::new(resources, vec![], vec![]);
+    let meta = |text: &str| -> reconcile::ObjectMeta { serde_json::from_str(text).expect("metadata") };
+    let sets = Arc::new(Gvr::new("apps", "v1", "replicasets"));
+    let nodes = Arc::new(Gvr::new("", "v1", "nodes"));
+    let set = meta(r#"{"name": "o", "namespace": "n", "uid": "set", "resourceVersion": "2"}"#);
+    caches.graph.upsert(&sets, &"ReplicaSet".into(), set);
+    let host = meta(r#"{"name": "o", "uid": "host", "resourceVersion": "2"}"#);
+    caches.graph.upsert(&nodes, &"Node".into(), host);
+    let (stays, goes, nothing) = ("", "get o; delete Background at 3", "");
+    for (namespace, (api_version, kind, name, uid), does, event) in [
+        ("n", ("apps/v1", "ReplicaSet", "o", "set"), stays, false),
+        ("n", ("v1", "Node", "o", "host"), stays, false),
+        ("", ("v1", "Node", "o", "host"), stays, false),
+        // The UID is somebody's, but not of that name or kind.
+        ("n", ("apps/v1", "ReplicaSet", "p", "set"), "get p; delete Background at 3", false),
+        ("n", ("v1", "ConfigMap", "o", "set"), goes, false),
+        ("n", ("v1", "Node", "o", "set"), goes, false),
+        // The owner lives elsewhere.
+        ("m", ("apps/v1", "ReplicaSet", "o", "set"), goes, true),
+        ("", ("apps/v1", "ReplicaSet", "o", "set"), nothing, true),
+        ("", ("apps/v1", "ReplicaSet", "gone", "gone"), nothing, false),
+        // A kind that is not served now.
+        ("n", ("batch/v1", "Job", "o", "set"), nothing, false),
+    ] {
+        let what = format!("{namespace:?} {api_version} {kind} {name} {uid}");
+        let reference =
+            OwnerReference { api_version: api_version.into(), kind: kind.into(), ..owner(uid, true) };
+        let reference = OwnerReference { name: name.into(), ..reference };
+        let mut x = (*node("x", &[reference], &[], false)).clone();
+        x.namespace = namespace.into();
+        let m = format!(
+            r#"{{"name": "x", "namespace": "{namespace}", "uid": "x", "resourceVersion": "3", "ownerReferences": {}}}"#,
+            serde_json::to_string(&x.owners).unwrap()
+        );
+        caches.graph.upsert(&x.gvr, &x.kind, meta(&m));
+        let (mut answers, mut done, mut events) = (Answers::default(), Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let key = Key { namespace: "".into(), name: "x".into() };
+            let state = GarbageCollector.observe(&key, &caches, &answers).unwrap();
+            done.extend(self::does(&state));
+            let plan = GarbageCollector.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
+            events.extend(plan.events.iter().cloned());
+            // Nobody of that name and kind is there.
+            let gets = plan.actions().filter(|a| a.op.is_read());
+            let missing = |op: &Op| Err(meta::Status::not_found(op.gvr(), op.target().1));
+            answers.reads = gets.map(|a| (a.op.clone(), missing(&a.op))).collect();
+            if answers.reads.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(done.join("; "), does, "{what}");
+        assert_eq!(events.len(), usize::from(event), "{what}: {events:?}");
+        for e in events {
+            assert_eq!(e.reason, "OwnerRefInvalidNamespace");
+            let text = format!(
+                "ownerRef [{api_version}/{kind}, namespace: {namespace}, name: {name}, uid: {uid}] does not exist in namespace \"{namespace}\""
+            );
+            assert_eq!((e.message, e.regarding.kind, e.regarding.uid), (text, "Pod".into(), "x".into()));
+        }
+    }
 }
 
 #[test]
@@ -108,6 +192,9 @@ fn an_owner_that_the_graph_never_had_is_not_forgotten() {
     let names: Vec<&str> = changes.iter().map(|c| &*c.name).collect();
     assert_eq!(names, ["p"]);
     assert!(graph.replace(&sets, &"Deployment".into(), Vec::new(), 9).is_empty());
+    // A kind of that name in another group is not the owner's.
+    let others = Arc::new(Gvr::new("example.com", "v1", "replicasets"));
+    assert!(graph.replace(&others, &"ReplicaSet".into(), Vec::new(), 9).is_empty());
 }
 
 /// Found by the simulation (seed 43 once): a live read of an owner that was gone again before the graph's list.

@@ -62,7 +62,9 @@ pub struct Cluster {
 impl Cluster {
     /// With the controllers of these names.
     pub fn new(seed: u64, only: &'static [&'static str]) -> Self {
-        let server = Server { now: Timestamp::from_second(1_700_000_000).unwrap(), ..Server::default() };
+        let mut server = Server { now: Timestamp::from_second(1_700_000_000).unwrap(), ..Server::default() };
+        let node = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n1"}});
+        server.create(&Gvr::new("", "v1", "nodes"), "", node).unwrap();
         let mut c = Cluster {
             server,
             rng: Rng::new(seed),
@@ -79,7 +81,7 @@ impl Cluster {
 
     /// The controllers' process starts again: new caches from a list, new engines.
     pub fn restart(&mut self) {
-        let config = Config::new(self.server.now, "CA");
+        let config = Config::new("CA");
         let mut caches = Caches::default();
         let mut engines: Vec<Engine> =
             all(&config).into_iter().filter(|r| self.only.contains(&r.name)).map(|r| r.engine).collect();
@@ -214,6 +216,13 @@ impl Cluster {
         }
     }
 
+    /// Whether a pod waits for its node to start it.
+    fn pods_wait(&self) -> bool {
+        let pods = self.server.objects.iter().filter(|((g, ..), _)| *g == PODS).map(|(_, p)| p);
+        pods.filter(|p| p["metadata"]["deletionTimestamp"].is_null())
+            .any(|p| p["spec"]["nodeName"].is_null() || p["status"]["phase"] == "Pending")
+    }
+
     /// One random step.
     pub fn step(&mut self) {
         match self.rng.below(12) {
@@ -244,7 +253,7 @@ impl Cluster {
             let before = self.server.revision;
             let mut busy = self.deliver() | self.work() | self.answer();
             self.hollow();
-            busy |= self.server.revision != before;
+            busy |= self.server.revision != before || self.pods_wait();
             if busy {
                 quiet = 0;
                 continue;

@@ -17,12 +17,13 @@ use sys::{Clock, Entropy, SystemClock, SystemEntropy};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wire::pki::{CLIENTS, Leaf, Pair, Pki, apiserver_names};
+use wire::pki::{CLIENTS, KUBELET_CLIENT, Leaf, Pair, Pki, apiserver_names};
 use wire::tls::Tls;
 use wire::tunnel::{Dialer, DialerOptions};
 
 use super::certificates::{self, Users};
 use crate::state::StateDir;
+use crate::supervise;
 
 /// How often expired Events are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -111,6 +112,7 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
     config.node_ports = settings.node_ports.clone();
     config.advertise_address = settings.advertise_address;
     config.advertise_port = address.port();
+    config.kubelet_client = KUBELET_CLIENT.to_owned();
     config.anonymous = settings.anonymous;
     config.max_reads = settings.max_reads;
     config.max_writes = settings.max_writes;
@@ -131,8 +133,8 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
     let handler: Arc<dyn Handler> = server.clone();
     let serving = tokio::spawn(wire::server::serve(listener, wire, handler, stop.clone().cancelled_owned()));
     server.bootstrap().await.map_err(|s| anyhow!("the server cannot start: {s}"))?;
-    tokio::spawn(sweep(server.clone(), stop.clone()));
-    tokio::spawn(certificates::run(users, clock, stop.clone()));
+    tokio::spawn(keep_sweeping(server.clone(), stop.clone()));
+    tokio::spawn(keep_certificates(Arc::new(users), clock, stop.clone()));
     Ok(ApiServer { server, pki, address, serving, stop })
 }
 
@@ -215,6 +217,28 @@ pub fn client_pair(pki: &Pki, file: &str, now: Timestamp) -> Result<Pair> {
     Ok(pki.leaf(&Leaf::client(file, user, group), now)?)
 }
 
+async fn keep_sweeping(server: Arc<Server>, stop: CancellationToken) {
+    supervise::keep(stop.clone(), "the removal of expired events", || {
+        let (server, stop) = (server.clone(), stop.clone());
+        async move {
+            sweep(server, stop).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+async fn keep_certificates(users: Arc<Users>, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    supervise::keep(stop.clone(), "the renewal of certificates", || {
+        let (users, clock, stop) = (users.clone(), clock.clone(), stop.clone());
+        async move {
+            certificates::run(&users, clock, stop).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
 async fn sweep(server: Arc<Server>, stop: CancellationToken) {
     loop {
         tokio::select! {
@@ -233,6 +257,15 @@ impl ApiServer {
     pub fn local(&self, user: User, agent: &str) -> Arc<dyn Client> {
         let handler: Arc<dyn Handler> = self.server.clone();
         Arc::new(Local::new(handler, user, agent))
+    }
+
+    /// Runs until it serves no more although nobody stopped it: why.
+    pub async fn broken(&mut self) -> anyhow::Error {
+        let why = (&mut self.serving)
+            .await
+            .map_or_else(supervise::broken_off, |()| "it has ended by itself".to_owned());
+        self.serving = tokio::spawn(std::future::ready(()));
+        anyhow!("the API server's listener broke off: {why}")
     }
 
     /// Stops listening, finishes requests, closes the store.

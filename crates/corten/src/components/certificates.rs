@@ -90,7 +90,7 @@ impl Users {
 }
 
 /// Looks after the certificates until `stop`.
-pub async fn run(users: Users, clock: Arc<dyn Clock>, stop: CancellationToken) {
+pub async fn run(users: &Users, clock: Arc<dyn Clock>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

@@ -9,7 +9,6 @@ use control::{Context, Controllers, Informers, Recorder};
 use controllers::certificates::Authority;
 use controllers::core::nodeipam::ClusterCidr;
 use controllers::{Config, all};
-use jiff::Timestamp;
 use meta::{Handler, User};
 
 /// Length of the range that one node gets, as upstream's `--node-cidr-mask-size`.
@@ -41,7 +40,7 @@ impl Settings {
         cluster_cidr: Option<ClusterCidr>,
         authority: Option<Arc<dyn Authority>>,
     ) -> Self {
-        let defaults = Config::new(Timestamp::UNIX_EPOCH, root_ca);
+        let defaults = Config::new(root_ca);
         Settings {
             root_ca: root_ca.to_owned(),
             cluster_cidr,
@@ -61,7 +60,6 @@ const NOT_HERE: &[&str] = &[
     "cronjob-controller",
     "daemonset-controller",
     "disruption-controller",
-    "endpointslice-mirroring-controller",
     "ephemeral-volume-controller",
     "horizontal-pod-autoscaler-controller",
     "job-controller",
@@ -135,7 +133,7 @@ impl Chosen {
                 None => (&mut chosen.on, name.as_str()),
             };
             let name = ALIASES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| *new);
-            let here = all(&Config::new(Timestamp::UNIX_EPOCH, "")).iter().any(|c| c.name == name);
+            let here = all(&Config::new("")).iter().any(|c| c.name == name);
             if NOT_HERE.contains(&name) {
                 tracing::warn!("the controller {name} is not there");
             } else if !here && !CONDITIONAL.contains(&name) {
@@ -176,9 +174,13 @@ pub fn local_identity(handler: &Arc<dyn Handler>, base: &Context, controller: &s
     base.clone().with_client(Arc::new(Local::new(handler.clone(), user, controller)))
 }
 
-/// Runs until the context is stopped. `identity` gives the context that a service account writes with.
+/// Runs until the context is stopped, or a part breaks off; then nothing of it goes on. `identity` gives the context
+/// that a service account writes with.
 pub async fn run(ctx: &Context, settings: &Settings, identity: &(dyn Fn(&str) -> Context + Sync)) {
-    let mut config = Config::new(ctx.now(), &settings.root_ca);
+    let stop = ctx.stop.child_token();
+    let _ended = stop.clone().drop_guard();
+    let ctx = &ctx.clone().with_stop(stop.clone());
+    let mut config = Config::new(&settings.root_ca);
     config.cluster_cidrs.extend(settings.cluster_cidr);
     config.authority.clone_from(&settings.authority);
     config.signing_duration = settings.signing_duration;
@@ -186,7 +188,7 @@ pub async fn run(ctx: &Context, settings: &Settings, identity: &(dyn Fn(&str) ->
     config.terminated_pod_threshold = settings.terminated_pod_threshold;
     let mut running = Controllers::default();
     for c in all(&config).into_iter().filter(|c| settings.chosen.runs(c.name)) {
-        running.add(c.engine, &identity(c.service_account));
+        running.add(c.engine, &identity(c.service_account).with_stop(stop.clone()));
     }
     running.run(&Informers::new(ctx), &Recorder::new(ctx, "")).await;
 }

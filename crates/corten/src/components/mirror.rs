@@ -31,7 +31,7 @@ impl<T: DeserializeOwned + PartialEq> Mirror<T> {
     }
 
     fn read(&self, bytes: &[u8]) -> Option<((String, String), T)> {
-        match serde_json::from_slice::<T>(bytes) {
+        match meta::json::read::<T>(bytes) {
             Ok(object) => {
                 let (namespace, name) = (self.key)(&object);
                 Some(((namespace.to_owned(), name.to_owned()), object))
@@ -64,5 +64,74 @@ impl<T: DeserializeOwned + PartialEq> Mirror<T> {
             RawEvent::Deleted(b) => self.read(&b).is_some_and(|(key, _)| self.objects.remove(&key).is_some()),
             RawEvent::Progress(_) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Every member of an object, one after the other, as null.
+    fn with_nulls(object: &Value) -> Vec<Value> {
+        fn paths(value: &Value, at: &str, out: &mut Vec<String>) {
+            let children: Vec<(String, &Value)> = match value {
+                Value::Object(members) => members.iter().map(|(k, v)| (k.replace('/', "~1"), v)).collect(),
+                Value::Array(items) => items.iter().enumerate().map(|(i, v)| (i.to_string(), v)).collect(),
+                _ => Vec::new(),
+            };
+            for (name, child) in children {
+                let path = format!("{at}/{name}");
+                paths(child, &path, out);
+                if value.is_object() {
+                    out.push(path);
+                }
+            }
+        }
+        let mut all = Vec::new();
+        paths(object, "", &mut all);
+        let nulled = |path: &String| {
+            let mut object = object.clone();
+            *object.pointer_mut(path).unwrap() = Value::Null;
+            object
+        };
+        all.iter().map(nulled).collect()
+    }
+
+    fn all_are_read<T: DeserializeOwned + PartialEq>(object: &Value) {
+        let mut mirror = Mirror::<T>::new(|_| ("", "one"));
+        let variants = with_nulls(object);
+        assert!(variants.len() > 10, "{object}");
+        for variant in variants {
+            let items = vec![Bytes::from(variant.to_string())];
+            mirror.take(RawEvent::Replaced { items, revision: 1 });
+            assert_eq!(mirror.values().count(), 1, "{variant}");
+        }
+    }
+
+    #[test]
+    fn null_is_nothing_wherever_it_stands() {
+        let meta = json!({"namespace": "d", "name": "web", "labels": {"a": "b"}});
+        let slice = json!({"metadata": meta, "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.0.0.1"], "conditions": {"ready": true, "serving": true,
+                "terminating": false}, "hostname": "h", "nodeName": "n", "hints": {"forZones": [{"name": "z"}],
+                "forNodes": [{"name": "n"}]}}],
+            "ports": [{"name": "p", "protocol": "TCP", "port": 80}]});
+        let service = json!({"metadata": meta, "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.9",
+            "clusterIPs": ["10.96.0.9"], "externalIPs": ["192.0.2.7"], "externalName": "x",
+            "loadBalancerSourceRanges": ["10.0.0.0/8"], "ports": [{"name": "p", "protocol": "TCP", "port": 80,
+                "nodePort": 30080}], "sessionAffinity": "ClientIP", "publishNotReadyAddresses": true,
+            "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 5}}, "externalTrafficPolicy": "Local",
+            "internalTrafficPolicy": "Local", "healthCheckNodePort": 31000},
+            "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.8", "ipMode": "VIP"}]}}});
+        all_are_read::<proxy::EndpointSlice>(&slice);
+        all_are_read::<proxy::Service>(&service);
+        all_are_read::<dns::model::EndpointSlice>(&slice);
+        all_are_read::<dns::model::Service>(&service);
+        let stock = json!({"metadata": meta, "addressType": "IPv4", "endpoints": null, "ports": null});
+        let mut mirror = Mirror::<proxy::EndpointSlice>::new(|s| (&s.metadata.namespace, &s.metadata.name));
+        assert!(mirror.take(RawEvent::Applied(Bytes::from(stock.to_string()))));
     }
 }

@@ -61,7 +61,7 @@ fn peer(n: &Node) -> Peer {
     }
 }
 
-/// Runs until the context is stopped. The routes stay, so that traffic goes on while nobody keeps them.
+/// Runs until the context is stopped, or what it follows breaks off. The routes stay, so that traffic goes on while nobody keeps them.
 pub async fn run(ctx: &Context, own: &str) {
     let mut feed = reflect_raw(ctx, NODES, Selection::default());
     let mut nodes: Mirror<Node> = Mirror::new(|n| ("", &n.metadata.name));
@@ -70,7 +70,8 @@ pub async fn run(ctx: &Context, own: &str) {
     loop {
         tokio::select! {
             () = ctx.stop.cancelled() => return,
-            Some(event) = feed.recv() => {
+            event = feed.recv() => {
+                let Some(event) = event else { return };
                 if nodes.take(event) {
                     due = due.min(Instant::now() + GATHER);
                 }

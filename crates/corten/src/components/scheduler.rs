@@ -12,6 +12,8 @@ use scheduler::writes::{self, Nomination};
 use scheduler::{Budget, Decision, Engine, Namespace, Node, Pod, Preemption, Refusal, Told};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::supervise::broken_off;
+
 const PODS: Gvr = Gvr::new("", "v1", "pods");
 const COMPONENT: &str = "default-scheduler";
 /// Writes at a time.
@@ -29,7 +31,7 @@ struct Bound {
     ok: bool,
 }
 
-/// Runs until the context is stopped. `name` is the schedulerName to serve.
+/// Runs until the context is stopped, or what it follows breaks off. `name` is the schedulerName to serve.
 pub async fn run(ctx: &Context, name: &str) {
     let mut engine = Engine::new(name, ctx.entropy.next_u64());
     let mut nodes = reflect::<Node>(ctx, Selection::default());
@@ -53,10 +55,22 @@ pub async fn run(ctx: &Context, name: &str) {
             biased;
             () = ctx.stop.cancelled() => return,
             Some(r) = results.recv() => engine.bound(&r.uid, r.ok, ctx.now()),
-            Some(e) = namespaces.recv() => known[0] |= namespace_event(&mut engine, e),
-            Some(e) = budgets.recv() => known[1] |= budget_event(&mut engine, e),
-            Some(e) = nodes.recv() => known[2] |= node_event(&mut engine, e, now),
-            Some(e) = pods.recv() => known[3] |= pod_event(&mut engine, e, now),
+            e = namespaces.recv() => match e {
+                Some(e) => known[0] |= namespace_event(&mut engine, e),
+                None => return,
+            },
+            e = budgets.recv() => match e {
+                Some(e) => known[1] |= budget_event(&mut engine, e),
+                None => return,
+            },
+            e = nodes.recv() => match e {
+                Some(e) => known[2] |= node_event(&mut engine, e, now),
+                None => return,
+            },
+            e = pods.recv() => match e {
+                Some(e) => known[3] |= pod_event(&mut engine, e, now),
+                None => return,
+            },
             () = tokio::time::sleep(sleep) => {
                 if ready {
                     shell.decide(&mut engine, &done).await;
@@ -78,7 +92,7 @@ fn node_event(engine: &mut Engine, event: ReflectEvent<Node>, now: jiff::Timesta
 fn pod_event(engine: &mut Engine, event: ReflectEvent<Pod>, now: jiff::Timestamp) -> bool {
     match event {
         ReflectEvent::Applied(p, _) => engine.pod_applied(&p, now),
-        ReflectEvent::Deleted(p) => engine.pod_deleted(&p.metadata.uid, now),
+        ReflectEvent::Deleted(p) => engine.pod_deleted(&p.metadata.key(), &p.metadata.uid, now),
         ReflectEvent::Synced => return true,
     }
     false
@@ -123,7 +137,13 @@ impl Shell {
             tokio::spawn(async move {
                 match decision {
                     Decision::Bind { pod, uid, node } => {
-                        let ok = shell.bind(&pod, &uid, &node).await;
+                        let (key, of) = (pod.clone(), uid.clone());
+                        // A task of its own, so that a pod whose bind breaks off is not taken for placed for ever.
+                        let bind = tokio::spawn(async move { shell.bind(&key, &of, &node).await });
+                        let ok = bind.await.unwrap_or_else(|e| {
+                            tracing::error!("binding {pod} broke off: {}", broken_off(e));
+                            false
+                        });
                         drop(permit);
                         // The receiver is gone only when the scheduler stops.
                         let _ = done.send(Bound { uid, ok }).await;
@@ -192,7 +212,7 @@ impl Shell {
         for failures in 0..LOOKS {
             match self.api(key).get(&key.name).await {
                 Ok(bytes) => {
-                    let Ok(pod) = serde_json::from_slice::<Pod>(&bytes) else { return false };
+                    let Ok(pod) = meta::json::read::<Pod>(&bytes) else { return false };
                     return *pod.metadata.uid != *uid || !pod.spec.node_name.is_empty();
                 }
                 Err(e) if e.is("NotFound") => return true,

@@ -59,8 +59,8 @@ pub struct Keeper {
 
 impl Keeper {
     /// Runs until the context is stopped.
-    pub async fn run(self, ctx: Context) {
-        tokio::join!(self.serving.run(&ctx), rotation::run(&ctx, &self.credentials, &self.swap));
+    pub async fn run(&self, ctx: &Context) {
+        tokio::join!(self.serving.run(ctx), rotation::run(ctx, &self.credentials, &self.swap));
     }
 }
 
@@ -181,6 +181,7 @@ fn settings(o: &cli::Agent, kept: Option<&Kept>, tls: Option<TlsFiles>) -> Setti
         cluster_dns: dns,
         cluster_domain: text(&o.cluster_domain, kept.map(|k| &k.cluster_domain), "cluster.local"),
         cluster_cidr: text(&o.cluster_cidr, kept.map(|k| &k.cluster_cidr), "10.244.0.0/16"),
+        service_cidr: None,
         tls,
     }
 }

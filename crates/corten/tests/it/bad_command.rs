@@ -1,5 +1,6 @@
 //! Bad starts: each ends at once with one clear line and a code that is not 0, and spoils nothing.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -38,6 +39,32 @@ fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// A server whose further ports are another's does not start: without cluster DNS, or without a node agent, the cluster
+/// would not be usable.
+fn taken_ports(cluster: &Cluster) {
+    let here = (std::net::Ipv4Addr::LOCALHOST, 0);
+    let netns = cluster.netns();
+    let udp = netns.inside(|| std::net::UdpSocket::bind(here).unwrap()).unwrap();
+    let tcp = netns.inside(|| std::net::TcpListener::bind(here).unwrap()).unwrap();
+    let (udp, tcp_port) = (udp.local_addr().unwrap().port().to_string(), tcp.local_addr().unwrap().port());
+    let tcp = tcp_port.to_string();
+    let other = path(&cluster.scratch().join("taken"));
+    let common = ["--state-dir", &other, "--secure-port", "6448", "--advertise-address", "127.0.0.1"];
+    let cases = [
+        (["server", "--dns-port", &udp], format!("UDP port {udp} of 127.0.0.1 is taken")),
+        (["server", "--dns-port", &tcp], format!("TCP port {tcp} of 127.0.0.1 is taken")),
+        (["up", "--kubelet-port", &tcp], format!("port {tcp} is taken by")),
+    ];
+    for ([command, flag, port], text) in cases {
+        let mut words = vec![command, flag, port];
+        words.extend(common);
+        refused(corten(cluster, &words), &[&text, flag]);
+        let made: Vec<_> =
+            std::fs::read_dir(&other).into_iter().flatten().map(|e| e.unwrap().file_name()).collect();
+        assert!(!made.iter().any(|name| name == "pki" || name == "containerd"), "{command} {flag}: {made:?}");
+    }
+}
+
 #[test]
 fn bad_starts_are_refused() {
     let cluster = start_api();
@@ -70,6 +97,7 @@ fn bad_starts_are_refused() {
     refused(corten(&cluster, &["kube-scheduler", "--kubeconfig", "/no/such/file"]), &["/no/such/file"]);
     not_root(&cluster);
     missing_package(&cluster);
+    taken_ports(&cluster);
     assert_eq!(corten(&cluster, &["down", "--state-dir", "/no/such/dir"]).code, Some(0));
     // The one that ran all along was not disturbed.
     let count =
@@ -111,6 +139,34 @@ fn missing_package(cluster: &Cluster) {
             &[&format!("{program} is not installed"), "apt-get install", package],
         );
     }
+}
+
+#[test]
+fn a_start_that_fails_leaves_nothing_running() {
+    let mut cluster = Cluster::prepare(CORTEN, Mode::Up).unwrap();
+    let settings = cluster.state().join("settings.json");
+    let taken = |port: u16| cluster.netns().inside(|| TcpListener::bind(("0.0.0.0", port)).unwrap()).unwrap();
+    // Seen before anything is made.
+    let kubelet = taken(10250);
+    let me = format!("process {}", std::process::id());
+    refused(run(cluster.server_command(), b"", LIMIT), &["port 10250 is taken by", &me, "--kubelet-port"]);
+    assert!(!cluster.state().exists(), "nothing is made");
+    drop(kubelet);
+    // Seen by the server in the background.
+    let api = taken(6443);
+    refused(run(cluster.server_command(), b"", LIMIT), &["port 6443 is taken", "--secure-port"]);
+    assert_eq!(cluster.left_running(), [""; 0]);
+    drop(api);
+    // Seen when the node's containerd, its network and its rules are there already.
+    let in_the_way = cluster.state().join("pod-logs");
+    std::fs::write(&in_the_way, "x").unwrap();
+    refused(run(cluster.server_command(), b"", LIMIT), &[&path(&in_the_way)]);
+    assert!(cluster.state().join("containerd").exists(), "it came as far as that");
+    assert!(!settings.exists(), "there is nothing left for corten down");
+    assert_eq!(cluster.left_running(), [""; 0]);
+    std::fs::remove_file(&in_the_way).unwrap();
+    cluster.start_server().unwrap();
+    cluster.down().unwrap();
 }
 
 fn maps(client: &Client) -> Api<ConfigMap> {

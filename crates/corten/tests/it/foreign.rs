@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use cri::containerd::{Containerd, Options, RegistryMirror};
+use cri::image::HELLO_NAME;
 use cri::{CriClient, Runtime, v1};
 use testkit::cluster::{Cluster, Mode};
 use testkit::wait::wait_for;
@@ -121,6 +122,11 @@ impl Foreign {
         list.into_iter().map(|s| s.id).collect()
     }
 
+    fn images(&self) -> Vec<String> {
+        let list = self.ask(async |client| client.list_images(None).await);
+        list.into_iter().flat_map(|image| image.repo_tags).collect()
+    }
+
     /// Ends it with all that is in it.
     pub fn down(mut self) {
         let containerd = self.containerd.take().unwrap();
@@ -158,10 +164,12 @@ fn a_runtime_that_was_there_keeps_what_is_not_ours() {
         s.wait_for_ready("app=webapp", 2);
     }
     assert!(foreign.is_running(&container), "while the cluster ran");
+    assert!(foreign.images().iter().any(|name| name == HELLO_NAME), "{:?}", foreign.images());
     let old = foreign.ask(async |client| client.version().await);
     cluster.down().unwrap();
     assert!(foreign.is_running(&container), "after corten down");
     assert_eq!(foreign.sandboxes(), [sandbox]);
+    assert!(!foreign.images().iter().any(|name| name == HELLO_NAME), "{:?}", foreign.images());
     assert_eq!(foreign.ask(async |client| client.version().await), old);
     assert_eq!(std::fs::read_dir(foreign.cni_conf_dir()).unwrap().count(), 0, "CNI configurations");
     foreign.down();

@@ -10,6 +10,7 @@ mod bad_api;
 mod bad_command;
 mod bad_node;
 mod clients;
+mod first_minutes;
 mod foreign;
 mod join;
 mod kill;

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use testkit::cluster::NODE;
-use testkit::wait::{run, wait_for};
+use testkit::wait::run;
 
 use crate::session::{EXAMPLE, IMAGE, SOON, Session, name, start};
 
@@ -221,13 +221,11 @@ fn exec(s: &Session) {
         s.kubectl.path.display(),
         s.namespace
     );
-    // The size is told once the program runs; a program that looks at once may be earlier.
-    wait_for("a terminal of the right size", SOON, || {
-        let mut script = s.cluster.command("script".as_ref());
-        script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
-        let seen = run(script, b"", SOON).ok();
-        if seen.contains("31 97\r\n") { Ok(()) } else { Err(format!("{seen:?}")) }
-    });
+    // The program looks with its first instructions: the size must be there before them.
+    let mut script = s.cluster.command("script".as_ref());
+    script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm").env("SHELL", "/bin/sh");
+    let seen = run(script, b"", SOON).ok();
+    assert!(seen.contains("31 97\r\n"), "{seen:?}");
     s.says(&format!("exec {pod} -- /webapp id"), &["Uid: 1000", "CapEff: 0000000000000000"]);
     let attached = s.start(&format!("attach {pod}"));
     // What was written before the connection is not shown: wait for a line of a probe.

@@ -33,6 +33,12 @@ pub fn remove_tree(parent: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether any process is in the cgroup `parent` or below it.
+#[must_use]
+pub fn has_processes(parent: &str) -> bool {
+    !processes_below(parent).is_empty()
+}
+
 /// Processes in the cgroup `parent` or below it, in any hierarchy.
 pub(super) fn processes_below(parent: &str) -> Vec<Pid> {
     let relative = parent.trim_matches('/');

@@ -14,6 +14,7 @@
 mod cgroup;
 mod cleanup;
 mod config;
+mod images;
 mod process;
 mod supervise;
 
@@ -23,20 +24,19 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use crate::image::{Image, ImageError, PAUSE_NAME, pause_image};
+use crate::image::{ArchiveError, Image, ImageError, PAUSE_NAME, pause_image};
 use crate::{CriClient, Error, Runtime, Timeouts, v1};
 
-pub use cgroup::remove_tree as remove_cgroup_tree;
+pub use cgroup::{has_processes, remove_tree as remove_cgroup_tree};
 pub use cleanup::{mount_points, unmount_below};
 use config::{Layout, Settings};
 pub use config::{OciRuntime, RegistryMirror};
+pub use images::{Images, running_endpoint};
 pub use process::find_program;
 use supervise::{Daemon, Supervisor};
 
 /// How long `down` waits for one sandbox to go.
 const SANDBOX_STOP_LIMIT: Duration = Duration::from_secs(60);
-/// How long an imported image may take to show in the runtime.
-const IMPORT_LIMIT: Duration = Duration::from_secs(30);
 /// Sandboxes stopped at the same time by `down`.
 const STOP_CONCURRENCY: usize = 8;
 
@@ -58,7 +58,13 @@ pub enum DaemonError {
     /// The daemon refused a call.
     #[error(transparent)]
     Cri(#[from] Error),
-    /// The pause image could not be built.
+    /// An image archive is not one.
+    #[error("{}: {source}", path.display())]
+    Archive { path: PathBuf, source: ArchiveError },
+    /// A runtime without a way for archives.
+    #[error("{runtime} runs at {endpoint}: image archives go in and out of containerd only")]
+    Foreign { endpoint: String, runtime: String },
+    /// A built-in image could not be built.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// Something of a pod could not be removed.
@@ -134,7 +140,7 @@ impl Containerd {
         let process = daemon.take_over_or_launch().await?;
         let supervisor = Supervisor::spawn(Arc::clone(&daemon), process);
         let this = Self { daemon, supervisor, cgroup_parent: options.cgroup_parent, sandbox_image };
-        if options.sandbox_image.is_none() && !this.has_image(PAUSE_NAME).await? {
+        if options.sandbox_image.is_none() && !this.images().has(PAUSE_NAME).await? {
             this.import(&pause_image()?, &[PAUSE_NAME]).await?;
         }
         Ok(this)
@@ -165,39 +171,14 @@ impl Containerd {
         self.daemon.find().map(|pid| pid.as_raw_nonzero().get())
     }
 
-    /// Puts an image into the daemon's store under each full name; no registry is asked.
-    pub async fn import(&self, image: &Image, names: &[&str]) -> Result<(), DaemonError> {
-        let layout = &self.daemon.layout;
-        let hex = image.manifest().digest.trim_start_matches("sha256:");
-        let path = layout.dir.join(format!("import-{hex}.tar"));
-        tokio::fs::write(&path, image.oci_archive(names)).await.map_err(DaemonError::io("write", &path))?;
-        let result = self.import_file(&path).await;
-        tokio::fs::remove_file(&path).await.map_err(DaemonError::io("remove", &path))?;
-        result?;
-        for name in names {
-            self.wait_for_image(name).await?;
-        }
-        Ok(())
+    /// The daemon's images.
+    pub fn images(&self) -> Images {
+        Images::new(self.socket(), self.daemon.settings.snapshotter, self.client())
     }
 
-    /// Imports an OCI or docker archive, such as `docker save` writes.
-    pub async fn import_file(&self, archive: &Path) -> Result<(), DaemonError> {
-        let ctr =
-            find_program("ctr").ok_or(DaemonError::Missing { program: "ctr", package: "containerd" })?;
-        let output = tokio::process::Command::new(ctr)
-            .arg("--address")
-            .arg(&self.daemon.layout.socket)
-            .args(["--namespace", "k8s.io", "images", "import", "--snapshotter"])
-            .arg(self.daemon.settings.snapshotter)
-            .arg(archive)
-            .output()
-            .await
-            .map_err(DaemonError::io("run ctr for", archive))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let output = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(DaemonError::Command { command: format!("ctr images import {}", archive.display()), output })
+    /// Puts an image into the daemon's store under each full name; no registry is asked.
+    pub async fn import(&self, image: &Image, names: &[&str]) -> Result<(), DaemonError> {
+        self.images().add(image, names, &self.daemon.layout.dir).await
     }
 
     /// Stops and removes all pods, ends the daemon, and removes its run directory, mounts and
@@ -226,27 +207,6 @@ impl Containerd {
             .collect()
             .await;
         results.into_iter().find(Result::is_err).unwrap_or(Ok(())).map_err(DaemonError::from)
-    }
-
-    async fn has_image(&self, name: &str) -> Result<bool, DaemonError> {
-        let spec = v1::ImageSpec { image: name.to_owned(), ..Default::default() };
-        Ok(self.daemon.client.image_status(spec, false).await?.image.is_some())
-    }
-
-    /// The CRI side learns of an imported image by an event, a little later.
-    async fn wait_for_image(&self, name: &str) -> Result<(), DaemonError> {
-        let wait = async {
-            while !self.has_image(name).await? {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            Ok(())
-        };
-        tokio::time::timeout(IMPORT_LIMIT, wait).await.unwrap_or_else(|_| {
-            Err(DaemonError::Command {
-                command: "ctr images import".into(),
-                output: format!("image {name} does not show in the runtime"),
-            })
-        })
     }
 }
 

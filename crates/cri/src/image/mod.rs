@@ -1,13 +1,19 @@
 //! Container images made from files in memory: no network, no daemon, no image builder.
 //!
 //! The same input gives the same bytes, and so the same digests: times are 0, order is the
-//! caller's, layers are not compressed. [`pause`] is the sandbox image every cluster needs.
+//! caller's, layers are not compressed. [`pause`] is the sandbox image every cluster needs, [`hello`] an
+//! application to begin with.
 
 mod archive;
+mod elf;
+mod hello;
 mod pause;
+mod read;
 
 pub use archive::{Descriptor, Image};
+pub use hello::{HELLO_NAME, HELLO_PORT, hello_image, hello_program};
 pub use pause::{PAUSE_NAME, pause_image, pause_program};
+pub use read::{ArchiveError, archive_names};
 
 use archive::TarWriter;
 
@@ -17,8 +23,8 @@ pub enum ImageError {
     /// A path or size that a tar header cannot hold.
     #[error("image file {path}: {source}")]
     File { path: String, source: std::io::Error },
-    /// There is no pause program for this machine.
-    #[error("no pause program for architecture {0}: have x86_64 and aarch64; give an own sandbox image")]
+    /// There is no built-in program for this machine.
+    #[error("no built-in image for architecture {0}: there are those for x86_64 and aarch64")]
     Architecture(String),
 }
 

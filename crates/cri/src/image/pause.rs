@@ -9,26 +9,15 @@
 //! loop: wait for one of them; SIGCHLD: reap all dead children; SIGINT, SIGTERM: exit 0
 //! ```
 //!
-//! The file, mapped as a whole at [`BASE`] (read, execute; nothing is writable):
-//!
-//! ```text
-//! 0x00  ELF header (64 bytes)
-//! 0x40  program header: LOAD, the file      (56 bytes)
-//! 0x78  program header: GNU_STACK, not executable (56 bytes)
-//! 0xb0  code, padded to 8 bytes
-//!       the signal set (8 bytes): bit n-1 stands for signal n
-//! ```
+//! Behind the code lies the signal set (8 bytes): bit n-1 stands for signal n.
 
+use super::elf::Program;
 use super::{Image, ImageBuilder, ImageError};
 
 /// The full name under which the pause image is imported. `.invalid` never resolves, so nothing
 /// can ever be pulled in its place.
 pub const PAUSE_NAME: &str = "corten.invalid/pause:1";
 
-/// Where the file is mapped.
-const BASE: u64 = 0x40_0000;
-/// ELF header and two program headers.
-const CODE_OFFSET: u64 = 64 + 2 * 56;
 /// SIGINT (2), SIGTERM (15), SIGCHLD (17).
 const SIGNAL_SET: u64 = 1 << (2 - 1) | 1 << (15 - 1) | 1 << (17 - 1);
 
@@ -104,50 +93,13 @@ const AARCH64: &[u32] = &[
 ///
 /// Errors: an architecture without code here.
 pub fn pause_program(architecture: &str) -> Result<Vec<u8>, ImageError> {
-    match architecture {
-        "x86_64" => Ok(elf(62, X86_64)),
-        "aarch64" => Ok(elf(183, &AARCH64.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>())),
-        other => Err(ImageError::Architecture(other.to_owned())),
-    }
+    Program { x86_64: X86_64, aarch64: AARCH64 }.file(architecture, &SIGNAL_SET.to_le_bytes())
 }
 
 /// The sandbox image for this machine: nothing but `/pause`.
 pub fn pause_image() -> Result<Image, ImageError> {
     let program = pause_program(std::env::consts::ARCH)?;
     ImageBuilder::new().file("/pause", &program, 0o755).entrypoint(&["/pause"]).user("65535:65535").build()
-}
-
-/// A little-endian 64-bit executable of the machine type, out of code and the signal set.
-fn elf(machine: u16, code: &[u8]) -> Vec<u8> {
-    let size = CODE_OFFSET + code.len() as u64 + 8;
-    let mut file = Vec::new();
-    file.extend(b"\x7fELF");
-    file.extend([2, 1, 1, 0]); // 64 bit, little endian, version 1, System V
-    file.extend([0; 8]);
-    put_u16(&mut file, &[2, machine]); // an executable for the machine
-    put_u32(&mut file, &[1]); // version
-    put_u64(&mut file, &[BASE + CODE_OFFSET, 64, 0]); // entry, program headers at 64, no sections
-    put_u32(&mut file, &[0]); // flags
-    put_u16(&mut file, &[64, 56, 2, 0, 0, 0]); // header sizes; two program headers; no sections
-    put_u32(&mut file, &[1, 5]); // LOAD, read and execute
-    put_u64(&mut file, &[0, BASE, BASE, size, size, 0x1_0000]); // the file; 64 KiB pages fit too
-    put_u32(&mut file, &[0x6474_e551, 6]); // GNU_STACK, read and write
-    put_u64(&mut file, &[0, 0, 0, 0, 0, 16]);
-    file.extend(code);
-    put_u64(&mut file, &[SIGNAL_SET]);
-    file
-}
-
-fn put_u16(file: &mut Vec<u8>, values: &[u16]) {
-    values.iter().for_each(|value| file.extend(value.to_le_bytes()));
-}
-
-fn put_u32(file: &mut Vec<u8>, values: &[u32]) {
-    values.iter().for_each(|value| file.extend(value.to_le_bytes()));
-}
-
-fn put_u64(file: &mut Vec<u8>, values: &[u64]) {
-    values.iter().for_each(|value| file.extend(value.to_le_bytes()));
 }
 
 #[cfg(test)]
@@ -174,13 +126,9 @@ mod tests {
     #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[test]
     fn sigterm_ends_it_with_status_0() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = std::env::temp_dir().join(format!("corten-pause-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let path = dir.join("pause");
-        std::fs::write(&path, pause_program(std::env::consts::ARCH).unwrap()).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut child = std::process::Command::new(&path).spawn().unwrap();
+        use crate::image::elf::tests::Executable;
+        let program = Executable::write("pause", &pause_program(std::env::consts::ARCH).unwrap());
+        let mut child = program.spawn();
         let pid = rustix::process::Pid::from_child(&child);
         // It sleeps nowhere but in its wait for signals. (While it waits the kernel shows the set as
         // not blocked, so SigBlk tells nothing.)
@@ -195,6 +143,5 @@ mod tests {
         rustix::process::kill_process(pid, rustix::process::Signal::CHILD).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0));
-        std::fs::remove_dir_all(&dir).unwrap();
     }
 }

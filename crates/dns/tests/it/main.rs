@@ -5,7 +5,7 @@
 use dns::model::{EndpointSlice, Service};
 use dns::{Answer, Record, Reply, Zone, respond};
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::{DNSClass, Name, RecordType};
 use serde_json::json;
 
 fn zone() -> Zone {
@@ -90,6 +90,40 @@ fn messages() {
     assert_eq!(ask("db.d.svc.cluster.local.", RecordType::A).answers.len(), 2);
     let alias = ask("in.d.svc.cluster.local.", RecordType::A);
     assert_eq!(alias.answers.len(), 2, "the alias and what it leads to");
+}
+
+/// Several servers may be reachable at one address, one after the other: clients can tell them apart.
+#[test]
+fn the_server_says_which_one_it_is() {
+    let who = |zone: &Zone, name: &str, kind: RecordType| {
+        let mut m = Message::new(7, MessageType::Query, OpCode::Query);
+        m.add_query(
+            Query::query(Name::from_ascii(name).unwrap(), kind).set_query_class(DNSClass::CH).clone(),
+        );
+        match respond(zone, &m.to_vec().unwrap(), true) {
+            Reply::Answer(bytes) => Message::from_vec(&bytes).unwrap(),
+            other => panic!("{name}: {other:?}"),
+        }
+    };
+    let named = zone().with_identity("corten-1");
+    let answer = who(&named, "ID.server.", RecordType::TXT);
+    assert_eq!(answer.answers.len(), 1);
+    assert_eq!(
+        (answer.answers[0].dns_class, answer.answers[0].data.to_string().as_str()),
+        (DNSClass::CH, "corten-1")
+    );
+    for (zone, name, kind) in [
+        (&named, "version.bind.", RecordType::TXT),
+        (&named, "id.server.", RecordType::A),
+        (&zone(), "id.server.", RecordType::TXT),
+    ] {
+        let answer = who(zone, name, kind);
+        assert_eq!(
+            (answer.metadata.response_code, answer.answers.len()),
+            (ResponseCode::Refused, 0),
+            "{name}"
+        );
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use schema::Value;
 
 use crate::columns::{AGE, NAME, text};
-use crate::kind::{Cell, Column, Kind, NameRule, NoGeneration, WITH_STATUS};
+use crate::kind::{Cell, Column, Context, Kind, NameRule, Strategy, WITH_STATUS};
 use crate::shape::{Check, Rule, rule};
 
 /// `apiregistration.k8s.io/v1` APIService.
@@ -13,7 +13,7 @@ pub static KIND: Kind =
         .with_names(NameRule::PathSegment)
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
-        .with_strategy(&NoGeneration)
+        .with_strategy(&ApiServiceStrategy)
         .with_rules(RULES)
         .with_status_keeping(crate::kind::USER_METADATA);
 
@@ -24,6 +24,29 @@ const RULES: &[Rule] = &[
     rule("spec.service?.namespace", Check::Required("")),
     rule("spec.service?.name", Check::Required("")),
 ];
+
+struct ApiServiceStrategy;
+
+impl Strategy for ApiServiceStrategy {
+    // k8s: staging/src/k8s.io/kube-aggregator/pkg/registry/apiservice/strategy.go PrepareForCreate
+    fn prepare_for_create(&self, o: &mut Value, cx: &Context) {
+        crate::kind::clear_status(o);
+        if o.at(&["spec", "service"]).is_some() {
+            return;
+        }
+        let mut condition = schema::Map::new();
+        for (field, value) in [
+            ("type", "Available"),
+            ("status", "True"),
+            ("lastTransitionTime", cx.now.as_str()),
+            ("reason", "Local"),
+            ("message", "Local APIServices are always available"),
+        ] {
+            condition.set(field, value);
+        }
+        o.set_at(&["status", "conditions"], vec![Value::Map(condition)]);
+    }
+}
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -8,8 +8,9 @@ use super::rolling;
 use crate::columns::{AGE, CONTAINERS, IMAGES, NAME, SELECTOR, int, int_or_zero};
 use crate::core::pod_spec::{self, defaults::pod_spec};
 use crate::defaults::{value, with_map};
-use crate::kind::{Column, FieldReader, Kind, Operation, Strategy, WITH_SCALE};
+use crate::kind::{Column, Kind, Operation, Strategy, WITH_SCALE};
 use crate::rules::{Errors, immutable, non_negative};
+use crate::selectable::{Selectable, field};
 
 /// `apps/v1` ReplicaSet.
 pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "ReplicaSet", "replicasets", "replicaset")
@@ -20,8 +21,7 @@ pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "ReplicaSet", "repli
     .with_selectable_fields(FIELDS)
     .with_strategy(&ReplicaSetStrategy);
 
-const FIELDS: &[(&str, FieldReader)] =
-    &[("status.replicas", |o| o.int_at(&["status", "replicas"]).unwrap_or(0).to_string())];
+const FIELDS: &[Selectable] = &[field("status.replicas").or("0")];
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -1,14 +1,18 @@
 //! StatefulSet: numbered pods, each with its own volumes and network name.
 // k8s: pkg/registry/apps/statefulset/strategy.go, pkg/apis/apps/validation/validation.go ValidateStatefulSetSpec
 
-use meta::{FieldError, Path};
+use std::collections::BTreeSet;
+
+use meta::field::quoted;
+use meta::{FieldError, Path, name};
 use schema::Value;
 
 use crate::columns::{AGE, CONTAINERS, IMAGES, NAME, text};
+use crate::core::persistent_volume_claim::validate_spec;
 use crate::core::pod_spec::{self, defaults::pod_spec};
-use crate::defaults::{self, at, each, value, with_map};
+use crate::defaults::{self, at, each as each_item, value, with_map};
 use crate::kind::{Cell, Column, Kind, Operation, Strategy, WITH_SCALE, carry};
-use crate::rules::{Errors, non_negative, same};
+use crate::rules::{Errors, each, non_negative, same};
 
 /// `apps/v1` StatefulSet.
 pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "StatefulSet", "statefulsets", "statefulset")
@@ -60,7 +64,7 @@ impl Strategy for StatefulSetStrategy {
             value(spec, "replicas", 1);
             value(spec, "revisionHistoryLimit", 10);
             with_map(spec, "template", |t| with_map(t, "spec", pod_spec));
-            each(spec, &["volumeClaimTemplates"], |c| {
+            each_item(spec, &["volumeClaimTemplates"], |c| {
                 defaults::text(c, "kind", "PersistentVolumeClaim");
                 defaults::text(c, "apiVersion", "v1");
                 with_map(c, "spec", |s| defaults::text(s, "volumeMode", "Filesystem"));
@@ -81,7 +85,7 @@ impl Strategy for StatefulSetStrategy {
             "OrderedReady" | "Parallel" => {}
             other => {
                 let why = "must be 'OrderedReady' or 'Parallel'";
-                errors.push(FieldError::invalid(&at, meta::field::quoted(other), why));
+                errors.push(FieldError::invalid(&at, quoted(other), why));
             }
         }
         let at = path.child("updateStrategy");
@@ -97,13 +101,14 @@ impl Strategy for StatefulSetStrategy {
             }
             other => {
                 let why = "must be 'RollingUpdate' or 'OnDelete'";
-                errors.push(FieldError::invalid(&at, meta::field::quoted(other), why));
+                errors.push(FieldError::invalid(&at, quoted(other), why));
             }
         }
         for field in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
             non_negative(&mut errors, spec, field, &path);
         }
-        pod_spec::selector_and_template(&mut errors, spec, "statefulset", &path);
+        claim_templates(&mut errors, spec, &path.child("volumeClaimTemplates"));
+        pod_spec::selector_and_template(&mut errors, &with_claims(spec), "statefulset", &path);
         pod_spec::always_restarted(&mut errors, spec, "StatefulSet", &path);
         errors
     }
@@ -124,5 +129,122 @@ impl Strategy for StatefulSetStrategy {
             errors.push(FieldError::forbidden(&Path::new("spec"), why));
         }
         errors
+    }
+}
+
+/// The spec as its pods get it: each claim template is a volume of its name, in the place of one that has the name
+/// already.
+// k8s: pkg/controller/statefulset/stateful_set_utils.go updateStorage
+fn with_claims(spec: &Value) -> Value {
+    let mut spec = spec.clone();
+    let claims: Vec<String> = names(&spec).map(str::to_owned).collect();
+    if claims.is_empty() {
+        return spec;
+    }
+    let template = &["template", "spec", "volumes"];
+    let mut volumes: Vec<Value> = spec.list_at(template).to_vec();
+    for name in claims {
+        let mut volume = defaults::empty_map();
+        volume.set_at(&["persistentVolumeClaim", "claimName"], name.as_str());
+        volume.set_at(&["name"], name.as_str());
+        match volumes.iter_mut().find(|v| v.str_at(&["name"]) == name) {
+            Some(same) => *same = volume,
+            None => volumes.push(volume),
+        }
+    }
+    spec.set_at(template, volumes);
+    spec
+}
+
+/// The names of claim templates that may be names of volumes.
+fn names(spec: &Value) -> impl Iterator<Item = &str> {
+    let all = spec.list_at(&["volumeClaimTemplates"]).iter().map(|c| c.str_at(&["metadata", "name"]));
+    all.filter(|n| name::dns1123_label(n).is_empty())
+}
+
+fn claim_templates(errors: &mut Errors, spec: &Value, path: &Path) {
+    let mut seen = BTreeSet::new();
+    let empty = defaults::empty_map();
+    for (i, c) in spec.list_at(&["volumeClaimTemplates"]).iter().enumerate() {
+        let at = path.index(i);
+        let n = c.str_at(&["metadata", "name"]);
+        let name_at = at.child("metadata").child("name");
+        match n {
+            "" => errors.push(FieldError::required(&name_at, "")),
+            n => each(errors, &name_at, n, name::dns1123_label(n)),
+        }
+        if !n.is_empty() && !seen.insert(n) {
+            errors.push(FieldError::duplicate(&name_at, quoted(n)));
+        }
+        validate_spec(errors, c.get("spec").unwrap_or(&empty), &at.child("spec"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{texts, yaml};
+
+    /// A set whose template and claims vary.
+    fn set(container: &str, volumes: &str, claims: &str) -> Value {
+        let mut o = yaml(&format!(
+            "metadata: {{name: s, namespace: n}}
+spec:
+  serviceName: s
+  selector: {{matchLabels: {{a: b}}}}
+  template:
+    metadata: {{labels: {{a: b}}}}
+    spec:
+      containers: [{{name: c, image: i, {container}}}]
+      volumes: [{volumes}]
+  volumeClaimTemplates: [{claims}]"
+        ));
+        StatefulSetStrategy.default_fields(&mut o);
+        o
+    }
+
+    fn claim(name: &str) -> String {
+        let spec = "{accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}";
+        format!("{{metadata: {{name: {name}}}, spec: {spec}}}")
+    }
+
+    #[test]
+    fn a_template_may_use_its_claims_as_volumes() {
+        let data = claim("data");
+        let at = "spec.template.spec.containers[0]";
+        for (container, volumes, claims, want) in [
+            ("volumeMounts: [{name: data, mountPath: /d}]", "", &*data, vec![]),
+            ("volumeDevices: [{name: data, devicePath: /d}]", "", &data, vec![]),
+            ("volumeMounts: [{name: own, mountPath: /d}]", "{name: own, emptyDir: {}}", &data, vec![]),
+            // The claim takes the place of the volume, which could not be a device.
+            ("volumeDevices: [{name: data, devicePath: /d}]", "{name: data, emptyDir: {}}", &data, vec![]),
+            (
+                "volumeMounts: [{name: other, mountPath: /d}]",
+                "",
+                &data,
+                vec![format!("{at}.volumeMounts[0].name: Not found: \"other\"")],
+            ),
+            (
+                "volumeMounts: [{name: data, mountPath: /d}]",
+                "",
+                "",
+                vec![format!("{at}.volumeMounts[0].name: Not found: \"data\"")],
+            ),
+            (
+                "workingDir: /",
+                "",
+                &format!("{data}, {data}"),
+                vec!["spec.volumeClaimTemplates[1].metadata.name: Duplicate value: \"data\"".to_owned()],
+            ),
+            (
+                "workingDir: /",
+                "",
+                "{metadata: {name: x}, spec: {accessModes: [ReadWriteOnce]}}",
+                vec!["spec.volumeClaimTemplates[0].spec.resources[storage]: Required value".to_owned()],
+            ),
+        ] {
+            let o = set(container, volumes, claims);
+            assert_eq!(texts(&StatefulSetStrategy.validate(&o)), want, "{container} {volumes} {claims}");
+        }
     }
 }

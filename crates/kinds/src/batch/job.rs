@@ -8,8 +8,9 @@ use schema::Value;
 use crate::columns::{AGE, CONTAINERS, IMAGES, NAME, SELECTOR, text};
 use crate::core::pod_spec::{self, defaults::pod_spec};
 use crate::defaults::{self, at, empty_map, value, with_map};
-use crate::kind::{Cell, Column, Context, FieldReader, Kind, Operation, Strategy, WITH_STATUS, clear_status};
+use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy, WITH_STATUS, clear_status};
 use crate::rules::{Errors, immutable, non_negative};
+use crate::selectable::{Selectable, field};
 
 /// `batch/v1` Job.
 pub static KIND: Kind = Kind::namespaced_kind("batch", "v1", "Job", "jobs", "job")
@@ -19,8 +20,7 @@ pub static KIND: Kind = Kind::namespaced_kind("batch", "v1", "Job", "jobs", "job
     .with_selectable_fields(FIELDS)
     .with_strategy(&JobStrategy);
 
-const FIELDS: &[(&str, FieldReader)] =
-    &[("status.successful", |o| o.int_at(&["status", "succeeded"]).unwrap_or(0).to_string())];
+const FIELDS: &[Selectable] = &[field("status.successful").at("status.succeeded").or("0")];
 
 // k8s: pkg/printers/internalversion/printers.go printJob
 const COLUMNS: &[Column] = &[

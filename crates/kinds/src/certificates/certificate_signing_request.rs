@@ -9,10 +9,10 @@ use schema::{Map, Value};
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::defaults::empty_map;
 use crate::kind::{
-    Cell, Column, Context, FieldReader, Kind, NameRule, Operation, STATUS, Strategy, Subresource, carry,
-    keep_other_half,
+    Cell, Column, Context, Kind, NameRule, Operation, STATUS, Strategy, Subresource, carry, keep_other_half,
 };
 use crate::rules::Errors;
+use crate::selectable::{Selectable, field};
 
 const SUBRESOURCES: &[Subresource] =
     &[Subresource { name: "approval", kind: None, verbs: &["get", "patch", "update"] }, STATUS];
@@ -41,8 +41,7 @@ const COLUMNS: &[Column] = &[
     text("Condition", "What has become of it.", |o, _| Cell::Text(condition(o))),
 ];
 
-const FIELDS: &[(&str, FieldReader)] =
-    &[("spec.signerName", |o| o.str_at(&["spec", "signerName"]).to_owned())];
+const FIELDS: &[Selectable] = &[field("spec.signerName")];
 
 fn duration(o: &Value) -> String {
     o.int_at(&["spec", "expirationSeconds"]).map_or_else(|| "<none>".to_owned(), meta::time::human_duration)

@@ -1,6 +1,7 @@
 //! PodCertificateRequest.
 
 use crate::kind::{Kind, WITH_STATUS};
+use crate::selectable::{Selectable, field};
 
 /// `certificates.k8s.io/v1` PodCertificateRequest.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -10,5 +11,8 @@ pub static KIND: Kind = Kind::namespaced_kind(
     "podcertificaterequests",
     "podcertificaterequest",
 )
-.with_short_names(&["pcr"])
-.with_subresources(WITH_STATUS);
+.with_subresources(WITH_STATUS)
+.with_selectable_fields(FIELDS);
+
+// k8s: pkg/apis/certificates/v1/conversion.go
+const FIELDS: &[Selectable] = &[field("spec.signerName"), field("spec.podName"), field("spec.nodeName")];

@@ -6,8 +6,9 @@ use meta::{FieldError, Path, name};
 use schema::Value;
 
 use crate::columns::{self, text, text_at, wide};
-use crate::kind::{Cell, Column, Context, FieldReader, Kind, NameRule, Operation, Strategy};
+use crate::kind::{Cell, Column, Context, Kind, NameRule, Operation, Strategy};
 use crate::rules::{Errors, immutable};
+use crate::selectable::{Selectable, field};
 
 /// `v1` Event.
 pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Event", "events", "event")
@@ -18,24 +19,19 @@ pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Event", "events", "even
     .with_strategy(&EventStrategy);
 
 // k8s: pkg/registry/core/event/strategy.go ToSelectableFields
-const FIELDS: &[(&str, FieldReader)] = &[
-    ("involvedObject.kind", |o| o.str_at(&["involvedObject", "kind"]).to_owned()),
-    ("involvedObject.namespace", |o| o.str_at(&["involvedObject", "namespace"]).to_owned()),
-    ("involvedObject.name", |o| o.str_at(&["involvedObject", "name"]).to_owned()),
-    ("involvedObject.uid", |o| o.str_at(&["involvedObject", "uid"]).to_owned()),
-    ("involvedObject.apiVersion", |o| o.str_at(&["involvedObject", "apiVersion"]).to_owned()),
-    ("involvedObject.resourceVersion", |o| o.str_at(&["involvedObject", "resourceVersion"]).to_owned()),
-    ("involvedObject.fieldPath", |o| o.str_at(&["involvedObject", "fieldPath"]).to_owned()),
-    ("reason", |o| o.str_at(&["reason"]).to_owned()),
-    ("reportingComponent", |o| o.str_at(&["reportingComponent"]).to_owned()),
-    ("source", source_component),
-    ("type", |o| o.str_at(&["type"]).to_owned()),
+const FIELDS: &[Selectable] = &[
+    field("involvedObject.kind"),
+    field("involvedObject.namespace"),
+    field("involvedObject.name"),
+    field("involvedObject.uid"),
+    field("involvedObject.apiVersion"),
+    field("involvedObject.resourceVersion"),
+    field("involvedObject.fieldPath"),
+    field("reason"),
+    field("reportingComponent"),
+    field("source").at("source.component").or_at("reportingComponent"),
+    field("type"),
 ];
-
-fn source_component(o: &Value) -> String {
-    let source = o.str_at(&["source", "component"]);
-    if source.is_empty() { o.str_at(&["reportingComponent"]) } else { source }.to_owned()
-}
 
 /// Columns over the core form.
 // k8s: pkg/printers/internalversion/printers.go printEvent

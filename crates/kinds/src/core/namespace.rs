@@ -8,10 +8,10 @@ use schema::Value;
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::defaults::{self, empty_map, with_map};
 use crate::kind::{
-    Column, Context, FieldReader, Kind, NameRule, Operation, STATUS, Strategy, Subresource, carry,
-    keep_other_half,
+    Column, Context, Kind, NameRule, Operation, STATUS, Strategy, Subresource, carry, keep_other_half,
 };
 use crate::rules::Errors;
+use crate::selectable::{Selectable, field};
 
 const SUBRESOURCES: &[Subresource] =
     &[Subresource { name: "finalize", kind: None, verbs: &["update"] }, STATUS];
@@ -26,10 +26,7 @@ pub static KIND: Kind = Kind::cluster_kind("", "v1", "Namespace", "namespaces", 
     .with_selectable_fields(FIELDS)
     .with_strategy(&NamespaceStrategy);
 
-const FIELDS: &[(&str, FieldReader)] = &[
-    ("name", |o| o.str_at(&["metadata", "name"]).to_owned()),
-    ("status.phase", |o| o.str_at(&["status", "phase"]).to_owned()),
-];
+const FIELDS: &[Selectable] = &[field("status.phase")];
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -7,10 +7,9 @@ use schema::Value;
 
 use super::pod_spec;
 use crate::columns::{AGE, NAME, text, text_at, text_or, wide};
-use crate::kind::{
-    Cell, Column, Context, FieldReader, Kind, Operation, STATUS, Strategy, Subresource, keep_other_half,
-};
+use crate::kind::{Cell, Column, Context, Kind, Operation, STATUS, Strategy, Subresource, keep_other_half};
 use crate::rules::{Errors, each, printed, required};
+use crate::selectable::{Selectable, field};
 
 const SUBRESOURCES: &[Subresource] = &[
     Subresource {
@@ -29,8 +28,7 @@ pub static KIND: Kind = Kind::cluster_kind("", "v1", "Node", "nodes", "node")
     .with_selectable_fields(FIELDS)
     .with_strategy(&NodeStrategy);
 
-const FIELDS: &[(&str, FieldReader)] =
-    &[("spec.unschedulable", |o| (o.bool_at(&["spec", "unschedulable"]) == Some(true)).to_string())];
+const FIELDS: &[Selectable] = &[field("spec.unschedulable").or("false")];
 
 const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 

@@ -7,8 +7,9 @@ use schema::Value;
 use super::pod_columns::COLUMNS;
 use super::pod_qos::qos_class;
 use super::{pod_spec, pod_status};
-use crate::kind::{Context, FieldReader, Kind, Operation, STATUS, Strategy, Subresource, keep_other_half};
+use crate::kind::{Context, Kind, Operation, STATUS, Strategy, Subresource, keep_other_half};
 use crate::rules::Errors;
+use crate::selectable::{Selectable, field};
 
 const SUBRESOURCES: &[Subresource] = &[
     Subresource {
@@ -46,22 +47,19 @@ pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Pod", "pods", "pod")
     .with_status_keeping(&["ownerReferences"]);
 
 // k8s: pkg/registry/core/pod/strategy.go ToSelectableFields
-const FIELDS: &[(&str, FieldReader)] = &[
-    ("spec.nodeName", |o| o.str_at(&["spec", "nodeName"]).to_owned()),
-    ("spec.restartPolicy", |o| o.str_at(&["spec", "restartPolicy"]).to_owned()),
-    ("spec.schedulerName", |o| o.str_at(&["spec", "schedulerName"]).to_owned()),
-    ("spec.serviceAccountName", |o| o.str_at(&["spec", "serviceAccountName"]).to_owned()),
-    ("spec.hostNetwork", |o| (o.bool_at(&["spec", "hostNetwork"]) == Some(true)).to_string()),
-    ("status.phase", |o| o.str_at(&["status", "phase"]).to_owned()),
-    ("status.podIP", |o| match o.list_at(&["status", "podIPs"]).first() {
-        Some(ip) => ip.str_at(&["ip"]).to_owned(),
-        None => o.str_at(&["status", "podIP"]).to_owned(),
-    }),
-    ("status.podIPs", |o| {
-        let ips = o.list_at(&["status", "podIPs"]);
-        ips.iter().map(|ip| ip.str_at(&["ip"])).collect::<Vec<_>>().join(",")
-    }),
-    ("status.nominatedNodeName", |o| o.str_at(&["status", "nominatedNodeName"]).to_owned()),
+const FIELDS: &[Selectable] = &[
+    field("spec.nodeName").indexed(),
+    field("spec.restartPolicy"),
+    field("spec.schedulerName"),
+    field("spec.serviceAccountName"),
+    field("spec.hostNetwork").or("false"),
+    field("status.phase"),
+    field("status.podIP"),
+    // Taken, and never set: nothing is found by it.
+    field("status.podIPs").at(""),
+    field("status.nominatedNodeName"),
+    // What old clients send.
+    field("spec.host").at("spec.nodeName").indexed(),
 ];
 
 /// Rules of pods.

@@ -9,6 +9,7 @@ use crate::core::pod_spec::{self, defaults::pod_spec};
 use crate::defaults::{at, value, with_map};
 use crate::kind::{Cell, Column, Kind, Strategy, WITH_SCALE};
 use crate::rules::{Errors, non_negative, selects};
+use crate::selectable::{Selectable, field};
 
 /// `v1` ReplicationController.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -22,7 +23,11 @@ pub static KIND: Kind = Kind::namespaced_kind(
 .with_categories(&["all"])
 .with_subresources(WITH_SCALE)
 .with_columns(COLUMNS)
+.with_selectable_fields(FIELDS)
 .with_strategy(&ReplicationControllerStrategy);
+
+// k8s: pkg/apis/core/v1/conversion.go
+const FIELDS: &[Selectable] = &[field("status.replicas").or("0")];
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -9,8 +9,9 @@ use schema::Value;
 use super::config_map::{DATA_LIMIT_BYTES, decoded_len, frozen, keys};
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::defaults::{self, with_map};
-use crate::kind::{Cell, Column, Context, FieldReader, Kind, Operation, Strategy};
+use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy};
 use crate::rules::{Errors, each, immutable};
+use crate::selectable::{Selectable, field};
 
 /// `v1` Secret.
 pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Secret", "secrets", "secret")
@@ -18,7 +19,7 @@ pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Secret", "secrets", "se
     .with_selectable_fields(FIELDS)
     .with_strategy(&SecretStrategy);
 
-const FIELDS: &[(&str, FieldReader)] = &[("type", |o| o.str_at(&["type"]).to_owned())];
+const FIELDS: &[Selectable] = &[field("type")];
 
 const COLUMNS: &[Column] = &[
     NAME,

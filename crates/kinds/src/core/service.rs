@@ -8,10 +8,10 @@ use super::service_rules;
 use crate::columns::{AGE, NAME, labels_text, text, text_at, wide};
 use crate::defaults::{self, each as each_of, value, with_map};
 use crate::kind::{
-    Cell, Column, Context, FieldReader, Kind, NameRule, Operation, STATUS, Strategy, Subresource,
-    keep_other_half,
+    Cell, Column, Context, Kind, NameRule, Operation, STATUS, Strategy, Subresource, keep_other_half,
 };
 use crate::rules::same;
+use crate::selectable::{Selectable, field};
 
 const SUBRESOURCES: &[Subresource] = &[
     Subresource {
@@ -32,10 +32,7 @@ pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Service", "services", "
     .with_selectable_fields(FIELDS)
     .with_strategy(&ServiceStrategy);
 
-const FIELDS: &[(&str, FieldReader)] = &[
-    ("spec.clusterIP", |o| o.str_at(&["spec", "clusterIP"]).to_owned()),
-    ("spec.type", |o| o.str_at(&["spec", "type"]).to_owned()),
-];
+const FIELDS: &[Selectable] = &[field("spec.clusterIP"), field("spec.type")];
 
 // k8s: pkg/printers/internalversion/printers.go printService
 const COLUMNS: &[Column] = &[

@@ -5,8 +5,9 @@ use schema::Value;
 
 use crate::columns;
 use crate::core::event as stored;
-use crate::kind::{Column, Context, Conversion, FieldReader, Kind, NameRule, Operation, Storage, Strategy};
+use crate::kind::{Column, Context, Conversion, Kind, NameRule, Operation, Storage, Strategy};
 use crate::rules::converted;
+use crate::selectable::{Selectable, field};
 
 /// `events.k8s.io/v1` Event.
 pub static KIND: Kind = Kind::namespaced_kind("events.k8s.io", "v1", "Event", "events", "event")
@@ -41,17 +42,17 @@ fn from_storage(o: Value) -> Value {
     })
 }
 
-const FIELDS: &[(&str, FieldReader)] = &[
-    ("regarding.kind", |o| o.str_at(&["regarding", "kind"]).to_owned()),
-    ("regarding.namespace", |o| o.str_at(&["regarding", "namespace"]).to_owned()),
-    ("regarding.name", |o| o.str_at(&["regarding", "name"]).to_owned()),
-    ("regarding.uid", |o| o.str_at(&["regarding", "uid"]).to_owned()),
-    ("regarding.apiVersion", |o| o.str_at(&["regarding", "apiVersion"]).to_owned()),
-    ("regarding.resourceVersion", |o| o.str_at(&["regarding", "resourceVersion"]).to_owned()),
-    ("regarding.fieldPath", |o| o.str_at(&["regarding", "fieldPath"]).to_owned()),
-    ("reason", |o| o.str_at(&["reason"]).to_owned()),
-    ("reportingController", |o| o.str_at(&["reportingController"]).to_owned()),
-    ("type", |o| o.str_at(&["type"]).to_owned()),
+const FIELDS: &[Selectable] = &[
+    field("regarding.kind").at("involvedObject.kind"),
+    field("regarding.namespace").at("involvedObject.namespace"),
+    field("regarding.name").at("involvedObject.name"),
+    field("regarding.uid").at("involvedObject.uid"),
+    field("regarding.apiVersion").at("involvedObject.apiVersion"),
+    field("regarding.resourceVersion").at("involvedObject.resourceVersion"),
+    field("regarding.fieldPath").at("involvedObject.fieldPath"),
+    field("reason"),
+    field("reportingController").at("reportingComponent"),
+    field("type"),
 ];
 
 /// The table of a core event, read through the conversion.

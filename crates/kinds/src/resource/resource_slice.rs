@@ -4,11 +4,16 @@ use schema::Value;
 
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::kind::{Cell, Column, Kind};
+use crate::selectable::{Selectable, field};
 
 /// `resource.k8s.io/v1` ResourceSlice.
 pub static KIND: Kind =
     Kind::cluster_kind("resource.k8s.io", "v1", "ResourceSlice", "resourceslices", "resourceslice")
-        .with_columns(COLUMNS);
+        .with_columns(COLUMNS)
+        .with_selectable_fields(FIELDS);
+
+// k8s: pkg/apis/resource/v1/conversion.go
+const FIELDS: &[Selectable] = &[field("spec.nodeName"), field("spec.driver"), field("spec.pool.name")];
 
 const COLUMNS: &[Column] = &[
     NAME,

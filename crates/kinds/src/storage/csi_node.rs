@@ -1,12 +1,14 @@
 //! CSINode: the storage drivers of a node.
 
 use crate::columns::{AGE, NAME, int};
-use crate::kind::{Cell, Column, Kind, NoGeneration};
+use crate::kind::{Cell, Column, Kind, NoGeneration, USER_METADATA, WITH_STATUS};
 use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` CSINode.
 pub static KIND: Kind = Kind::cluster_kind("storage.k8s.io", "v1", "CSINode", "csinodes", "csinode")
     .with_columns(COLUMNS)
+    .with_subresources(WITH_STATUS)
+    .with_status_keeping(USER_METADATA)
     .with_strategy(&NoGeneration)
     .with_rules(RULES);
 

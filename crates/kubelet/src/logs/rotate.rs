@@ -5,15 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Moves the log aside when it is longer than `limit_bytes` and drops the oldest files beyond `keep` (the
-/// current one counted). True: the runtime must reopen the log.
+/// current one counted). Gives its new name when it was: the runtime must then reopen the log. Two files of one
+/// `stamp` do not overwrite each other.
 ///
 /// # Errors
 /// What the file system says.
-pub fn rotate(path: &Path, limit_bytes: u64, keep: usize, stamp: &str) -> std::io::Result<bool> {
+pub fn rotate(path: &Path, limit_bytes: u64, keep: usize, stamp: &str) -> std::io::Result<Option<PathBuf>> {
     match fs::metadata(path) {
         Ok(m) if m.len() >= limit_bytes => {}
-        Ok(_) => return Ok(false),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Ok(_) => return Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     }
     let mut old = rotated(path);
@@ -21,10 +22,20 @@ pub fn rotate(path: &Path, limit_bytes: u64, keep: usize, stamp: &str) -> std::i
     while old.len() + 2 > keep.max(2) {
         fs::remove_file(old.remove(0))?;
     }
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{stamp}"));
-    fs::rename(path, PathBuf::from(aside))?;
-    Ok(true)
+    let named = |end: String| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let mut aside = named(format!(".{stamp}"));
+    for n in 1..1000u32 {
+        if !aside.exists() {
+            break;
+        }
+        aside = named(format!(".{stamp}-{n:03}"));
+    }
+    fs::rename(path, &aside)?;
+    Ok(Some(aside))
 }
 
 /// Files moved aside, oldest first: their names end in the time.
@@ -47,16 +58,29 @@ mod tests {
     fn keeps_so_many_files() {
         let dir = TestDir::new("rotate");
         let path = dir.path.join("0.log");
-        assert!(!rotate(&path, 4, 3, "0").unwrap());
+        assert_eq!(rotate(&path, 4, 3, "0").unwrap(), None);
         for i in 1..6 {
             fs::write(&path, "12345").unwrap();
-            assert!(rotate(&path, 4, 3, &i.to_string()).unwrap());
+            let aside = rotate(&path, 4, 3, &i.to_string()).unwrap();
+            assert_eq!(aside, Some(dir.path.join(format!("0.log.{i}"))));
             assert!(!path.exists());
         }
         fs::write(&path, "123").unwrap();
-        assert!(!rotate(&path, 4, 3, "x").unwrap());
+        assert_eq!(rotate(&path, 4, 3, "x").unwrap(), None);
         let names: Vec<String> =
             rotated(&path).iter().map(|p| p.file_name().unwrap().to_string_lossy().into()).collect();
         assert_eq!(names, ["0.log.4", "0.log.5"]);
+    }
+
+    #[test]
+    fn two_rotations_in_one_second_keep_both_files() {
+        let dir = TestDir::new("rotate-twice");
+        let path = dir.path.join("0.log");
+        for text in ["first", "second", "third"] {
+            fs::write(&path, text).unwrap();
+            rotate(&path, 4, 5, "20260101-101010").unwrap();
+        }
+        let texts: Vec<String> = rotated(&path).iter().map(|p| fs::read_to_string(p).unwrap()).collect();
+        assert_eq!(texts, ["first", "second", "third"]);
     }
 }

@@ -26,6 +26,9 @@ pub(crate) struct Observed {
     pub runtime_version: String,
     pub images: Vec<v1::Image>,
     pub host_ips: Vec<String>,
+    /// The runtime's handlers with what they can do, as the Node's status has them.
+    pub handlers: Value,
+    pub supplemental_groups_policy: bool,
 }
 
 /// The whole object for registration.
@@ -88,7 +91,7 @@ pub(crate) fn status(
             json!({"names": names, "sizeBytes": i.size})
         })
         .collect();
-    json!({
+    let mut out = json!({
         "capacity": resources(config, i64::from(machine.cpus) * 1000, machine.memory_bytes, machine.storage_bytes),
         "allocatable": resources(config, machine.allocatable_milli_cpu, machine.allocatable_memory_bytes,
             machine.allocatable_storage_bytes),
@@ -101,7 +104,12 @@ pub(crate) fn status(
             "kubeProxyVersion": "", "operatingSystem": "linux", "architecture": super::arch(),
         },
         "images": images,
-    })
+        "features": {"supplementalGroupsPolicy": seen.supplemental_groups_policy},
+    });
+    if seen.handlers.as_array().is_some_and(|h| !h.is_empty()) {
+        out["runtimeHandlers"] = seen.handlers.clone();
+    }
+    out
 }
 
 fn resources(config: &Config, milli_cpu: i64, memory: i64, storage: i64) -> Value {

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use super::machine;
 use super::network::Network;
 use super::object::{self, Observed};
+use crate::admit::asks::Abilities;
+use crate::admit::node::NodeView;
 use crate::run::Shared;
 use crate::run::pleg::Health;
 
@@ -29,16 +31,49 @@ const MEMORY_PRESSURE_BYTES: i64 = 100 << 20;
 const DISK_FREE_PERCENT: i64 = 10;
 const INODES_FREE_PERCENT: i64 = 5;
 
+/// When the Node is read next while it is not ready: what it waits for may be in it (the pod CIDR), but a node that
+/// stays so is no reason to ask the API server all the time. Looks at this machine alone go on meanwhile.
+#[derive(Default)]
+struct Reads {
+    next: Duration,
+    pause: Duration,
+}
+
+impl Reads {
+    /// Whether it is time, at this monotonic time.
+    fn due(&mut self, now: Duration, ready: bool) -> bool {
+        if ready {
+            *self = Reads::default();
+            return true;
+        }
+        if now < self.next {
+            return false;
+        }
+        self.pause = (self.pause * 2).clamp(UNREADY_PERIOD, PERIOD);
+        self.next = now.saturating_add(self.pause);
+        true
+    }
+}
+
 /// Runs until the agent stops. The Node's UID goes out through `uid`.
 pub(crate) async fn run(shared: Arc<Shared>, health: Arc<Health>, uid: watch::Sender<String>) {
     let network = Network::default();
-    let mut old: Option<Value> = None;
-    let mut written_at = Duration::ZERO;
+    let mut held: Option<Value> = None;
+    let mut written_at = None;
     let mut was_ready = None;
+    let mut reads = Reads::default();
     loop {
-        let node = match &old {
+        let now = shared.ctx.clock.monotonic();
+        let node = match held.take() {
             None => register(&shared, &health, &network).await,
-            Some(_) => get(&shared).await,
+            Some(n) if !reads.due(now, was_ready == Some(true)) => Ok(n),
+            Some(n) => match read(&shared).await {
+                Err(s) if s.code != 404 => {
+                    held = Some(n);
+                    Err(s)
+                }
+                answer => answer,
+            },
         };
         let mut wait = PERIOD;
         match node {
@@ -54,28 +89,9 @@ pub(crate) async fn run(shared: Arc<Shared>, health: Arc<Health>, uid: watch::Se
                 if !ready {
                     wait = UNREADY_PERIOD;
                 }
-                let now = shared.ctx.clock.monotonic();
-                let s = object::status(
-                    &shared.config,
-                    &shared.machine,
-                    &seen,
-                    Some(&n["status"]),
-                    shared.ctx.now(),
-                );
-                let due = now.saturating_sub(written_at) >= REPORT;
-                let changed = !contains(&n["status"], &s);
-                if changed || due || old.is_none() {
-                    match write(&shared, &s).await {
-                        Ok(()) => written_at = now,
-                        Err(e) => tracing::debug!("node status not written: {e}"),
-                    }
-                }
-                old = Some(s);
+                held = Some(told(&shared, n, &seen, &mut written_at).await);
             }
-            Err(s) if s.code == 404 => {
-                old = None;
-                wait = UNREADY_PERIOD;
-            }
+            Err(s) if s.code == 404 => wait = UNREADY_PERIOD,
             Err(s) => {
                 tracing::debug!("node: {s}");
                 wait = Duration::from_secs(1);
@@ -83,6 +99,26 @@ pub(crate) async fn run(shared: Arc<Shared>, health: Arc<Health>, uid: watch::Se
         }
         if !shared.ctx.sleep(wait).await {
             return;
+        }
+    }
+}
+
+/// Writes the status when it says something new, or was not written for long; gives the Node as it then is.
+async fn told(shared: &Shared, node: Value, seen: &Observed, written_at: &mut Option<Duration>) -> Value {
+    let now = shared.ctx.clock.monotonic();
+    let s = object::status(&shared.config, &shared.machine, seen, Some(&node["status"]), shared.ctx.now());
+    let due = written_at.is_none_or(|at| now.saturating_sub(at) >= REPORT);
+    if !due && contains(&node["status"], &s) {
+        return node;
+    }
+    match write(shared, &s).await {
+        Ok(after) => {
+            *written_at = Some(now);
+            after
+        }
+        Err(e) => {
+            tracing::debug!("node status not written: {e}");
+            node
         }
     }
 }
@@ -124,8 +160,19 @@ fn parse(b: &[u8]) -> Result<Value, Status> {
     serde_json::from_slice(b).map_err(|e| Status::internal(e.to_string()))
 }
 
-async fn get(shared: &Shared) -> Result<Value, Status> {
-    parse(&Api::new(shared.ctx.client.as_ref(), NODES, "").get(&shared.config.node_name).await?)
+/// Reads the Node, for all that look at it.
+pub(crate) async fn read(shared: &Shared) -> Result<Value, Status> {
+    let api = Api::new(shared.ctx.client.as_ref(), NODES, "");
+    let node = parse(&api.get(&shared.config.node_name).await?)?;
+    note(shared, &node);
+    Ok(node)
+}
+
+fn note(shared: &Shared, node: &Value) {
+    match NodeView::of(node) {
+        Some(view) => *shared.own_node.lock() = Arc::new(view),
+        None => tracing::error!("the own Node cannot be read: pods are admitted by what it was before"),
+    }
 }
 
 /// Creates the Node, or takes over the one that is there and makes its labels ours.
@@ -133,20 +180,20 @@ async fn register(shared: &Arc<Shared>, health: &Health, network: &Network) -> R
     let api = Api::new(shared.ctx.client.as_ref(), NODES, "");
     let seen = observe(shared, health, network).await;
     let fresh = object::node(&shared.config, &shared.machine, &seen, shared.ctx.now());
-    match api.create(fresh.to_string().into_bytes()).await {
-        Ok(b) => parse(&b),
+    let answer = match api.create(fresh.to_string().into_bytes()).await {
         Err(s) if s.is("AlreadyExists") => {
             let patch = json!({"metadata": {"labels": fresh["metadata"]["labels"]}});
-            parse(
-                &api.patch(&shared.config.node_name, "", Patch::Merge(patch.to_string().into_bytes()))
-                    .await?,
-            )
+            let patch = Patch::Merge(patch.to_string().into_bytes());
+            api.patch(&shared.config.node_name, "", patch).await?
         }
-        Err(s) => Err(s),
-    }
+        answer => answer?,
+    };
+    let node = parse(&answer)?;
+    note(shared, &node);
+    Ok(node)
 }
 
-async fn write(shared: &Shared, status: &Value) -> Result<(), Status> {
+async fn write(shared: &Shared, status: &Value) -> Result<Value, Status> {
     let mut status = status.clone();
     // The list has a merge key: what went away must go.
     if let Some(list) = status["addresses"].as_array_mut() {
@@ -154,13 +201,19 @@ async fn write(shared: &Shared, status: &Value) -> Result<(), Status> {
     }
     let body = json!({"status": status}).to_string().into_bytes();
     let api = Api::new(shared.ctx.client.as_ref(), NODES, "");
-    api.patch(&shared.config.node_name, "status", Patch::Strategic(body)).await.map(|_| ())
+    let node = parse(&api.patch(&shared.config.node_name, "status", Patch::Strategic(body)).await?)?;
+    note(shared, &node);
+    Ok(node)
 }
 
 async fn observe(shared: &Shared, health: &Health, network: &Network) -> Observed {
     let mut out = Observed { host_ips: shared.node.host_ips.clone(), ..Observed::default() };
-    match shared.runtime.status(false).await {
+    match shared.runtime.status(true).await {
         Ok(r) => {
+            let abilities = Abilities::of(&r, machine::has_apparmor());
+            out.handlers = abilities.handlers();
+            out.supplemental_groups_policy = abilities.supplemental_groups_policy;
+            *shared.abilities.lock() = abilities;
             let conditions = r.status.map(|s| s.conditions).unwrap_or_default();
             let failing = |name: &str| conditions.iter().find(|c| c.r#type == name && !c.status);
             if let Some(c) = failing("RuntimeReady") {
@@ -194,4 +247,26 @@ async fn observe(shared: &Shared, health: &Health, network: &Network) -> Observe
     let (used, max) = machine::pids();
     out.pid_pressure = used > max / 100 * 90;
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_stays_unready_is_read_less_and_less_often() {
+        let mut reads = Reads::default();
+        let mut at = Vec::new();
+        for tick in 0..600u32 {
+            let now = UNREADY_PERIOD * tick;
+            if reads.due(now, false) {
+                at.push(now.as_millis());
+            }
+        }
+        // Two minutes of looks, five a second: the API server is asked seldom, but early.
+        assert_eq!(at[..6], [0, 200, 600, 1400, 3000, 6200]);
+        assert!(at.len() < 20, "{at:?}");
+        assert!(reads.due(Duration::from_secs(121), true), "a ready node is read with each look");
+        assert!(reads.due(Duration::from_secs(122), false));
+    }
 }

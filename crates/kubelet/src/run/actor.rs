@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::status::Written;
 use super::{Shared, status, tasks};
 use crate::spec::PodExt;
 use crate::worker::task::{Effect, Input, Task};
@@ -25,14 +26,16 @@ pub(crate) struct Door {
     pub containers: Arc<Mutex<Vec<ContainerView>>>,
     /// Made from the runtime alone: there never was an API object.
     pub orphan: bool,
+    /// The node has not taken it.
+    pub refused: bool,
 }
 
 /// What reaches an actor.
 #[allow(clippy::large_enum_variant, reason = "moved once, through a queue")]
 pub(crate) enum Message {
     Input(Input),
-    /// A status was written, or (false) could not be.
-    Written(bool),
+    /// What became of a status.
+    Written(Written),
 }
 
 impl Door {
@@ -49,6 +52,8 @@ struct Actor {
     /// A status yet to be written, and whether one is being written.
     pending: Option<Box<PodStatus>>,
     writing: bool,
+    /// Writes that failed in a row.
+    failures: u32,
 }
 
 /// Starts an actor and registers its door.
@@ -61,10 +66,12 @@ pub(crate) fn spawn(shared: &Arc<Shared>, worker: Worker, orphan: bool) -> Door 
         status: Arc::default(),
         containers: Arc::default(),
         orphan,
+        refused: worker.is_rejected(),
     };
     let uid = worker.pod().uid().to_owned();
     shared.actors.lock().insert(uid, door.clone());
-    let actor = Actor { shared: shared.clone(), worker, door: door.clone(), pending: None, writing: false };
+    let shared = shared.clone();
+    let actor = Actor { shared, worker, door: door.clone(), pending: None, writing: false, failures: 0 };
     tokio::spawn(actor.run(inbox));
     door
 }
@@ -76,7 +83,7 @@ impl Actor {
         loop {
             match message {
                 Message::Input(input) => self.step(input),
-                Message::Written(ok) => self.written(ok),
+                Message::Written(what) => self.written(&what),
             }
             if self.worker.stage() == Stage::Done {
                 break;
@@ -149,16 +156,23 @@ impl Actor {
         let shared = self.shared.clone();
         let pod = self.worker.pod().clone();
         let send = self.door.send.clone();
+        let failures = self.failures;
         tokio::spawn(async move {
-            let ok = status::write(&shared, &pod, &s).await;
-            let _ = send.send(Message::Written(ok));
+            let what = status::write(&shared, &pod, &s, failures).await;
+            let _ = send.send(Message::Written(what));
         });
     }
 
-    fn written(&mut self, ok: bool) {
+    fn written(&mut self, what: &Written) {
         self.writing = false;
-        if !ok && self.pending.is_none() {
-            self.pending = self.worker.published().cloned().map(Box::new);
+        self.failures = if matches!(what, Written::Again) { self.failures.saturating_add(1) } else { 0 };
+        match what {
+            // With a newer one to write, the worker is told of that.
+            Written::Done(revision) if self.pending.is_none() => self.step(Input::Written(*revision)),
+            Written::Again if self.pending.is_none() => {
+                self.pending = self.worker.published().cloned().map(Box::new);
+            }
+            _ => {}
         }
         self.write();
     }

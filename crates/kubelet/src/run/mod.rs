@@ -9,6 +9,7 @@ mod hooks;
 mod images;
 mod inspect;
 mod kill;
+pub(crate) mod limits;
 pub(crate) mod pleg;
 pub(crate) mod pods;
 mod prober;
@@ -27,10 +28,13 @@ use k8s_openapi::api::core::v1::Pod;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use crate::admit::asks::Abilities;
+use crate::admit::node::NodeView;
 use crate::cgroup::Cgroups;
 use crate::config::Config;
 use crate::objects::Objects;
 use crate::spec::fields::Facts;
+use crate::spec::resources::PodLimits;
 use crate::volumes::Volumes;
 use crate::worker::NodeFacts;
 
@@ -52,6 +56,12 @@ pub(crate) struct Shared {
     pub poke: tokio::sync::Notify,
     /// Processes whose end is being waited for.
     pub exits: Arc<exits::Exits>,
+    /// The Node as last read.
+    pub own_node: Mutex<Arc<NodeView>>,
+    /// What the runtime and the kernel can do, as last seen.
+    pub abilities: Mutex<Abilities>,
+    /// Pods that cannot be read.
+    pub unread: Mutex<pods::Unread>,
     /// The actors' doors, by pod UID.
     pub actors: Mutex<BTreeMap<String, actor::Door>>,
 }
@@ -65,6 +75,8 @@ pub(crate) struct Machine {
     pub allocatable_milli_cpu: i64,
     pub allocatable_memory_bytes: i64,
     pub allocatable_storage_bytes: i64,
+    /// What all pods together are held to.
+    pub for_pods: PodLimits,
     /// Set when this process may not lower OOM scores: its own.
     pub own_oom_score: Option<i64>,
 }

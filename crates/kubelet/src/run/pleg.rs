@@ -1,7 +1,7 @@
 //! Notices what the runtime did by itself: a cheap list every second, at once on the runtime's own events.
 // k8s: pkg/kubelet/pleg/generic.go
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,9 +135,9 @@ fn compare(shared: &Shared, pods: &BTreeMap<String, Seen>) {
 /// What runs without a pod is stopped and removed, with the grace a pod would have. Others may use the runtime too:
 /// theirs is left alone.
 async fn adopt(shared: &Arc<Shared>, pods: &BTreeMap<String, Seen>, orphans: &mut BTreeMap<String, u32>) {
-    let known: Vec<String> = shared.actors.lock().keys().cloned().collect();
-    orphans.retain(|uid, _| pods.contains_key(uid) && !known.contains(uid));
-    for (uid, seen) in pods.iter().filter(|(uid, _)| !known.contains(uid)) {
+    let known = known(shared);
+    orphans.retain(|uid, _| pods.contains_key(uid) && !known(uid));
+    for (uid, seen) in pods.iter().filter(|(uid, _)| !known(uid)) {
         let n = orphans.entry(uid.clone()).or_default();
         *n += 1;
         if *n != ORPHAN_AFTER {
@@ -176,16 +176,56 @@ async fn is_own(shared: &Shared, seen: &Seen) -> cri::Result<bool> {
     Ok(true)
 }
 
+/// Whether a pod is one of the API's: it has an actor, or cannot be read.
+fn known(shared: &Shared) -> impl Fn(&str) -> bool {
+    let actors: BTreeSet<String> = shared.actors.lock().keys().cloned().collect();
+    let unread = shared.unread.lock().clone();
+    move |uid| actors.contains(uid) || unread.has(uid)
+}
+
 /// Directories and cgroups of pods that are nowhere any more.
 fn leftovers(shared: &Shared, pods: &BTreeMap<String, Seen>) {
-    let known: Vec<String> = shared.actors.lock().keys().cloned().collect();
-    let lost = |uid: &String| !pods.contains_key(uid) && !known.contains(uid);
-    for uid in shared.volumes.uids().into_iter().filter(lost) {
+    let known = || {
+        let known = known(shared);
+        move |uid: &str| pods.contains_key(uid) || known(uid)
+    };
+    for uid in lost(|| shared.volumes.uids(), known) {
         if let Err(e) = shared.volumes.teardown(&uid) {
             tracing::warn!("left behind of pod {uid}: {e}");
         }
     }
-    for uid in shared.cgroups.uids().into_iter().filter(lost) {
+    for uid in lost(|| shared.cgroups.uids(), known) {
         let _ = shared.cgroups.remove(&uid);
+    }
+}
+
+/// What was found of pods that nobody knows. A pod is known before anything of it is made, so who is known is asked
+/// after the search: a pod that is just being made is then among them.
+fn lost<K: Fn(&str) -> bool>(found: impl Fn() -> Vec<String>, known: impl Fn() -> K) -> Vec<String> {
+    let mut found = found();
+    let known = known();
+    found.retain(|uid| !known(uid));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_that_is_made_during_the_sweep_keeps_what_it_has() {
+        let actors = RefCell::new(vec!["old".to_owned()]);
+        let found = || {
+            // A pod comes: first its actor, then its cgroup.
+            actors.borrow_mut().push("new".to_owned());
+            ["old", "new", "gone"].map(str::to_owned).to_vec()
+        };
+        let known = || {
+            let known = actors.borrow().clone();
+            move |uid: &str| known.iter().any(|k| k == uid)
+        };
+        assert_eq!(lost(found, known), ["gone"]);
     }
 }

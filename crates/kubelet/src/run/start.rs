@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 
-use super::{Shared, inspect};
+use super::{Shared, inspect, tasks};
+use crate::admit::asks::{self, Asker, Step};
 use crate::error::Error;
 use crate::spec::env::{self, Sources};
 use crate::spec::{PodExt, container, dns, sandbox};
+use crate::volumes::mounts::Asked;
 use crate::worker::task::{Image, Why};
 use crate::worker::view::{ContainerView, SandboxView};
 
@@ -66,10 +68,17 @@ async fn configuration(
     sandbox: &SandboxView,
     how: How<'_>,
 ) -> Result<cri::v1::ContainerConfig, Error> {
+    let handler = tasks::handler(shared, pod).await?;
+    let abilities = shared.abilities.lock().clone();
+    let asker = Asker { pod, container: Some(spec), handler: &handler, node: &abilities };
+    if let Some((_, message)) = asks::unmet(Step::Container, asker) {
+        return Err(Error::Config(message));
+    }
     let facts = shared.facts(pod, &sandbox.ips);
     let sources = sources(shared, pod, spec).await?;
     let env = env::environment(pod, spec, &sources, &facts)?;
-    let mounts = shared.volumes.container_mounts(pod, spec, &env, &facts.pod_ips, how.restart_count)?;
+    let asked = Asked { env: &env, ips: &facts.pod_ips, recursive: abilities.recursive_read_only(&handler) };
+    let mounts = shared.volumes.container_mounts(pod, spec, &asked, how.restart_count)?;
     let logs = shared.config.pod_logs_dir(pod.ns(), pod.nm(), pod.uid()).join(&spec.name);
     crate::volumes::make_dir(&logs, 0o755)?;
     let inputs = container::Inputs {
@@ -84,6 +93,7 @@ async fn configuration(
         mounts,
         memory_capacity_bytes: shared.machine.memory_bytes,
         own_oom_score: shared.machine.own_oom_score,
+        apparmor: abilities.apparmor,
     };
     container::config(inputs, &shared.config)
 }

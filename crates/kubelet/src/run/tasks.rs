@@ -6,9 +6,10 @@ use cri::v1;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Shared, hooks, images, inspect, kill, prober, resize, start, status};
+use crate::admit::asks::{self, Asker, Step};
 use crate::error::{Error, Result};
 use crate::spec::{PodExt, dns, sandbox};
-use crate::worker::task::{Outcome, Task};
+use crate::worker::task::{Failure, Outcome, Task};
 use crate::worker::view::{self, SandboxView};
 
 /// Runs one task. `ips`: the newest sandbox's addresses.
@@ -24,9 +25,7 @@ pub(super) async fn perform(shared: &Arc<Shared>, pod: &Pod, ips: &[String], tas
             }
             Outcome::Prepared(Ok(()))
         }
-        Task::RunSandbox { attempt } => {
-            Outcome::Sandbox(run_sandbox(shared, pod, *attempt).await.map_err(text))
-        }
+        Task::RunSandbox { attempt } => Outcome::Sandbox(run_sandbox(shared, pod, *attempt).await),
         Task::StopSandbox { id } => {
             Outcome::SandboxStopped(gone_is_fine(shared.runtime.stop_pod_sandbox(id).await))
         }
@@ -74,27 +73,47 @@ fn gone_is_fine(r: cri::Result<()>) -> Result<(), String> {
 }
 
 async fn prepare(shared: &Shared, pod: &Pod, ips: &[String]) -> Result<()> {
-    shared.cgroups.create(pod)?;
+    if let Err(e) = shared.cgroups.create(pod) {
+        if !shared.cgroups.is_made_by_systemd() {
+            return Err(e);
+        }
+        let message = format!("the pod runs without limits of its own: {e}");
+        shared.events.pod(pod, true, "FailedPodLimits", message, None);
+    }
     let logs = shared.config.pod_logs_dir(pod.ns(), pod.nm(), pod.uid());
     crate::volumes::make_dir(&logs, 0o755)?;
     shared.volumes.prepare(pod, &shared.facts(pod, ips)).await
 }
 
-async fn run_sandbox(shared: &Shared, pod: &Pod, attempt: u32) -> Result<SandboxView> {
+async fn run_sandbox(shared: &Shared, pod: &Pod, attempt: u32) -> Result<SandboxView, Failure> {
+    let failed = |e: Error| Failure {
+        event: "FailedCreatePodSandBox",
+        message: format!("Failed to create pod sandbox: {e}"),
+    };
+    let handler = handler(shared, pod).await.map_err(failed)?;
+    let abilities = shared.abilities.lock().clone();
+    let asker = Asker { pod, container: None, handler: &handler, node: &abilities };
+    if let Some((event, message)) = asks::unmet(Step::Sandbox, asker) {
+        return Err(Failure { event, message });
+    }
     let dns = dns::config(pod, &shared.config, &shared.host_dns);
     let config = sandbox::config(pod, &shared.config, dns, &shared.cgroups.parent(pod), attempt);
-    let handler = match pod.sp().runtime_class_name.as_deref().filter(|c| !c.is_empty()) {
-        Some(class) => shared.objects.runtime_handler(class).await?.ok_or_else(|| {
-            Error::Config(format!("failed to get sandbox runtime: RuntimeClass \"{class}\" not found"))
-        })?,
-        None => String::new(),
-    };
-    let id = shared.runtime.run_pod_sandbox(config, &handler).await?;
-    let status = shared.runtime.pod_sandbox_status(&id, false).await?;
+    let id = shared.runtime.run_pod_sandbox(config, &handler).await.map_err(|e| failed(e.into()))?;
+    let status = shared.runtime.pod_sandbox_status(&id, false).await.map_err(|e| failed(e.into()))?;
     let status: v1::PodSandboxStatus = status
         .status
-        .ok_or_else(|| Error::Config("the runtime gave no status of the new sandbox".to_owned()))?;
+        .ok_or_else(|| failed(Error::Config("the runtime gave no status of the new sandbox".to_owned())))?;
     Ok(view::sandbox(&status))
+}
+
+/// The runtime handler of the pod's RuntimeClass; the default one's name is empty.
+pub(super) async fn handler(shared: &Shared, pod: &Pod) -> Result<String> {
+    let Some(class) = pod.sp().runtime_class_name.as_deref().filter(|c| !c.is_empty()) else {
+        return Ok(String::new());
+    };
+    shared.objects.runtime_handler(class).await?.ok_or_else(|| {
+        Error::Config(format!("failed to get sandbox runtime: RuntimeClass \"{class}\" not found"))
+    })
 }
 
 async fn cleanup(shared: &Shared, pod: &Pod, logs: bool) -> Result<()> {

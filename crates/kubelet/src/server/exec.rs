@@ -6,7 +6,7 @@ use cri::v1;
 use meta::{Request, Response};
 use wire::stream::{RemoteCommand, RunCommand, Session, Streams, bridge, open_command};
 
-use super::{find, text};
+use super::{find, terminal, text};
 use crate::run::Shared;
 use crate::spec::PodExt;
 use crate::worker::view::CState;
@@ -56,6 +56,9 @@ pub(super) async fn exec(
         stderr: streams.stderr,
         ..Default::default()
     };
+    if streams.tty {
+        return Ok(Session::Command { streams, run: terminal::run(shared.clone(), ask, streams) });
+    }
     let url = shared.runtime.exec(ask).await.map_err(|e| text(500, e.to_string()))?;
     Ok(Session::Command { streams, run: run(url, streams) })
 }

@@ -1,6 +1,6 @@
 //! The agent's HTTPS server on port 10250: logs, exec, attach, port-forward, pods, stats, metrics.
 //!
-//! Who may use it is decided by client certificate alone ([`auth`]); paths are decided here, HTTP by `wire`.
+//! Who may use it is decided in [`auth`]; paths are decided here, HTTP by `wire`.
 
 mod auth;
 mod exec;
@@ -8,6 +8,7 @@ mod forward;
 mod info;
 mod logs;
 mod metrics;
+mod terminal;
 
 use std::io;
 use std::path::Path;
@@ -103,9 +104,6 @@ impl Handler for Server {
 impl Server {
     async fn answer(&self, request: Request) -> Response {
         let Target::Path(path) = &request.target else { return Status::unknown_resource().into() };
-        if path == "/healthz" || path == "/healthz/ping" {
-            return text(200, "ok");
-        }
         if let Err(refusal) = auth::check(&self.shared, &request).await {
             return refusal;
         }
@@ -119,6 +117,7 @@ impl Server {
             ["stats", "summary"] => info::summary(&self.shared).await,
             ["metrics", "resource"] => metrics::resource(&self.shared).await,
             ["metrics"] => metrics::own(&self.shared),
+            ["healthz"] | ["healthz", "ping"] => text(200, "ok"),
             ["configz"] => info::configz(&self.shared),
             ["exec" | "attach" | "portForward", ..] => text(400, "Upgrade request required"),
             _ => text(404, "404 page not found"),

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use cri::v1;
-use k8s_openapi::api::core::v1::{Container, Pod, SecurityContext};
+use k8s_openapi::api::core::v1::{AppArmorProfile, Container, Pod, SecurityContext, VolumeMount};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -57,6 +57,8 @@ pub struct Inputs<'a> {
     pub own_oom_score: Option<i64>,
     /// Id of the container whose process namespace it joins.
     pub target: Option<&'a str>,
+    /// The node enforces AppArmor profiles.
+    pub apparmor: bool,
 }
 
 /// Whether the parts that cannot change in place have changed: name and image.
@@ -147,6 +149,37 @@ fn pick<T>(
     own.and_then(f).or(pod)
 }
 
+/// The AppArmor profile in force for a container.
+#[must_use]
+pub fn apparmor_profile<'a>(pod: &'a Pod, c: &'a Container) -> Option<&'a AppArmorProfile> {
+    let own = c.security_context.as_ref().and_then(|s| s.app_armor_profile.as_ref());
+    own.or(pod.sp().security_context.as_ref().and_then(|s| s.app_armor_profile.as_ref()))
+}
+
+/// Whether a mount is read-only with all below it. `supported`: the runtime can make it so.
+///
+/// # Errors
+/// Why it cannot be what it must.
+// k8s: pkg/kubelet/kubelet_pods.go resolveRecursiveReadOnly
+pub fn is_wholly_read_only(m: &VolumeMount, supported: bool) -> Result<bool, String> {
+    let mode = m.recursive_read_only.as_deref().unwrap_or("Disabled");
+    if mode == "Disabled" {
+        return Ok(false);
+    }
+    let no =
+        |why: &str| Err(format!("volume \"{}\" requested recursive read-only mode, but it is {why}", m.name));
+    if m.read_only != Some(true) {
+        return no("not read-only");
+    }
+    match (m.mount_propagation.as_deref().unwrap_or("None"), mode) {
+        ("None", "IfPossible") => Ok(supported),
+        ("None", "Enabled") if supported => Ok(true),
+        ("None", "Enabled") => no("not supported by the runtime"),
+        ("None", other) => Err(format!("unknown recursive read-only mode \"{other}\"")),
+        (propagation, _) => no(&format!("not compatible with propagation \"{propagation}\"")),
+    }
+}
+
 fn verify_non_root(i: &Inputs<'_>) -> Result<()> {
     let own = i.container.security_context.as_ref();
     let pod = i.pod.sp().security_context.as_ref();
@@ -205,7 +238,12 @@ fn security_context(i: &Inputs<'_>, node: &Config) -> v1::LinuxContainerSecurity
         no_new_privs: own.and_then(|s| s.allow_privilege_escalation) == Some(false),
         masked_paths: paths(&MASKED),
         readonly_paths: paths(&READONLY),
-        seccomp: Some(sandbox::seccomp(seccomp, &node.root_dir)),
+        seccomp: Some(sandbox::seccomp(seccomp, node)),
+        apparmor: apparmor_profile(pod, c).filter(|_| i.apparmor).map(sandbox::apparmor),
+        selinux_options: own
+            .and_then(|s| s.se_linux_options.as_ref())
+            .or(all.and_then(|s| s.se_linux_options.as_ref()))
+            .map(sandbox::selinux),
         ..Default::default()
     }
 }
@@ -237,6 +275,7 @@ mod tests {
             memory_capacity_bytes: 1 << 30,
             own_oom_score: None,
             target: None,
+            apparmor: false,
         };
         config(inputs, &Config::new("node", "/r"))
     }
@@ -258,6 +297,23 @@ mod tests {
         assert_eq!((sc.run_as_user.unwrap().value, sc.run_as_group.unwrap().value), (5, 6));
         assert!(sc.no_new_privs);
         assert_eq!(sc.capabilities.unwrap().add_capabilities, ["NET_ADMIN"]);
+    }
+
+    #[test]
+    fn a_node_may_have_a_default_seccomp_profile() {
+        use v1::security_profile::ProfileType;
+        let profile = |kind: &str| serde_json::from_value(json!({"type": kind})).unwrap();
+        let cases = [
+            (None, false, ProfileType::Unconfined),
+            (None, true, ProfileType::RuntimeDefault),
+            (Some("Unconfined"), true, ProfileType::Unconfined),
+            (Some("RuntimeDefault"), false, ProfileType::RuntimeDefault),
+        ];
+        for (given, seccomp_default, want) in cases {
+            let node = Config { seccomp_default, ..Config::new("node", "/r") };
+            let got = sandbox::seccomp(given.map(profile).as_ref(), &node);
+            assert_eq!(got.profile_type, want as i32, "{given:?} {seccomp_default}");
+        }
     }
 
     #[test]

@@ -174,6 +174,8 @@ pub struct PodLimits {
     pub cpu_shares: i64,
     pub cpu_quota_us: Option<i64>,
     pub memory_bytes: Option<i64>,
+    /// Processes and threads.
+    pub pids: Option<i64>,
 }
 
 impl PodLimits {
@@ -184,6 +186,7 @@ impl PodLimits {
             cpu_shares: self.cpu_shares.max(other.cpu_shares),
             cpu_quota_us: self.cpu_quota_us.zip(other.cpu_quota_us).map(|(a, b)| a.max(b)),
             memory_bytes: self.memory_bytes.zip(other.memory_bytes).map(|(a, b)| a.max(b)),
+            pids: self.pids.zip(other.pids).map(|(a, b)| a.max(b)),
         }
     }
 }
@@ -200,6 +203,7 @@ pub fn pod_limits(pod: &Pod) -> PodLimits {
         cpu_shares: shares(if cpu_request > 0 { cpu_request } else { cpu_limit * i64::from(cpu_all) }),
         cpu_quota_us: (cpu_all && cpu_limit > 0).then(|| quota(cpu_limit)),
         memory_bytes: (memory_all && memory_limit > 0).then_some(memory_limit),
+        pids: None,
     }
 }
 
@@ -235,6 +239,24 @@ fn sum(spec: &PodSpec, name: &str, limits: bool) -> (i64, bool) {
     }
     let overhead = spec.overhead.as_ref().and_then(|o| positive(Some(o), name)).unwrap_or(0);
     (total.saturating_add(sidecars).max(peak).saturating_add(overhead), all)
+}
+
+/// Names of all resources that any part of the pod requests.
+#[must_use]
+pub fn requested(spec: &PodSpec) -> Vec<&str> {
+    let lists = all_containers(spec).filter_map(|c| c.resources.as_ref()).chain(&spec.resources);
+    let lists = lists.filter_map(|r| r.requests.as_ref()).chain(&spec.overhead);
+    let mut names: Vec<&str> = lists.flat_map(|l| l.keys().map(String::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Whether a resource is neither Kubernetes' own nor counted by the node agent itself.
+// k8s: pkg/apis/core/v1/helper/helpers.go IsExtendedResourceName
+#[must_use]
+pub fn is_extended(name: &str) -> bool {
+    name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.")
 }
 
 /// The pod's request of a resource: thousandths of CPU, bytes of memory.
@@ -302,7 +324,15 @@ mod tests {
         assert_eq!((r.cpu_shares, r.cpu_quota, r.memory_limit_in_bytes), (256, 50_000, 2 << 30));
         assert_eq!(r.oom_score_adj, 750);
         let l = pod_limits(&p);
-        assert_eq!(l, PodLimits { cpu_shares: 256, cpu_quota_us: Some(50_000), memory_bytes: Some(2 << 30) });
+        assert_eq!(
+            l,
+            PodLimits {
+                cpu_shares: 256,
+                cpu_quota_us: Some(50_000),
+                memory_bytes: Some(2 << 30),
+                pids: None
+            }
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use cri::v1;
-use k8s_openapi::api::core::v1::{Pod, SeccompProfile};
+use k8s_openapi::api::core::v1::{AppArmorProfile, Pod, SELinuxOptions, SeccompProfile};
 
 use crate::config::Config;
 use crate::spec::{PodExt, hosts};
@@ -115,11 +115,14 @@ pub fn namespaces(pod: &Pod) -> v1::NamespaceOption {
     }
 }
 
-/// A seccomp profile; none given is unconfined, as upstream without SeccompDefault.
+/// A seccomp profile; none given is unconfined, unless the node has a default.
+// k8s: pkg/kubelet/kuberuntime/helpers.go getSeccompProfile
 #[must_use]
-pub fn seccomp(profile: Option<&SeccompProfile>, root: &std::path::Path) -> v1::SecurityProfile {
+pub fn seccomp(profile: Option<&SeccompProfile>, node: &Config) -> v1::SecurityProfile {
     use v1::security_profile::ProfileType;
-    let (kind, file) = match profile.map(|p| p.type_.as_str()) {
+    let root = &node.root_dir;
+    let default = node.seccomp_default.then_some("RuntimeDefault");
+    let (kind, file) = match profile.map(|p| p.type_.as_str()).or(default) {
         Some("RuntimeDefault") => (ProfileType::RuntimeDefault, String::new()),
         Some("Localhost") => {
             let name = profile.and_then(|p| p.localhost_profile.as_deref()).unwrap_or_default();
@@ -130,12 +133,38 @@ pub fn seccomp(profile: Option<&SeccompProfile>, root: &std::path::Path) -> v1::
     v1::SecurityProfile { profile_type: kind as i32, localhost_ref: file }
 }
 
+/// An AppArmor profile; the file's name is that of a profile the kernel has loaded.
+#[must_use]
+pub fn apparmor(profile: &AppArmorProfile) -> v1::SecurityProfile {
+    use v1::security_profile::ProfileType;
+    let kind = match profile.type_.as_str() {
+        "RuntimeDefault" => ProfileType::RuntimeDefault,
+        "Localhost" => ProfileType::Localhost,
+        _ => ProfileType::Unconfined,
+    };
+    let name = profile.localhost_profile.clone().unwrap_or_default();
+    v1::SecurityProfile { profile_type: kind as i32, localhost_ref: name }
+}
+
+/// SELinux labels; runtimes leave them out where the kernel has no SELinux.
+#[must_use]
+pub fn selinux(options: &SELinuxOptions) -> v1::SeLinuxOption {
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    v1::SeLinuxOption {
+        user: text(&options.user),
+        role: text(&options.role),
+        r#type: text(&options.type_),
+        level: text(&options.level),
+    }
+}
+
 fn security_context(pod: &Pod) -> v1::LinuxSandboxSecurityContext {
     let sc = pod.sp().security_context.as_ref();
     let privileged = crate::spec::resources::all_containers(pod.sp())
         .any(|c| c.security_context.as_ref().and_then(|s| s.privileged) == Some(true));
     v1::LinuxSandboxSecurityContext {
         namespace_options: Some(namespaces(pod)),
+        selinux_options: sc.and_then(|s| s.se_linux_options.as_ref()).map(selinux),
         run_as_user: sc.and_then(|s| s.run_as_user).map(|value| v1::Int64Value { value }),
         run_as_group: sc
             .filter(|s| s.run_as_user.is_some())

@@ -13,6 +13,16 @@ use crate::worker::{Stage, Worker};
 const PENDING: &str = "PodResizePending";
 const IN_PROGRESS: &str = "PodResizeInProgress";
 pub(super) const PASSING: [&str; 2] = [PENDING, IN_PROGRESS];
+/// All conditions that this agent writes.
+pub(super) const OWN: [&str; 7] = [
+    PENDING,
+    IN_PROGRESS,
+    "PodReadyToStartContainers",
+    "Initialized",
+    "Ready",
+    "ContainersReady",
+    "PodScheduled",
+];
 
 struct Verdict {
     ok: bool,

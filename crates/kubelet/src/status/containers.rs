@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::whole_seconds;
+use crate::spec::container::is_wholly_read_only;
 use crate::spec::{PodExt, is_sidecar};
 use crate::worker::probes::Kind;
 use crate::worker::view::{CState, ContainerView};
@@ -47,7 +48,7 @@ fn status(w: &Worker, c: &Container, init: bool) -> ContainerStatus {
         out.ready = out.state.as_ref().and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0);
         out.started = Some(false);
     }
-    out.volume_mounts = mounts(c);
+    out.volume_mounts = mounts(c, w.node.recursive_read_only);
     out
 }
 
@@ -184,14 +185,18 @@ fn settled(w: &Worker, c: &Container, old: &ContainerStatus) -> bool {
     done && is_init && current.is_some_and(|s| w.initialized(&s.id))
 }
 
-fn mounts(c: &Container) -> Option<Vec<VolumeMountStatus>> {
+fn mounts(c: &Container, recursive: bool) -> Option<Vec<VolumeMountStatus>> {
     let all = c.volume_mounts.as_ref()?;
-    let one = |m: &k8s_openapi::api::core::v1::VolumeMount| VolumeMountStatus {
-        name: m.name.clone(),
-        mount_path: m.mount_path.clone(),
-        read_only: m.read_only.filter(|r| *r),
-        recursive_read_only: m.read_only.filter(|r| *r).map(|_| "Disabled".to_owned()),
-        ..VolumeMountStatus::default()
+    let one = |m: &k8s_openapi::api::core::v1::VolumeMount| {
+        let whole = is_wholly_read_only(m, recursive).unwrap_or(false);
+        let mode = if whole { "Enabled" } else { "Disabled" };
+        VolumeMountStatus {
+            name: m.name.clone(),
+            mount_path: m.mount_path.clone(),
+            read_only: m.read_only.filter(|r| *r),
+            recursive_read_only: m.read_only.filter(|r| *r).map(|_| mode.to_owned()),
+            ..VolumeMountStatus::default()
+        }
     };
     Some(all.iter().map(one).collect())
 }

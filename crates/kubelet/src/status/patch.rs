@@ -6,19 +6,47 @@ use serde_json::{Value, json};
 
 use crate::spec::PodExt;
 
-/// The body of the patch to `/status`. Conditions of other owners stay; addresses that went away go.
+/// The fields that this agent writes, beside conditions.
+pub(super) const FIELDS: [&str; 13] = [
+    "phase",
+    "reason",
+    "message",
+    "hostIP",
+    "hostIPs",
+    "podIP",
+    "podIPs",
+    "startTime",
+    "qosClass",
+    "initContainerStatuses",
+    "containerStatuses",
+    "ephemeralContainerStatuses",
+    "observedGeneration",
+];
+
+/// The body of the patch to `/status`: what we do not say (any more) is taken out of the API's status, in conditions
+/// too. Conditions of other owners stay; addresses that went away go.
 ///
 /// # Errors
 /// Never in practice: a status has only string keys.
 pub fn body(pod: &Pod, status: &PodStatus) -> Result<Vec<u8>, serde_json::Error> {
     let mut s = serde_json::to_value(status)?;
-    for field in ["message", "reason", "podIP"] {
+    for field in FIELDS.into_iter().filter(|f| !f.ends_with("IPs")) {
         if s.get(field).is_none() {
             s[field] = Value::Null;
         }
     }
-    if s.get("podIPs").is_none() {
-        s["podIPs"] = json!([]);
+    for field in ["podIPs", "hostIPs"] {
+        if s.get(field).is_none() {
+            s[field] = json!([]);
+        }
+    }
+    // Items of this list are merged: what was said with another status of the condition would stay.
+    for condition in s.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        for field in ["reason", "message"] {
+            if condition.get(field).is_none() {
+                condition[field] = Value::Null;
+            }
+        }
     }
     let old = pod.status.as_ref();
     for kind in super::conditions::PASSING {
@@ -65,5 +93,30 @@ mod tests {
         );
         assert_eq!(got["status"]["reason"], Value::Null);
         assert_eq!(got["metadata"]["uid"], "u");
+    }
+
+    #[test]
+    fn what_is_not_said_any_more_is_taken_out() {
+        let pod: Pod = serde_json::from_value(json!({"metadata": {"uid": "u"}})).unwrap();
+        let status: PodStatus = serde_json::from_value(json!({"phase": "Failed", "conditions": [
+            {"type": "Ready", "status": "True"},
+            {"type": "Initialized", "status": "False", "reason": "ContainersNotInitialized"}]}))
+        .unwrap();
+        let got: Value = serde_json::from_slice(&body(&pod, &status).unwrap()).unwrap();
+        let of = |pointer: &str| got.pointer(&format!("/status/{pointer}")).cloned();
+        let cases = [
+            ("conditions/0/status", json!("True")),
+            ("conditions/0/reason", Value::Null),
+            ("conditions/0/message", Value::Null),
+            ("conditions/1/reason", json!("ContainersNotInitialized")),
+            ("conditions/1/message", Value::Null),
+            ("message", Value::Null),
+            ("containerStatuses", Value::Null),
+            ("initContainerStatuses", Value::Null),
+            ("ephemeralContainerStatuses", Value::Null),
+        ];
+        for (pointer, want) in cases {
+            assert_eq!(of(pointer), Some(want), "{pointer}");
+        }
     }
 }

@@ -8,12 +8,22 @@ use k8s_openapi::api::core::v1::{Container, Pod, VolumeMount};
 
 use super::{Volumes, make_dir, mounts_below, subpath};
 use crate::error::{Error, Result};
-use crate::spec::container::DEFAULT_MESSAGE_PATH;
+use crate::spec::container::{DEFAULT_MESSAGE_PATH, is_wholly_read_only};
 use crate::spec::expand::expand;
 use crate::spec::{PodExt, hosts};
 
+/// What mounts are made with, beside the specs.
+pub struct Asked<'a> {
+    /// For subPathExpr.
+    pub env: &'a [(String, String)],
+    /// The pod's addresses.
+    pub ips: &'a [String],
+    /// The runtime can make mounts read-only with all below them.
+    pub recursive: bool,
+}
+
 impl Volumes {
-    /// All mounts of a container about to be made. `env` is for subPathExpr.
+    /// All mounts of a container about to be made.
     ///
     /// # Errors
     /// [`Error::Config`] for what the spec has wrong, [`Error::Io`] for what the machine refuses.
@@ -21,19 +31,18 @@ impl Volumes {
         &self,
         pod: &Pod,
         container: &Container,
-        env: &[(String, String)],
-        ips: &[String],
+        asked: &Asked<'_>,
         restart_count: u32,
     ) -> Result<Vec<v1::Mount>> {
         let mut out = Vec::new();
         for (i, m) in container.volume_mounts.iter().flatten().enumerate() {
-            out.push(self.volume_mount(pod, container, m, i, env)?);
+            out.push(self.volume_mount(pod, container, m, i, asked)?);
         }
         let taken = |out: &[v1::Mount], path: &str| {
             out.iter().any(|m| m.container_path.trim_end_matches('/') == path)
         };
         if !taken(&out, "/etc/hosts") {
-            out.push(plain("/etc/hosts", &self.hosts_file(pod, ips)?));
+            out.push(plain("/etc/hosts", &self.hosts_file(pod, asked.ips)?));
         }
         let path = container.termination_message_path.as_deref().unwrap_or(DEFAULT_MESSAGE_PATH);
         if !path.is_empty() && !taken(&out, path) {
@@ -48,7 +57,7 @@ impl Volumes {
         container: &Container,
         m: &VolumeMount,
         index: usize,
-        env: &[(String, String)],
+        asked: &Asked<'_>,
     ) -> Result<v1::Mount> {
         let volume = pod.sp().volumes.iter().flatten().find(|v| v.name == m.name).ok_or_else(|| {
             Error::Config(format!(
@@ -57,7 +66,7 @@ impl Volumes {
             ))
         })?;
         let root = self.path(pod, volume);
-        let sub = sub_path(m, env)?;
+        let sub = sub_path(m, asked.env)?;
         let host = if sub.is_empty() {
             if volume.host_path.is_some() && !root.exists() {
                 // The runtime would refuse; upstream makes an empty directory.
@@ -94,6 +103,7 @@ impl Volumes {
             container_path,
             host_path: host.to_string_lossy().into_owned(),
             readonly: m.read_only.unwrap_or(false) || written_by_us,
+            recursive_read_only: is_wholly_read_only(m, asked.recursive).map_err(Error::Config)?,
             propagation: propagation as i32,
             ..Default::default()
         })

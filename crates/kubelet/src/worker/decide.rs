@@ -442,12 +442,17 @@ impl Worker {
             return;
         }
         let known_ready = self.was_ready(&c.name, &v.id);
+        let known_started = kind == Kind::Startup && self.was_started(&c.name, &v.id);
         let ctr = self.ctr(&c.name);
         ctr.probes.retain(|p| p.id == v.id);
         if !ctr.probes.iter().any(|p| p.kind == kind) {
             let mut state = ProbeState::new(&v.id, kind, spec, time_of(v.started_at));
             // A restarted agent believes what was published until the next run says otherwise.
             state.ok |= known_ready;
+            if known_started {
+                // It has passed, in another life of this agent; a startup probe does not run twice.
+                (state.ok, state.decided) = (true, true);
+            }
             ctr.probes.push(state);
         }
         let Some(state) = ctr.probes.iter_mut().find(|p| p.kind == kind) else { return };
@@ -471,9 +476,18 @@ impl Worker {
 
     /// Whether the API's status says that this very container is ready.
     fn was_ready(&self, name: &str, id: &str) -> bool {
-        self.old_status(name).is_some_and(|s| {
-            s.ready && s.container_id.as_deref().is_some_and(|i| i.ends_with(&format!("//{id}")))
-        })
+        self.old_status_of(name, id).is_some_and(|s| s.ready)
+    }
+
+    /// Whether the API's status says that this very container has passed its startup probe.
+    fn was_started(&self, name: &str, id: &str) -> bool {
+        self.old_status_of(name, id).is_some_and(|s| s.started == Some(true))
+    }
+
+    /// What the API's status says of this very container.
+    fn old_status_of(&self, name: &str, id: &str) -> Option<&ContainerStatus> {
+        let end = format!("//{id}");
+        self.old_status(name).filter(|s| s.container_id.as_deref().is_some_and(|i| i.ends_with(&end)))
     }
 
     /// Keeps one dead container behind the latest of each name, and no dead sandbox without containers.

@@ -29,6 +29,10 @@ impl Worker {
         if self.stage == Stage::Removing && self.removed(now, out) {
             self.run_cleanup(now, true, out);
         }
+        if self.stage == Stage::Held && self.gone {
+            self.stage = Stage::Done;
+            out.push(Effect::Forget);
+        }
     }
 
     fn run_cleanup(&mut self, now: Timestamp, logs: bool, out: &mut Vec<Effect>) {

@@ -46,6 +46,8 @@ pub enum Stage {
     Ended,
     /// The runtime's record and the logs are removed.
     Removing,
+    /// Nothing is left here, but finalizers keep the API object.
+    Held,
     /// Nothing is left.
     Done,
 }
@@ -116,6 +118,8 @@ pub struct NodeFacts {
     pub host_ips: Vec<String>,
     /// The runtime's name, the scheme of container ids.
     pub runtime: String,
+    /// Its default handler can make mounts read-only with all below them.
+    pub recursive_read_only: bool,
 }
 
 /// One pod's worker.
@@ -126,6 +130,8 @@ pub struct Worker {
     pub(crate) containers: BTreeMap<String, Ctr>,
     /// The pod failed as a whole, whatever its containers do.
     pub(crate) failed: Option<Why>,
+    /// The node has not taken it: it never had anything here.
+    rejected: bool,
     pub(crate) start_time: Timestamp,
     pub(crate) node: Arc<NodeFacts>,
     pub(crate) volumes: Retry,
@@ -147,6 +153,12 @@ pub struct Worker {
     busy: BTreeSet<Key>,
     wake: Option<Timestamp>,
     published: Option<PodStatus>,
+    /// The pod's revision after the last write; `None` while a status is on its way.
+    written: Option<u64>,
+    /// A version of the pod came whose status was not yet compared with ours.
+    unread: bool,
+    /// The object was let go, and finalizers keep it.
+    held: bool,
 }
 
 impl Worker {
@@ -159,6 +171,7 @@ impl Worker {
             stage: Stage::Syncing,
             view: None,
             containers: BTreeMap::new(),
+            rejected: failed.is_some(),
             failed,
             start_time,
             node,
@@ -177,7 +190,16 @@ impl Worker {
             busy: BTreeSet::new(),
             wake: None,
             published: None,
+            written: None,
+            unread: false,
+            held: false,
         }
+    }
+
+    /// Whether the node has not taken the pod.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        self.rejected
     }
 
     /// The pod as last seen.
@@ -216,6 +238,7 @@ impl Worker {
                 self.stale |= !same && !self.changing();
             }
             Input::Done(task, outcome) => self.take_outcome(task, outcome, now, &mut out),
+            Input::Written(revision) => self.written = Some(revision),
             Input::Tick => {}
         }
         if let Some(at) = self.look_at {
@@ -238,6 +261,7 @@ impl Worker {
             self.refresh_at = now;
         }
         self.pod = pod;
+        self.unread = true;
     }
 
     /// Whether a task under way is about to change what the runtime has.
@@ -300,14 +324,25 @@ impl Worker {
     }
 
     fn publish(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
-        if self.view.is_none() || self.gone || self.stage == Stage::Done {
+        if self.view.is_none() || self.gone || self.held || self.stage == Stage::Done {
             return;
         }
         let status = status::compute(self, self.published.as_ref(), now);
-        if self.published.as_ref() != Some(&status) {
+        if self.published.as_ref() != Some(&status) || self.was_overwritten(&status) {
             self.published = Some(status.clone());
+            self.written = None;
             out.push(Effect::Status(Box::new(status)));
         }
+    }
+
+    /// Whether somebody else has changed what we wrote: node lifecycle, when it took this node for dead. Versions of
+    /// the pod from before our last write tell nothing of that.
+    fn was_overwritten(&mut self, status: &PodStatus) -> bool {
+        let seen = self.pod.metadata.resource_version.as_deref().and_then(|r| r.parse::<u64>().ok());
+        if self.written.is_none_or(|written| seen.unwrap_or(0) < written) {
+            return false;
+        }
+        std::mem::take(&mut self.unread) && !status::is_told(self.pod.status.as_ref(), status)
     }
 
     /// The status as last published.

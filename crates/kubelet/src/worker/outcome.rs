@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::backoff::CRASH_LOOP;
 use super::probes::{self, Kind, Verdict};
-use super::task::{Effect, Image, Outcome, Task, Why};
+use super::task::{Effect, Failure, Finished, Image, Outcome, Task, Why};
 use super::view::{ContainerView, SandboxView, View};
 use super::{Retry, Stage, Worker};
 use crate::spec::PodExt;
@@ -87,7 +87,7 @@ impl Worker {
         }
     }
 
-    fn sandbox_made(&mut self, result: Result<SandboxView, String>, now: Timestamp, out: &mut Vec<Effect>) {
+    fn sandbox_made(&mut self, result: Result<SandboxView, Failure>, now: Timestamp, out: &mut Vec<Effect>) {
         match result {
             Ok(s) => {
                 self.sandbox.succeeded();
@@ -97,11 +97,10 @@ impl Worker {
                     view.sort();
                 }
             }
-            Err(why) => {
-                let message = format!("Failed to create pod sandbox: {why}");
+            Err(Failure { event, message }) => {
                 out.push(Effect::Event {
                     warning: true,
-                    reason: "FailedCreatePodSandBox",
+                    reason: event,
                     message: message.clone(),
                     container: None,
                 });
@@ -302,20 +301,25 @@ impl Worker {
         }
         self.finish = Retry::default();
         if logs {
-            self.stage = Stage::Done;
-            out.push(Effect::Forget);
+            // Each version of an object that is held would else be taken for a new pod.
+            self.stage = if self.held && !self.gone { Stage::Held } else { Stage::Done };
+            out.extend((self.stage == Stage::Done).then_some(Effect::Forget));
         } else if self.stage == Stage::Cleaning {
             self.stage = Stage::Ended;
         }
     }
 
-    fn finished(&mut self, result: Result<bool, String>, now: Timestamp) {
+    fn finished(&mut self, result: Result<Finished, String>, now: Timestamp) {
         match result {
-            Ok(true) => {
+            Ok(Finished::Gone) => {
                 self.finish = Retry::default();
                 self.gone = true;
             }
-            Ok(false) => self.finish.failed("the API object is still there".to_owned(), now),
+            Ok(Finished::Held) => {
+                self.finish = Retry::default();
+                self.held = true;
+                self.stage = Stage::Removing;
+            }
             Err(e) => self.finish.failed(e, now),
         }
     }

@@ -161,12 +161,29 @@ impl Why {
     }
 }
 
+/// A failed step of the whole pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The event's reason.
+    pub event: &'static str,
+    pub message: String,
+}
+
+/// What became of an API object that was let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
+    /// It is gone, or another one has its name.
+    Gone,
+    /// Somebody's finalizers keep it.
+    Held,
+}
+
 /// What became of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     View(Result<View, String>),
     Prepared(Result<(), String>),
-    Sandbox(Result<SandboxView, String>),
+    Sandbox(Result<SandboxView, Failure>),
     SandboxStopped(Result<(), String>),
     SandboxRemoved(Result<(), String>),
     Image(Result<Image, Why>),
@@ -178,8 +195,7 @@ pub enum Outcome {
     Removed(Result<(), String>),
     Probe(Verdict),
     Cleaned(Result<(), String>),
-    /// True: the object is gone or another one.
-    Finished(Result<bool, String>),
+    Finished(Result<Finished, String>),
 }
 
 /// What reaches a worker.
@@ -192,6 +208,8 @@ pub enum Input {
     Gone,
     /// What a cheap list of the runtime shows.
     Outline(Outline),
+    /// The newest status was written; the pod then had this revision.
+    Written(u64),
     /// A task ended.
     Done(Task, Outcome),
     /// Time passed, or nothing but a look is wanted.

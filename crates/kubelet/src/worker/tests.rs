@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Value, json};
 
 use super::probes::Verdict;
-use super::task::{Change, Effect, Image, Input, Outcome, Resized, Task, Why};
+use super::task::{Change, Effect, Finished, Image, Input, Outcome, Resized, Task, Why};
 use super::view::{CState, ContainerView, SandboxView, View};
 use super::{NodeFacts, Stage, Worker};
 use crate::spec::PodExt;
@@ -20,6 +20,10 @@ pub(crate) struct Sim {
     pub now: Timestamp,
     runtime: View,
     status: Option<PodStatus>,
+    /// Statuses that went out.
+    writes: u32,
+    /// Finalizers keep the API object.
+    held: bool,
     /// Everything the worker did, in order.
     log: Vec<String>,
     /// Exit codes of containers that end as soon as they start.
@@ -48,12 +52,18 @@ impl Sim {
 
     fn of(pod: Pod, runtime: View) -> Sim {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
-        let node = Arc::new(NodeFacts { host_ips: vec!["1.1.1.1".into()], runtime: "containerd".into() });
+        let node = Arc::new(NodeFacts {
+            host_ips: vec!["1.1.1.1".into()],
+            runtime: "containerd".into(),
+            ..NodeFacts::default()
+        });
         Sim {
             worker: Worker::new(Arc::new(pod), node, None, now),
             now,
             runtime,
             status: None,
+            writes: 0,
+            held: false,
             log: Vec::new(),
             exits: BTreeMap::new(),
             image_error: None,
@@ -83,7 +93,10 @@ impl Sim {
                         queue.push_back(Input::Done(task, outcome));
                     }
                     Effect::Event { reason, .. } => self.log.push(format!("event {reason}")),
-                    Effect::Status(s) => self.status = Some(*s),
+                    Effect::Status(s) => {
+                        self.status = Some(*s);
+                        self.writes += 1;
+                    }
                     Effect::Forget => self.forgotten = true,
                 }
             }
@@ -166,7 +179,7 @@ impl Sim {
             Task::Finish { status } => {
                 self.status = Some((**status).clone());
                 self.finished = true;
-                Outcome::Finished(Ok(true))
+                Outcome::Finished(Ok(if self.held { Finished::Held } else { Finished::Gone }))
             }
             Task::Inspect { .. } | Task::Refresh | Task::Probe { .. } => unreachable!("handled above"),
         }
@@ -691,6 +704,114 @@ fn a_refused_pod_fails_and_touches_nothing() {
     s.feed(Input::Tick);
     assert_eq!(s.took(), ["cleanup false"]);
     assert_eq!((s.phase(), s.status.clone().unwrap().reason.as_deref()), ("Failed", Some("OutOfcpu")));
+}
+
+#[test]
+fn a_refused_pod_tells_nothing_of_containers() {
+    let now = Timestamp::from_second(1).unwrap();
+    let why = Why::new("OutOfcpu", "Pod was rejected: no cpu");
+    let spec = json!({"initContainers": [{"name": "i"}], "containers": [{"name": "c"}]});
+    let bare = |s: &Sim| {
+        let status = s.status.clone().unwrap();
+        assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some("Failed"), Some("OutOfcpu")));
+        assert_eq!(status.message.as_deref(), Some("Pod was rejected: no cpu"));
+        assert_eq!((status.container_statuses, status.init_container_statuses), (None, None));
+        assert_eq!((status.conditions, status.host_ip), (None, None));
+        assert_eq!(status.qos_class.as_deref(), Some("BestEffort"));
+    };
+    let mut s = Sim::new(spec.clone());
+    s.worker = Worker::new(s.worker.pod().clone(), Arc::default(), Some(why), now);
+    s.feed(Input::Tick);
+    bare(&s);
+    // Another agent, later, finds it so and leaves it so.
+    let mut again = pod(spec);
+    again.status = s.status.clone();
+    let mut s = Sim::of(again, View::default());
+    s.feed(Input::Tick);
+    assert_eq!(s.took(), ["cleanup false"]);
+    bare(&s);
+}
+
+#[test]
+fn what_somebody_else_wrote_over_our_status_is_written_again() {
+    let mut s = Sim::new(json!({"containers": [{"name": "c"}]}));
+    s.feed(Input::Tick);
+    s.feed(Input::Written(10));
+    let pod_at = |s: &Sim, revision: u64, ready: &str| {
+        let mut pod = (**s.worker.pod()).clone();
+        pod.metadata.resource_version = Some(revision.to_string());
+        pod.status = s.status.clone();
+        let conditions = pod.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        conditions.iter_mut().filter(|c| c.type_ == "Ready").for_each(|c| c.status = ready.to_owned());
+        Arc::new(pod)
+    };
+    // (revision of the version seen, its Ready, whether we write again)
+    let cases = [
+        (9, "False", false),
+        (10, "True", false),
+        (11, "False", true),
+        (12, "True", false),
+        (13, "False", true),
+    ];
+    for (revision, ready, again) in cases {
+        let before = s.writes;
+        let version = pod_at(&s, revision, ready);
+        s.feed(Input::Pod(version));
+        assert_eq!(s.writes > before, again, "{revision} {ready}");
+        assert_eq!(s.condition("Ready").0, "True");
+        if again {
+            s.feed(Input::Written(revision + 1));
+        }
+    }
+    // While a write is on its way its outcome is awaited: the version may be older than it.
+    s.ends("c-0", 1);
+    let before = s.writes;
+    let version = pod_at(&s, 99, "Unknown");
+    s.feed(Input::Pod(version));
+    assert_eq!(s.writes, before);
+    s.feed(Input::Written(98));
+    assert_eq!(s.writes, before + 1);
+}
+
+#[test]
+fn a_startup_probe_does_not_run_again_for_a_new_agent() {
+    let probe = json!({"periodSeconds": 1, "failureThreshold": 1, "exec": {"command": ["x"]}});
+    let spec = json!({"containers": [{"name": "c", "startupProbe": probe, "livenessProbe": probe}]});
+    let mut s = Sim::new(spec);
+    s.feed(Input::Tick);
+    s.pass(2);
+    // (what the API says of the container, whether its startup probe runs)
+    for (id, started, runs) in [("c-0", true, false), ("c-0", false, true), ("c-9", true, true)] {
+        let mut pod = (**s.worker.pod()).clone();
+        pod.status = s.status.clone();
+        let one = &mut pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0];
+        one.container_id = Some(format!("containerd://{id}"));
+        one.started = Some(started);
+        let mut new = Sim::of(pod, s.runtime.clone());
+        new.now = s.now;
+        new.verdicts.insert("Startup/c".into(), Verdict::Failure("only at the start".into()));
+        new.feed(Input::Tick);
+        let killed = new.took().iter().any(|l| l.starts_with("kill"));
+        assert_eq!(killed, runs, "{id} {started}");
+    }
+}
+
+#[test]
+fn finalizers_keep_the_object_and_nothing_else() {
+    let mut s = Sim::new(json!({"containers": [{"name": "c"}]}));
+    s.feed(Input::Tick);
+    s.held = true;
+    s.delete(5);
+    assert!(s.finished && !s.forgotten && s.runtime.sandboxes.is_empty());
+    assert_eq!(s.worker.stage(), Stage::Held);
+    s.took();
+    let (pod, writes) = (s.worker.pod().clone(), s.writes);
+    // Each version of it that comes is still this worker's, and gives it nothing to do.
+    s.feed(Input::Pod(pod));
+    s.pass(600);
+    assert_eq!((s.took(), s.writes), (Vec::new(), writes));
+    s.feed(Input::Gone);
+    assert!(s.forgotten);
 }
 
 #[test]

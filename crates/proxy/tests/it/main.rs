@@ -4,8 +4,12 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use proxy::{EndpointSlice, Options, Ruleset, Service, diff, rules, service_ports, teardown};
+use proxy::{EndpointSlice, Options, Place, Ruleset, Service, diff, rules, service_ports, teardown};
 use serde_json::json;
+
+mod kernel;
+
+const HERE: Place = Place { node: "n1", zone: "z1" };
 
 fn service(spec: serde_json::Value) -> Service {
     serde_json::from_value(json!({"metadata": {"namespace": "d", "name": "web"}, "spec": spec})).unwrap()
@@ -25,8 +29,13 @@ fn up(ip: &str) -> serde_json::Value {
 }
 
 fn made(spec: serde_json::Value, endpoints: serde_json::Value) -> Ruleset {
-    let ports = service_ports(&[service(spec)], &[slice(endpoints)], "n1");
-    rules(&ports, &Options { cluster_cidr: "10.244.0.0/16".into(), ..Options::default() })
+    let ports = service_ports(&[service(spec)], &[slice(endpoints)], &HERE);
+    rules(&ports, &options())
+}
+
+fn options() -> Options {
+    let service_cidrs = vec!["10.96.0.0/16".to_owned()];
+    Options { cluster_cidr: "10.244.0.0/16".into(), service_cidrs, ..Options::default() }
 }
 
 fn cluster_ip() -> serde_json::Value {
@@ -48,7 +57,7 @@ fn a_service_without_endpoints_is_refused() {
 fn unready_endpoints_are_left_out_and_terminating_ones_serve_last() {
     let ready = |ip: &str, ready: bool, serving: bool, terminating: bool| json!({"addresses": [ip], "conditions": {"ready": ready, "serving": serving, "terminating": terminating}});
     let ips = |endpoints: serde_json::Value| -> Vec<String> {
-        let ports = service_ports(&[service(cluster_ip())], &[slice(endpoints)], "n1");
+        let ports = service_ports(&[service(cluster_ip())], &[slice(endpoints)], &HERE);
         ports[0].endpoints.iter().map(|e| e.ip.to_string()).collect()
     };
     let all = json!([
@@ -66,18 +75,143 @@ fn headless_and_external_name_services_have_no_rules() {
     let none = json!({"type": "ClusterIP", "clusterIP": "None", "ports": [{"port": 80}]});
     let external = json!({"type": "ExternalName", "externalName": "a.b", "ports": [{"port": 80}]});
     for spec in [none, external] {
-        assert!(service_ports(&[service(spec)], &[slice(json!([up("10.244.0.2")]))], "n1").is_empty());
+        assert!(service_ports(&[service(spec)], &[slice(json!([up("10.244.0.2")]))], &HERE).is_empty());
+    }
+}
+
+/// Where each way into a Service leads to, by both policies, and what becomes of what is led nowhere.
+#[test]
+fn policies_choose_endpoints_by_where_clients_are() {
+    let elsewhere = || json!({"addresses": ["10.244.1.2"], "conditions": {"ready": true}, "nodeName": "n2"});
+    let here = || up("10.244.0.2");
+    let both = ["10.244.0.2", "10.244.1.2"];
+    let (all, own, none): (&[&str], &[&str], &[&str]) = (&both, &both[..1], &[]);
+    // Policies (external, internal) and endpoints; who serves the cluster IP, the outside, and pods and the node at
+    // the external address; the verdicts on packets to the cluster IP and from outside that found nobody.
+    let cases = [
+        ("Cluster", "Cluster", vec![here(), elsewhere()], [all, all, all], [None, None]),
+        ("Local", "Cluster", vec![here(), elsewhere()], [all, own, all], [None, None]),
+        ("Local", "Local", vec![here(), elsewhere()], [own, own, all], [None, None]),
+        ("Cluster", "Local", vec![here(), elsewhere()], [own, all, all], [None, None]),
+        ("Local", "Cluster", vec![elsewhere()], [&all[1..], none, &all[1..]], [None, Some("drop")]),
+        ("Local", "Local", vec![elsewhere()], [none, none, &all[1..]], [Some("drop"), Some("drop")]),
+        ("Cluster", "Local", vec![elsewhere()], [none, &all[1..], &all[1..]], [Some("drop"), None]),
+        ("Local", "Local", vec![], [none, none, none], [Some("goto reject-dead"), Some("goto reject-dead")]),
+        (
+            "Cluster",
+            "Cluster",
+            vec![],
+            [none, none, none],
+            [Some("goto reject-dead"), Some("goto reject-dead")],
+        ),
+    ];
+    for (external, internal, endpoints, want, dead) in cases {
+        let spec = json!({"type": "NodePort", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
+            "externalTrafficPolicy": external, "internalTrafficPolicy": internal,
+            "ports": [{"port": 80, "nodePort": 30080}]});
+        let set = made(spec, json!(endpoints));
+        let case = format!("{external} {internal} {endpoints:?}");
+        let (cluster_ip, node_port) = ("10.96.0.9 . tcp . 80", "tcp . 30080");
+        let way = |map: &str, key: &str, guest: &str| reached(&set, verdict(&set, map, key), guest);
+        assert_eq!(way("service-ips", cluster_ip, "pod"), want[0], "{case}");
+        for (map, key) in [("service-nodeports", node_port), ("service-ips", "192.0.2.7 . tcp . 80")] {
+            assert_eq!(way(map, key, "outside"), want[1], "{case} {key}");
+            assert_eq!(way(map, key, "pod"), want[2], "{case} {key}");
+            assert_eq!(way(map, key, "node"), want[2], "{case} {key}");
+        }
+        let verdicts = [verdict(&set, "dead-ips", cluster_ip), verdict(&set, "dead-nodeports", node_port)];
+        assert_eq!(verdicts, dead, "{case}");
+        assert_eq!(verdict(&set, "dead-ips", "192.0.2.7 . tcp . 80"), dead[1], "{case}");
+        assert!(set.containers["cluster-ips"].elements.contains_key("10.96.0.9"), "{case}");
+    }
+}
+
+/// The endpoints that a guest may be led to from this verdict on.
+fn reached(set: &Ruleset, verdict: Option<&str>, guest: &str) -> Vec<String> {
+    let Some(chain) = verdict.and_then(|v| v.strip_prefix("goto ")) else { return Vec::new() };
+    for rule in &set.chains[chain].rules {
+        if let Some((_, to)) = rule.split_once(" dnat to ") {
+            return vec![to.split(':').next().unwrap().to_owned()];
+        }
+        let condition = rule.split("goto").next().unwrap();
+        let is_met = match condition.trim() {
+            "" => true,
+            "ip saddr 10.244.0.0/16" => guest == "pod",
+            "fib saddr type local" => guest == "node",
+            spread if spread.starts_with("numgen") => true,
+            _ => false,
+        };
+        if is_met && rule.contains("goto") {
+            let chains = rule.split("goto ").skip(1).map(|c| c.split([',', ' ']).next().unwrap());
+            return chains.flat_map(|c| reached(set, Some(&format!("goto {c}")), guest)).collect();
+        }
+    }
+    Vec::new()
+}
+
+#[test]
+fn hints_keep_traffic_on_the_node_or_in_the_zone() {
+    let endpoint = |ip: &str, hints: serde_json::Value| json!({"addresses": [ip], "conditions": {"ready": true}, "hints": hints});
+    let zone = |z: &str| json!({"forZones": [{"name": z}]});
+    let node = |n: &str, z: &str| json!({"forNodes": [{"name": n}], "forZones": [{"name": z}]});
+    let unready = json!({"addresses": ["10.244.0.9"], "conditions": {"ready": false}});
+    let cases = [
+        (vec![endpoint("10.244.0.1", zone("z1")), endpoint("10.244.0.2", zone("z2"))], vec!["10.244.0.1"]),
+        (
+            vec![endpoint("10.244.0.1", zone("z1")), endpoint("10.244.0.2", json!({}))],
+            vec!["10.244.0.1", "10.244.0.2"],
+        ),
+        (
+            vec![endpoint("10.244.0.1", zone("z3")), endpoint("10.244.0.2", zone("z2"))],
+            vec!["10.244.0.1", "10.244.0.2"],
+        ),
+        (
+            vec![endpoint("10.244.0.1", node("n2", "z1")), endpoint("10.244.0.2", node("n1", "z1"))],
+            vec!["10.244.0.2"],
+        ),
+        // No endpoint is for this node: the zone counts.
+        (
+            vec![endpoint("10.244.0.1", node("n2", "z1")), endpoint("10.244.0.2", node("n3", "z2"))],
+            vec!["10.244.0.1"],
+        ),
+        // What is not ready has no say.
+        (
+            vec![endpoint("10.244.0.1", zone("z1")), endpoint("10.244.0.2", zone("z2")), unready],
+            vec!["10.244.0.1"],
+        ),
+    ];
+    for (endpoints, want) in cases {
+        let ports = service_ports(&[service(cluster_ip())], &[slice(json!(endpoints))], &HERE);
+        let ips: Vec<String> = ports[0].endpoints.iter().map(|e| e.ip.to_string()).collect();
+        assert_eq!(ips, want, "{endpoints:?}");
     }
 }
 
 #[test]
-fn local_policy_uses_local_endpoints_only() {
-    let spec = json!({"type": "NodePort", "clusterIP": "10.96.0.9", "externalTrafficPolicy": "Local",
-        "ports": [{"port": 80, "nodePort": 30080}]});
-    let elsewhere = json!([{"addresses": ["10.244.1.2"], "conditions": {"ready": true}, "nodeName": "n2"}]);
-    let set = made(spec, elsewhere);
-    assert_eq!(verdict(&set, "dead-nodeports", "tcp . 30080"), Some("drop"));
-    assert!(verdict(&set, "service-ips", "10.96.0.9 . tcp . 80").is_some());
+fn load_balancers_are_told_of_endpoints_on_this_node() {
+    let spec = |kind: &str, policy: &str| {
+        service(json!({"type": kind, "clusterIP": "10.96.0.9", "externalTrafficPolicy": policy,
+            "healthCheckNodePort": 31000, "ports": [{"port": 80, "nodePort": 30080}]}))
+    };
+    let there = json!({"addresses": ["10.244.1.2"], "nodeName": "n2"});
+    let unready = json!({"addresses": ["10.244.0.3"], "nodeName": "n1", "conditions": {"ready": false}});
+    let cases = [
+        ("LoadBalancer", "Local", json!([up("10.244.0.2"), up("10.244.0.2"), there]), Some((200, 1))),
+        ("LoadBalancer", "Local", json!([there, unready]), Some((503, 0))),
+        ("LoadBalancer", "Cluster", json!([up("10.244.0.2")]), None),
+        ("NodePort", "Local", json!([up("10.244.0.2")]), None),
+    ];
+    for (kind, policy, endpoints, want) in cases {
+        let checks = proxy::health::checks(&[spec(kind, policy)], &[slice(endpoints)], &HERE);
+        assert_eq!(checks.get(&31000).map(|c| (c.code(), c.endpoints)), want, "{kind} {policy}");
+        for check in checks.values() {
+            let body: serde_json::Value = serde_json::from_str(&check.body()).unwrap();
+            let service = json!({"namespace": "d", "name": "web"});
+            let want =
+                json!({"service": service, "localEndpoints": check.endpoints, "serviceProxyHealthy": true});
+            assert_eq!(body, want);
+        }
+    }
 }
 
 #[test]
@@ -105,7 +239,9 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         {"addresses": ["10.244.0.4"], "conditions": {"ready": false, "serving": false, "terminating": true}},
     ]));
     slice.ports[0].protocol = Some("UDP".to_owned());
-    let known = UdpServices::new(&service_ports(std::slice::from_ref(&service), &[slice], "n1"));
+    let cidrs = &options().service_cidrs;
+    let known =
+        UdpServices::new(&service_ports(std::slice::from_ref(&service), &[slice.clone()], &HERE), cidrs);
     let line = |dst: &str, port: u16, by: &str| {
         format!(
             "udp      17 29 src=10.244.0.9 dst={dst} sport=4000 dport={port} [UNREPLIED] src={by} \
@@ -122,11 +258,26 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         ("192.0.2.7", 53, "10.244.0.99", true),
         ("192.0.2.1", 30053, "10.244.0.99", true),
         ("192.0.2.1", 30053, "10.244.0.2", false),
-        ("10.96.0.9", 54, "10.244.0.99", false),
-        ("10.96.0.8", 53, "10.244.0.99", false),
+        ("192.0.2.1", 54, "10.244.0.99", false),
+        // A port that no Service has: the endpoint goes on answering until the kernel forgets.
+        ("10.96.0.9", 55, "10.244.0.2", true),
+        ("10.96.0.8", 53, "10.244.0.99", true),
+        ("10.96.0.8", 53, "10.96.0.8", false),
+        ("198.51.100.1", 53, "10.244.0.99", false),
     ] {
         let flow = Flow::parse(&line(dst, port, by)).unwrap();
-        assert_eq!(known.is_stale(&flow), want, "{dst} {port} {by}");
+        assert_eq!(known.is_stale(&UdpServices::default(), &flow), want, "{dst} {port} {by}");
+    }
+    let none = UdpServices::default();
+    for (dst, port, by, want) in [
+        ("10.96.0.9", 53, "10.244.0.2", true),
+        ("192.0.2.7", 53, "10.244.0.2", true),
+        ("192.0.2.1", 30053, "10.244.0.2", true),
+        ("192.0.2.1", 30053, "192.0.2.1", false),
+        ("192.0.2.1", 53, "10.244.0.2", false),
+    ] {
+        let flow = Flow::parse(&line(dst, port, by)).unwrap();
+        assert_eq!(none.is_stale(&known, &flow), want, "the port is gone: {dst} {port} {by}");
     }
     let flow = Flow::parse(&line("10.96.0.9", 53, "10.244.0.4")).unwrap();
     let removal = "-D -p udp --orig-dst 10.96.0.9 --orig-port-dst 53 --reply-src 10.244.0.4";
@@ -134,7 +285,10 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
     for other in ["", "udp", "tcp 6 1 src=1.1.1.1 dst=1.1.1.1 sport=1 dport=1 src=1.1.1.1 dst=1.1.1.1"] {
         assert_eq!(Flow::parse(other), None, "{other}");
     }
-    assert!(UdpServices::new(&service_ports(&[service], &[], "n1")).is_empty());
+    let without = UdpServices::new(&service_ports(&[service], &[], &HERE), cidrs);
+    let flow = Flow::parse(&line("10.96.0.9", 53, "10.244.0.2")).unwrap();
+    assert!(!without.is_stale(&known, &flow), "without any endpoint it has nowhere better to go");
+    assert!(none.are_idle(&none) && !none.are_idle(&known) && !without.are_idle(&none));
 }
 
 /// A Service of a load balancer with these source ranges, or without any.
@@ -146,7 +300,7 @@ fn balanced(ranges: &[&str], endpoints: serde_json::Value) -> Ruleset {
         "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}, {"ip": "192.0.2.9", "ipMode": "Proxy"}]}}
     }))
     .unwrap();
-    rules(&service_ports(&[service], &[slice(endpoints)], "n1"), &Options::default())
+    rules(&service_ports(&[service], &[slice(endpoints)], &HERE), &Options::default())
 }
 
 #[test]
@@ -183,13 +337,8 @@ fn load_balancer_addresses_are_open_to_the_source_ranges_only() {
     }
 }
 
-/// Runs scripts one after the other in one fresh network namespace and gives what the table lists in the end.
-fn nft(scripts: &[String]) -> String {
-    let mut shell = String::from("set -e\n");
-    for s in scripts {
-        shell.push_str(&format!("nft -f - <<'EOF'\n{s}EOF\n"));
-    }
-    shell.push_str("nft list table ip corten-proxy || true\n");
+/// Runs a shell script in a fresh network namespace; what it printed.
+fn in_namespace(script: &str) -> String {
     let mut child = Command::new("unshare")
         .args(["--net", "sh", "-s"])
         .stdin(Stdio::piped())
@@ -197,10 +346,27 @@ fn nft(scripts: &[String]) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .expect("unshare (Debian package util-linux)");
-    child.stdin.take().unwrap().write_all(shell.as_bytes()).unwrap();
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
     let out = child.wait_with_output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
+}
+
+/// Shell commands that load scripts one after the other.
+fn loading(scripts: &[String]) -> String {
+    let loads = scripts.iter().map(|s| format!("nft -f - <<'EOF'\n{s}EOF\n"));
+    format!("set -e\n{}", loads.collect::<String>())
+}
+
+/// Runs scripts one after the other in one fresh network namespace and gives what the table lists in the end.
+fn nft(scripts: &[String]) -> String {
+    in_namespace(&format!("{}nft -s list table ip corten-proxy || true\n", loading(scripts)))
+}
+
+/// A Service whose outside clients are served on their node.
+fn local() -> serde_json::Value {
+    json!({"type": "NodePort", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
+        "externalTrafficPolicy": "Local", "ports": [{"port": 80, "nodePort": 30080}]})
 }
 
 #[test]
@@ -218,6 +384,8 @@ fn nft_takes_every_script_and_ends_where_a_full_load_ends() {
         balanced(&["198.51.100.0/24", "198.51.100.128/25"], json!([up("10.244.0.3")])),
         balanced(&["203.0.113.0/24"], json!([up("10.244.0.3")])),
         balanced(&[], json!([up("10.244.0.3")])),
+        made(local(), json!([up("10.244.0.3"), {"addresses": ["10.244.1.2"], "nodeName": "n2"}])),
+        made(local(), json!([{"addresses": ["10.244.1.2"], "nodeName": "n2"}])),
         made(cluster_ip(), json!([up("10.244.0.3")])),
     ];
     // The clients that are stuck to an endpoint stay so when the time changes.

@@ -8,6 +8,7 @@ mod tables;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use reconcile::Key;
 use scheduler::{Decision, Engine, Node, Pod, Refusal};
 use serde_json::{Value, json};
 
@@ -69,6 +70,11 @@ fn run(nodes: &[Arc<Node>], placed: &[Pod], pods: &[Pod]) -> Vec<String> {
         });
     }
     out
+}
+
+/// The pod of that name is gone.
+fn deleted(engine: &mut Engine, name: &str) {
+    engine.pod_deleted(&Key::new("d", name), &format!("u-{name}"), now());
 }
 
 /// The next decision, which must be that a pod fits nowhere.
@@ -260,7 +266,7 @@ fn priority_goes_first_and_may_preempt() {
     let p = refused(&mut engine, 0).preemption.expect("the low pod must be preempted");
     assert_eq!((&*p.node, p.victims.len(), &*p.victims[0].1), ("a", 1, "u-low"));
     // A pod of lower priority must not take the room that is being made.
-    engine.pod_deleted("u-low", now());
+    deleted(&mut engine, "low");
     engine.pod_applied(&pod("sneaky", cpu("2")), now());
     assert_eq!(&*refused(&mut engine, 0).uid, "u-sneaky");
     let Some(Decision::Bind { uid, .. }) = engine.next(later(20)) else {
@@ -369,6 +375,91 @@ fn a_change_of_a_placed_pod_wakes_whom_it_may_help() {
         let got = engine.next(later(60)).map(|d| matches!(d, Decision::Bind { .. }));
         assert_eq!(got, want, "{waiting}");
     }
+}
+
+/// A pod under this name, with this UID.
+fn named(name: &str, uid: &str, more: Value) -> Pod {
+    let mut p = json!({"metadata": {"uid": uid}});
+    merge(&mut p, more);
+    pod(name, p)
+}
+
+#[test]
+fn a_pod_replaced_under_its_name_gives_back_all_that_was_kept_for_it() {
+    let ask = |more: Value| {
+        let mut p = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"image": "a",
+            "resources": {"requests": {"cpu": "2"}}, "ports": [{"hostPort": 80}]}]}});
+        merge(&mut p, more);
+        p
+    };
+    let on_a = json!({"spec": {"nodeName": "a"}});
+    let placed = |e: &mut Engine| e.pod_applied(&named("x", "u-1", ask(on_a.clone())), now());
+    let assumed = |e: &mut Engine| {
+        e.pod_applied(&named("x", "u-1", ask(json!({}))), now());
+        assert!(matches!(e.next(now()), Some(Decision::Bind { .. })));
+    };
+    let waiting = |e: &mut Engine| {
+        e.pod_applied(&named("x", "u-1", ask(json!({"spec": {"nodeSelector": {"no": "where"}}}))), now());
+        refused(e, 0);
+    };
+    // A nomination takes the room of the node too.
+    let nominated = |e: &mut Engine| {
+        e.pod_applied(&on("low", "a", "2"), now());
+        let high = json!({"spec": {"priority": 100}});
+        e.pod_applied(&named("x", "u-1", ask(high)), now());
+        assert!(refused(e, 0).preemption.is_some());
+        deleted(e, "low");
+    };
+    let before: [&dyn Fn(&mut Engine); 4] = [&placed, &assumed, &waiting, &nominated];
+    // What is there in its place: a pod elsewhere, one that has ended, one of another scheduler.
+    let after = [
+        json!({"spec": {"nodeName": "elsewhere"}}),
+        json!({"spec": {"nodeName": "a"}, "status": {"phase": "Succeeded"}}),
+        json!({"spec": {"schedulerName": "other"}}),
+    ];
+    for (number, before) in before.iter().enumerate() {
+        for more in &after {
+            let mut engine = Engine::new("default-scheduler", 1);
+            engine.node_applied(node("a", json!({})), now());
+            before(&mut engine);
+            engine.pod_applied(&named("x", "u-2", more.clone()), now());
+            // The report of the old pod's bind comes late.
+            engine.bound("u-1", false, now());
+            engine.pod_applied(&pod("y", ask(json!({}))), now());
+            let next = engine.next(later(100));
+            assert!(
+                matches!(&next, Some(Decision::Bind { uid, node, .. }) if &**uid == "u-y" && &**node == "a"),
+                "{number} {more}: {next:?}"
+            );
+            assert_eq!(engine.pending(), 1, "{number} {more}: only the pod whose bind is in flight");
+        }
+    }
+}
+
+#[test]
+fn the_late_end_of_a_pod_leaves_its_successor_alone() {
+    let mut engine = Engine::new("default-scheduler", 1);
+    engine.node_applied(node("a", json!({})), now());
+    let big = |uid: &str| {
+        let mut p = cpu("2");
+        merge(&mut p, json!({"spec": {"nodeName": "a"}}));
+        named("x", uid, p)
+    };
+    engine.pod_applied(&big("u-1"), now());
+    engine.pod_applied(&big("u-2"), now());
+    engine.pod_deleted(&Key::new("d", "x"), "u-1", now());
+    engine.pod_applied(&pod("y", cpu("1")), now());
+    refused(&mut engine, 0);
+    // And its own successor still finds it.
+    engine.pod_applied(&named("x", "u-3", json!({"spec": {"schedulerName": "other"}})), now());
+    assert!(matches!(engine.next(later(100)), Some(Decision::Bind { uid, .. }) if &*uid == "u-y"));
+}
+
+/// A weak pod that asks for so much CPU and is on the node.
+fn on(name: &str, node: &str, cpus: &str) -> Pod {
+    let mut p = cpu(cpus);
+    merge(&mut p, json!({"spec": {"nodeName": node, "priority": 1}}));
+    pod(name, p)
 }
 
 #[test]

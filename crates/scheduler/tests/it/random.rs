@@ -274,7 +274,7 @@ impl Run {
             }
             4..=7 => {
                 if let Some(p) = self.some_pod() {
-                    self.engines.each(|e| e.pod_deleted(&p.metadata.uid, now()));
+                    self.engines.each(|e| e.pod_deleted(&p.metadata.key(), &p.metadata.uid, now()));
                     self.cluster.pods.remove(&*p.metadata.name);
                 }
             }
@@ -350,7 +350,7 @@ fn what_equal_pods_share_changes_no_decision() {
                 Some(Decision::Unschedulable(r)) => {
                     preemptions += i32::from(r.preemption.is_some());
                     for (key, uid) in r.preemption.iter().flat_map(|p| p.victims.iter().skip(1)) {
-                        run.engines.each(|e| e.pod_deleted(uid, now()));
+                        run.engines.each(|e| e.pod_deleted(key, uid, now()));
                         run.cluster.pods.remove(&*key.name);
                     }
                 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use scheduler::{Budget, Decision, Engine, Pod, Preemption};
 use serde_json::{Value, json};
 
-use crate::{cpu, later, merge, node, now, pod, refused, run};
+use crate::{cpu, deleted, later, merge, node, now, pod, refused, run};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 const UNLIKED: &str = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
@@ -235,7 +235,7 @@ fn terms_about_namespaces() {
         // The labels come after the pods, and after a first decision without them.
         engine.pod_applied(&pod("first", incoming.clone()), now());
         engine.next(now());
-        engine.pod_deleted("u-first", now());
+        deleted(&mut engine, "first");
         engine.namespace_applied("e", &[("team", "p")].into_iter().collect());
         engine.pod_applied(&pod("x", incoming.clone()), now());
         let got = matches!(engine.next(now()), Some(Decision::Bind { .. }));
@@ -256,7 +256,7 @@ fn budget(app: &str, allowed: i32, more: Value) -> Arc<Budget> {
     let mut b = json!({"metadata": {"namespace": "d", "name": app}, "spec": {"selector": {"matchLabels": {"app": app}}},
         "status": {"disruptionsAllowed": allowed}});
     merge(&mut b, more);
-    Arc::new(serde_json::from_value(b).unwrap())
+    Arc::new(meta::json::of(b).unwrap())
 }
 
 fn preemptor(cpus: &str, more: Value) -> Pod {
@@ -422,7 +422,7 @@ fn nominated_nodes() {
     engine.pod_applied(&waiting("high", 100, json!({})), now());
     let second = refused(&mut engine, 0).preemption.unwrap();
     assert_eq!(second.displaced.iter().map(|d| &*d.1).collect::<Vec<_>>(), ["u-middle"]);
-    engine.pod_deleted("u-low", now());
+    deleted(&mut engine, "low");
     // The displaced pod does not get the room.
     let bound = [engine.next(later(60)), engine.next(later(60))];
     assert!(matches!(&bound[0], Some(Decision::Bind { uid, .. }) if &**uid == "u-high"), "{bound:?}");
@@ -459,16 +459,16 @@ fn pods_that_are_to_come_count_only_while_they_are_to_come() {
     for name in ["1", "2"] {
         engine.pod_applied(&alone(name), now());
         refused(&mut engine, 0);
-        engine.pod_deleted(&format!("u-{name}"), now());
+        deleted(&mut engine, name);
     }
     // There is room now, but a pod of the application is to come to the node.
-    engine.pod_deleted("u-low", now());
+    deleted(&mut engine, "low");
     engine.pod_applied(&alone("3"), now());
     let skewed = "1 node(s) didn't match pod topology spread constraints.";
     let message = refused(&mut engine, 0).message;
     assert!(message.contains(skewed), "{message}");
-    engine.pod_deleted("u-3", now());
-    engine.pod_deleted("u-high", now());
+    deleted(&mut engine, "3");
+    deleted(&mut engine, "high");
     engine.pod_applied(&alone("4"), now());
     assert!(matches!(engine.next(now()), Some(Decision::Bind { node, .. }) if &*node == "a"));
 }

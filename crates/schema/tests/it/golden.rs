@@ -9,7 +9,8 @@ use crate::fixtures::fixtures;
 
 #[test]
 fn json() {
-    for f in fixtures() {
+    let Some(fixtures) = fixtures() else { return };
+    for f in fixtures {
         let decoded = decode_json(&f.json, f.ty, FieldValidation::Strict);
         let decoded = decoded.unwrap_or_else(|e| panic!("{}: {e}", f.name));
         let out = encode_json(&decoded.value, f.ty);
@@ -27,7 +28,8 @@ fn from_json(f: &crate::fixtures::Fixture) -> Value {
 
 #[test]
 fn yaml() {
-    for f in fixtures() {
+    let Some(fixtures) = fixtures() else { return };
+    for f in fixtures {
         let want = from_json(&f);
         let decoded = decode_yaml(&f.yaml, f.ty, FieldValidation::Strict);
         assert_eq!(decoded.unwrap_or_else(|e| panic!("{}: {e}", f.name)).value, want, "{}", f.name);
@@ -38,18 +40,13 @@ fn yaml() {
 
 #[test]
 fn protobuf() {
-    let mut checked = 0;
-    for f in fixtures() {
-        if f.protobuf.is_empty() {
-            continue;
-        }
+    let Some(fixtures) = fixtures() else { return };
+    for f in fixtures {
         let want = from_json(&f);
         let value = decode_protobuf(&f.protobuf, f.ty).unwrap_or_else(|e| panic!("{}: {e}", f.name));
         let text = |v: &Value| String::from_utf8_lossy(&encode_json(v, f.ty)).into_owned();
         assert_eq!(text(&value), text(&want), "{}", f.name);
         assert_eq!(value, want, "{}", f.name);
         assert_eq!(encode_protobuf(&want, f.ty), f.protobuf, "{}", f.name);
-        checked += 1;
     }
-    eprintln!("{checked} kinds");
 }

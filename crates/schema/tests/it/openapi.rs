@@ -6,11 +6,9 @@ use std::io::Read as _;
 use schema::openapi::{self, Route};
 use serde_json::Value;
 
-use crate::fixtures::shared;
-
 /// Routes of every resource that the reference data lists as served by default.
 fn routes() -> Option<Vec<Route>> {
-    let text = std::fs::read(shared()?.join("v1.37/resources.json")).expect("the list of resources");
+    let text = reference::read("k8s-api/v1.37/resources.json")?;
     let all: BTreeMap<String, BTreeMap<String, Value>> = serde_json::from_slice(&text).expect("JSON");
     let words = |v: &Value| -> Vec<String> {
         v.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
@@ -48,7 +46,7 @@ fn routes() -> Option<Vec<Route>> {
 }
 
 fn upstream() -> Option<Value> {
-    let gz = std::fs::read(shared()?.join("openapi-v2-v1.36.json.gz")).expect("upstream's document");
+    let gz = reference::read("k8s-api/openapi-v2-v1.37.json.gz")?;
     let mut text = Vec::new();
     flate2::read::GzDecoder::new(gz.as_slice()).read_to_end(&mut text).expect("gzip");
     Some(serde_json::from_slice(&text).expect("JSON"))

@@ -12,7 +12,7 @@ use schema::{
 
 use crate::fixtures::{Fixture, fixtures};
 
-static FIXTURES: LazyLock<Vec<Fixture>> = LazyLock::new(fixtures);
+static FIXTURES: LazyLock<Vec<Fixture>> = LazyLock::new(|| fixtures().unwrap_or_default());
 
 fn pod() -> TypeRef<'static> {
     type_of("", "v1", "Pod").expect("a built-in kind")

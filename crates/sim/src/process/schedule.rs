@@ -154,16 +154,10 @@ impl Schedule {
     }
 
     fn pod_changed(&mut self, delta: &reconcile::Delta<Pod>, now: Timestamp) {
-        let replaced = match (&delta.old, &delta.new) {
-            (Some(o), Some(n)) if o.metadata.uid != n.metadata.uid => Some(o),
-            (Some(o), None) => Some(o),
-            _ => None,
-        };
-        if let Some(old) = replaced {
-            self.engine.pod_deleted(&old.metadata.uid, now);
-        }
-        if let Some(new) = &delta.new {
-            self.engine.pod_applied(new, now);
+        match (&delta.old, &delta.new) {
+            (_, Some(new)) => self.engine.pod_applied(new, now),
+            (Some(old), None) => self.engine.pod_deleted(&old.metadata.key(), &old.metadata.uid, now),
+            (None, None) => {}
         }
     }
 

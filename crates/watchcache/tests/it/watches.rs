@@ -300,6 +300,23 @@ fn a_frame_of_any_size_is_made_once_for_watchers_that_send_it_at_once() {
 }
 
 #[test]
+fn another_form_of_a_deletion_is_made_from_its_object() {
+    let world = world();
+    world.put("ns/a", "y", "");
+    let mut watch = world.watch(Start::After(2), Filter::all());
+    world.delete("ns/a");
+    let deleted = event(&mut watch);
+    assert_eq!(deleted.kind(), WatchEventType::Deleted);
+    // A deletion's object is read out of its plain frame, which is shared too. On a thread of its own, so that a
+    // form that waits for itself fails the test and does not hold it up.
+    let (send, made) = std::sync::mpsc::channel();
+    std::thread::spawn(move || send.send(deleted.encoded(1, || Ok::<_, Error>(deleted.object()))));
+    let form = made.recv_timeout(std::time::Duration::from_secs(10)).expect("the form waits for itself");
+    let form = form.expect("it can be made");
+    assert!(form.starts_with(b"{"), "{form:?}");
+}
+
+#[test]
 fn a_slow_watcher_is_cut_off_alone() {
     let world = world_with(Limits { watcher_queue: 2, ring_changes: 3, ..Limits::default() });
     let mut slow = world.watch(Start::After(1), Filter::all());

@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_ORGANIZATION_NAME};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate, X509Name};
 
 use super::PkiError;
@@ -30,9 +31,36 @@ pub struct Facts {
 #[must_use]
 pub fn user_of_certificate(der: &[u8]) -> Option<meta::User> {
     let (_, cert) = X509Certificate::from_der(der).ok()?;
-    let name = cert.subject().iter_common_name().next()?.as_str().ok()?;
-    let groups: Vec<&str> = cert.subject().iter_organization().filter_map(|o| o.as_str().ok()).collect();
-    Some(meta::User::new(name, &groups))
+    let subject = subject(cert.subject()).ok().filter(|s| !s.common_name.is_empty())?;
+    let groups: Vec<&str> = subject.organizations.iter().map(String::as_str).collect();
+    Some(meta::User::new(&subject.common_name, &groups))
+}
+
+/// Whom a name stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Subject {
+    /// The last one, as everywhere; empty when there is none.
+    pub common_name: String,
+    pub organizations: Vec<String>,
+    /// How many attributes the name has.
+    pub parts: usize,
+}
+
+/// Reads a name; says why when a part of it is no text, or not of the type that it says.
+pub(super) fn subject(name: &X509Name<'_>) -> Result<Subject, String> {
+    let mut out = Subject::default();
+    for part in name.iter_attributes() {
+        let value = part.attr_value();
+        let text = stdx::asn1::text(value.tag().0, value.data)
+            .ok_or_else(|| "x509: invalid RDNSequence: invalid attribute value".to_owned())?;
+        out.parts += 1;
+        if *part.attr_type() == OID_X509_COMMON_NAME {
+            out.common_name = text;
+        } else if *part.attr_type() == OID_X509_ORGANIZATION_NAME {
+            out.organizations.push(text);
+        }
+    }
+    Ok(out)
 }
 
 /// Reads the first certificate of PEM text.
@@ -47,9 +75,10 @@ pub(super) fn read(der: &[u8]) -> Result<Facts, String> {
     let time = |t: x509_parser::time::ASN1Time| {
         Timestamp::from_second(t.timestamp()).map_err(|_| "its time is out of range".to_owned())
     };
+    let subject = subject(cert.subject())?;
     let mut facts = Facts {
-        common_name: first(cert.subject().iter_common_name()),
-        organization: organization(cert.subject()),
+        common_name: subject.common_name,
+        organization: subject.organizations.into_iter().next().unwrap_or_default(),
         names: Vec::new(),
         not_before: time(cert.validity().not_before)?,
         not_after: time(cert.validity().not_after)?,
@@ -72,14 +101,6 @@ pub(super) fn read(der: &[u8]) -> Result<Facts, String> {
     facts.names.sort();
     facts.names.dedup();
     Ok(facts)
-}
-
-fn organization(subject: &X509Name<'_>) -> String {
-    first(subject.iter_organization())
-}
-
-fn first<'a>(mut values: impl Iterator<Item = &'a x509_parser::x509::AttributeTypeAndValue<'a>>) -> String {
-    values.next().and_then(|v| v.as_str().ok()).unwrap_or_default().to_owned()
 }
 
 fn name(name: &GeneralName<'_>) -> Option<String> {

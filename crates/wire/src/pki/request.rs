@@ -77,18 +77,10 @@ pub fn read_request(pem: &str) -> Result<Wanted, String> {
     let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes())
         .map_err(|_| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
     let (_, request) = X509CertificationRequest::from_der(&der).map_err(|e| e.to_string())?;
-    let subject = &request.certification_request_info.subject;
+    let subject = inspect::subject(&request.certification_request_info.subject)?;
     let mut wanted = Wanted {
-        common_name: subject
-            .iter_common_name()
-            .last()
-            .and_then(|n| n.as_str().ok())
-            .unwrap_or_default()
-            .to_owned(),
-        organizations: subject
-            .iter_organization()
-            .filter_map(|o| o.as_str().ok().map(str::to_owned))
-            .collect(),
+        common_name: subject.common_name,
+        organizations: subject.organizations,
         ..Wanted::default()
     };
     for extension in request.requested_extensions().into_iter().flatten() {
@@ -176,15 +168,17 @@ impl Signer {
     ) -> Result<String, String> {
         let der = CertificateSigningRequestDer::from_pem_slice(request_pem.as_bytes())
             .map_err(|_| "PEM block type must be CERTIFICATE REQUEST".to_owned())?;
-        if read_request(request_pem)?.organizations.len() > 1 {
-            return Err("requests with several organizations are not supported yet".to_owned());
-        }
         let mut request = CertificateSigningRequestParams::from_der(&der).map_err(|e| e.to_string())?;
         let (_, raw) = X509CertificationRequest::from_der(&der).map_err(|e| e.to_string())?;
         if request.public_key.subject_public_key_info() != raw.certification_request_info.subject_pki.raw {
             return Err("keys of this kind are not supported yet".to_owned());
         }
+        let asked = inspect::subject(&raw.certification_request_info.subject)?;
         let p = &mut request.params;
+        // A name is taken over as a map: what is there twice would be lost, and somebody else be named.
+        if asked.parts != p.distinguished_name.iter().count() {
+            return Err("requests with several values of one kind in the subject (organizations, say) are not supported yet".to_owned());
+        }
         (p.key_usages, p.extended_key_usages) = usages_of(usages)?;
         p.is_ca = IsCa::ExplicitNoCa;
         p.use_authority_key_identifier_extension = true;
@@ -197,7 +191,12 @@ impl Signer {
         // Positive and not shorter than it looks.
         serial[0] = serial[0] & 0x3f | 0x40;
         p.serial_number = Some(SerialNumber::from(serial));
-        Ok(request.signed_by(&self.issuer).map_err(|e| e.to_string())?.pem())
+        let signed = request.signed_by(&self.issuer).map_err(|e| e.to_string())?;
+        let (_, made) = X509Certificate::from_der(signed.der()).map_err(|e| e.to_string())?;
+        if inspect::subject(made.subject())? != asked {
+            return Err("the subject of the request cannot be put into a certificate as it is".to_owned());
+        }
+        Ok(signed.pem())
     }
 }
 

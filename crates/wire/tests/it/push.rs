@@ -145,6 +145,7 @@ async fn a_log_comes_in_messages_behind_an_empty_one() {
                 path_and_query: format!("/containerLogs/a/b/c{query}"),
                 headers: Vec::new(),
                 client_certificate: false,
+                global_only: false,
             };
             Response::new(200, "", Body::Tunnel(Box::new(to)))
         })

@@ -109,6 +109,7 @@ async fn tunnelling(far: SocketAddr) -> Running {
             path_and_query: format!("/exec/ns/pod/c?{}", query.join("&")),
             headers: Vec::new(),
             client_certificate: false,
+            global_only: false,
         };
         Response::new(200, "", Body::Tunnel(Box::new(to)))
     })

@@ -24,6 +24,7 @@ async fn front(port: u16) -> Running {
             path_and_query: "/far?a=b".into(),
             headers: vec![("x-from".into(), "front".into())],
             client_certificate: false,
+            global_only: false,
         };
         Response::new(200, "", Body::Tunnel(Box::new(to)))
     })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reconcile::{Action, Plan};
 
-use super::{REVISION, Sets};
+use super::state::{REVISION, Sets};
 use crate::apps::types::{Deployment, REPLICASETS, ReplicaSet};
 
 /// Plans the deletion of old, empty replica sets beyond the history limit, oldest revision first.

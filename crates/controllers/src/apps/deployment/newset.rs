@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use reconcile::{Action, EventRecord, Op, Plan, StrMap};
 use serde_json::{Map, Value, json};
 
-use super::{DESIRED_REPLICAS, MAX_REPLICAS, REVISION, REVISION_HISTORY, Sets, State, status};
+use super::state::{DESIRED_REPLICAS, MAX_REPLICAS, REVISION, REVISION_HISTORY, Sets, State};
+use super::status::{self, progressing};
 use crate::apps::types::{DEPLOYMENTS, Deployment, POD_TEMPLATE_HASH, REPLICASETS, ReplicaSet};
-use crate::core::condition::{self, Condition};
+use crate::core::condition;
 use crate::owners::controller_ref;
 use crate::safe::{Fnv, encode};
 
@@ -100,12 +101,6 @@ pub(crate) fn sync_existing(state: &State, sets: &Sets<'_>, now: Timestamp, plan
 fn set_revision(d: &Deployment, revision: Option<&str>) -> Action {
     let body = json!({"metadata": {"uid": d.metadata.uid, "annotations": {REVISION: revision}}});
     Action::merge_patch(DEPLOYMENTS, &d.metadata.key(), "", &body)
-}
-
-/// A Progressing condition as of now.
-pub(crate) fn progressing(status: &str, reason: &str, message: String, now: Timestamp) -> Condition {
-    let c = Condition::new("Progressing", status, reason, message, now);
-    Condition { last_update_time: c.last_transition_time, ..c }
 }
 
 // k8s: util/deployment_util.go SetNewReplicaSetAnnotations

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use reconcile::Plan;
 
-use super::{Sets, State, cleanup, newset, scale::scale_one, status};
+use super::state::{Sets, State};
+use super::{cleanup, newset, scale::scale_one, status};
 use crate::apps::types::{Deployment, ReplicaSet};
 
 /// Makes the new replica set or brings it up to date. False: decide again when that is done.

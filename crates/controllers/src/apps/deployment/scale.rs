@@ -6,7 +6,7 @@ use std::sync::Arc;
 use reconcile::{Action, EventRecord, Plan};
 use serde_json::json;
 
-use super::{DESIRED_REPLICAS, MAX_REPLICAS, Sets, State};
+use super::state::{DESIRED_REPLICAS, MAX_REPLICAS, Sets, State};
 use crate::apps::types::{Deployment, REPLICASETS, ReplicaSet};
 
 /// Whether the deployment's wanted number has changed since its replica sets were scaled.

@@ -7,8 +7,7 @@ use jiff::Timestamp;
 use reconcile::{Action, Plan, time};
 use serde_json::{Value, json};
 
-use super::newset::progressing;
-use super::{Sets, State};
+use super::state::{Sets, State};
 use crate::apps::replicaset::or_null;
 use crate::apps::types::{DEPLOYMENTS, Deployment, DeploymentStatus};
 use crate::core::condition::{self, Condition};
@@ -160,4 +159,10 @@ fn put(d: &Deployment, new: &DeploymentStatus, plan: &mut Plan) {
 /// Writes the conditions and leaves the rest of the status alone.
 pub(crate) fn conditions_only(d: &Deployment, conditions: &[Condition]) -> Action {
     Action::status_patch(DEPLOYMENTS, &d.metadata, &json!({"conditions": conditions}))
+}
+
+/// A Progressing condition as of now.
+pub(crate) fn progressing(status: &str, reason: &str, message: String, now: Timestamp) -> Condition {
+    let c = Condition::new("Progressing", status, reason, message, now);
+    Condition { last_update_time: c.last_transition_time, ..c }
 }

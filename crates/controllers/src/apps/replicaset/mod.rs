@@ -7,6 +7,7 @@
 // k8s: pkg/controller/replicaset/replica_set.go
 
 mod pods;
+mod state;
 mod status;
 
 pub(crate) use status::or_null;
@@ -15,58 +16,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use reconcile::{Answers, Caches, Controller, Delta, Failure, Interests, Key, KeySink, Plan};
+use reconcile::{Answers, Caches, Controller, Delta, Interests, Key, KeySink, Plan};
 
+pub use self::state::{BURST_REPLICAS, State};
 use super::types::{BY_CONTROLLER, REPLICASETS, ReplicaSet};
-use crate::core::pod::{self, PODS, Pod};
-use crate::owners::{Claimer, MayAdopt};
-
-/// At most so many pods are created or deleted by one decision.
-// k8s: replica_set.go BurstReplicas
-pub const BURST_REPLICAS: usize = 500;
+use crate::core::pod::{self, Pod};
+use crate::owners::MayAdopt;
 
 /// The controller.
 pub struct ReplicaSets;
-
-/// What a decision on a replica set depends on.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    pub rs: Arc<ReplicaSet>,
-    /// Pods that it manages, and those that nobody manages and whose labels match.
-    pub pods: Vec<Arc<Pod>>,
-    pub may_adopt: MayAdopt,
-    /// Active pods of the replica sets with the same owner, by node; only when pods must go.
-    pub related: BTreeMap<Box<str>, usize>,
-    pub failures: Vec<Failure>,
-}
-
-impl State {
-    pub(crate) fn claimer(&self) -> Claimer<'_> {
-        Claimer {
-            owner: &self.rs.metadata,
-            owner_gvr: REPLICASETS,
-            owner_api_version: "apps/v1",
-            owner_kind: "ReplicaSet",
-            selector: &self.rs.spec.selector,
-            gvr: PODS,
-        }
-    }
-
-    /// The pods that it manages and that have not finished and are not being deleted.
-    pub(crate) fn active(&self) -> impl Iterator<Item = &Arc<Pod>> {
-        self.owned().filter(|p| p.active())
-    }
-
-    pub(crate) fn owned(&self) -> impl Iterator<Item = &Arc<Pod>> {
-        crate::owners::owned(&self.pods, |p| &p.metadata, &self.rs.metadata, &self.rs.spec.selector)
-    }
-}
 
 /// The replica sets that a changed pod concerns.
 fn concerned(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
     for p in delta.both() {
         match p.metadata.controller() {
-            Some(o) if &*o.kind == "ReplicaSet" => sink.add(Key::new(&p.metadata.namespace, &o.name)),
+            Some(o) if o.is_a("apps", "ReplicaSet") => sink.add(Key::new(&p.metadata.namespace, &o.name)),
             Some(_) => {}
             None => {
                 let sets = caches.kind::<ReplicaSet>().list(&p.metadata.namespace);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use reconcile::{Action, EventRecord, ObjectReference, Op, Plan};
 use serde_json::{Value, json};
 
-use super::{BURST_REPLICAS, State};
+use super::state::{BURST_REPLICAS, State};
 use crate::core::pod::{PODS, deletion_order};
 use crate::owners::controller_ref;
 use crate::safe::{Fnv, generated};

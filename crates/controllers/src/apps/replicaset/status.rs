@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use reconcile::{Action, Op, Plan};
 use serde_json::{Value, json};
 
-use super::{State, pods};
+use super::pods;
+use super::state::State;
 use crate::apps::types::{REPLICASETS, ReplicaSetStatus};
 use crate::core::condition::{self, Condition};
 use crate::core::pod::PODS;

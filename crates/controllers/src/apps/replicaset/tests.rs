@@ -1,7 +1,7 @@
 use super::*;
-use crate::core::pod::deletion_order;
+use crate::core::pod::{PODS, deletion_order};
 use meta::Status;
-use reconcile::Op;
+use reconcile::{Failure, Op};
 use serde_json::{Value, json};
 
 fn pod(name: &str, more: &Value) -> Arc<Pod> {

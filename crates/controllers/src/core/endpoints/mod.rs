@@ -9,14 +9,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use meta::Gvr;
 use reconcile::{
-    Action, Answers, Caches, Controller, Delta, Interests, Key, KeySink, ObjectMeta, Plan, Projection, StrMap,
+    Action, Answers, Caches, Controller, Delta, EventRecord, Interests, Key, KeySink, ObjectMeta,
+    ObjectReference, Plan, Projection, StrMap,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::core::pod::Pod;
-use crate::core::service::{EndpointPort, HEADLESS, Service, TRIGGER_TIME, address, backing, concerned};
-use crate::discovery::endpointslice::trigger_time;
+use crate::core::service::{
+    EndpointPort, HEADLESS, Service, TRIGGER_TIME, address, backing, concerned, trigger_time,
+};
 
 /// `endpoints`.
 pub const ENDPOINTS: Gvr = Gvr::new("", "v1", "endpoints");
@@ -121,15 +123,33 @@ impl Controller for EndpointsController {
             let body =
                 json!({"kind": "Endpoints", "apiVersion": "v1", "metadata": metadata, "subsets": subsets});
             let action = Action::create(ENDPOINTS, &s.metadata.namespace, &s.metadata.name, &body);
-            return Plan::of(vec![action]);
+            return Plan::of(vec![action.on_err(refused(
+                s,
+                "FailedToCreateEndpoint",
+                "create endpoint for service",
+            ))]);
         };
         for (k, _) in e.metadata.labels.iter().filter(|(k, _)| wanted.get(k).is_none()) {
             metadata["labels"][k] = Value::Null;
         }
         metadata["resourceVersion"] = e.metadata.resource_version.to_string().into();
         let body = json!({"metadata": metadata, "subsets": subsets});
-        Plan::of(vec![Action::merge_patch(ENDPOINTS, &e.metadata.key(), "", &body).tolerate(&["NotFound"])])
+        let action = Action::merge_patch(ENDPOINTS, &e.metadata.key(), "", &body).tolerate(&["NotFound"]);
+        Plan::of(vec![action.on_err(refused(s, "FailedToUpdateEndpoint", "update endpoint"))])
     }
+}
+
+/// What users are told on the endpoints when a write of them fails.
+fn refused(s: &Service, reason: &'static str, what: &str) -> EventRecord {
+    let m = &s.metadata;
+    let about = ObjectReference {
+        kind: "Endpoints".to_owned(),
+        api_version: "v1".to_owned(),
+        namespace: m.namespace.to_string(),
+        name: m.name.to_string(),
+        ..ObjectReference::default()
+    };
+    EventRecord::warning(about, reason, format!("Failed to {what} {}/{}: {{error}}", m.namespace, m.name))
 }
 
 /// Endpoints concern the controller when there is a service of their name, when they went, or when they are its

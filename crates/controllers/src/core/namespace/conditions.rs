@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use reconcile::Op;
 
-use super::State;
+use super::state::State;
 use crate::core::condition::{self, Condition};
 
 /// A condition with the texts for when it is not the case.

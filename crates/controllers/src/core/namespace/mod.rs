@@ -6,19 +6,19 @@
 // k8s: pkg/controller/namespace/deletion/namespaced_resources_deleter.go
 
 mod conditions;
+mod state;
 pub mod types;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use meta::{Gvr, Status};
 use reconcile::{
-    Action, Answer, Answers, Caches, Controller, Failure, Interests, Key, Op, Partial, Plan, ResourceInfo,
-    time,
+    Action, Answer, Answers, Caches, Controller, Interests, Key, Op, Partial, Plan, ResourceInfo, time,
 };
 use serde_json::json;
 
+pub use self::state::{Content, State};
 use self::types::{NAMESPACES, Namespace};
 use crate::core::pod::PODS;
 
@@ -30,25 +30,6 @@ const SOON: Duration = Duration::from_millis(200);
 
 /// The controller.
 pub struct Namespaces;
-
-/// What a live list of one resource in the namespace said.
-#[derive(Clone, Debug)]
-pub struct Content {
-    pub resource: ResourceInfo,
-    pub items: Result<Vec<Partial>, Status>,
-}
-
-/// What a decision on a terminating namespace depends on.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    pub ns: Arc<Namespace>,
-    pub resources: Vec<ResourceInfo>,
-    /// Groups that discovery could not read.
-    pub undiscovered: Vec<String>,
-    /// Empty: nothing has been listed yet.
-    pub content: Vec<Content>,
-    pub failures: Vec<Failure>,
-}
 
 fn unreadable(gvr: &Gvr, why: &str) -> Status {
     Status::internal(format!("cannot read the list of {}.{}: {why}", gvr.resource, gvr.group))

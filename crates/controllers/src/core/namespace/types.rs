@@ -1,7 +1,7 @@
 //! What controllers read of namespaces.
 
 use meta::Gvr;
-use reconcile::{ObjectMeta, Projection, null_default};
+use reconcile::{ObjectMeta, Projection};
 use serde::Deserialize;
 
 use crate::core::condition::Condition;
@@ -22,7 +22,6 @@ pub struct Namespace {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct NamespaceSpec {
-    #[serde(deserialize_with = "null_default")]
     pub finalizers: Vec<Box<str>>,
 }
 
@@ -31,7 +30,6 @@ pub struct NamespaceSpec {
 #[serde(default)]
 pub struct NamespaceStatus {
     pub phase: Box<str>,
-    #[serde(deserialize_with = "null_default")]
     pub conditions: Vec<Condition>,
 }
 

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use reconcile::{Action, Answers, Caches, Controller, EventRecord, Interests, Key, ObjectReference, Plan};
 use serde_json::json;
 
-use crate::core::node::{NODES, Node};
+use crate::core::node::{NODES, Node, WITHOUT_CIDR};
 
 /// A range that nodes get their parts of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,16 +94,22 @@ impl Controller for NodeIpam {
     }
 
     fn interests(&self, i: &mut Interests) {
-        i.on::<Node>(|delta, _, sink| {
+        i.on::<Node>(|delta, caches, sink| {
             let had = delta.old.as_ref().map(|n| &n.spec.pod_cidr);
-            if had != delta.new.as_ref().map(|n| &n.spec.pod_cidr) {
+            let changed = had != delta.new.as_ref().map(|n| &n.spec.pod_cidr);
+            // A range that is given or given back concerns nobody when every node has one.
+            if changed && caches.kind::<Node>().count_by_index(WITHOUT_CIDR, "") > 0 {
                 sink.add(Key::new("", KEY));
             }
         });
     }
 
     fn observe(&self, _: &Key, caches: &Caches, _: &Answers) -> Option<State> {
-        Some(State { nodes: caches.kind::<Node>().iter().cloned().collect() })
+        let nodes = caches.kind::<Node>();
+        if nodes.count_by_index(WITHOUT_CIDR, "") == 0 {
+            return None;
+        }
+        Some(State { nodes: nodes.iter().cloned().collect() })
     }
 
     fn reconcile(&self, state: &State, _: &mut (), _: Timestamp) -> Plan {
@@ -117,12 +123,15 @@ impl Controller for NodeIpam {
         }
         let mut plan = Plan::default();
         let mut actions = Vec::new();
+        // Below these everything is taken; within one decision nothing is given back.
+        let mut from: Vec<u128> = vec![0; self.clusters.len()];
         for n in state.nodes.iter().filter(|n| n.spec.pod_cidr.is_empty() && !n.metadata.deleting()) {
             let free: Option<Vec<u128>> = self
                 .clusters
                 .iter()
                 .zip(&used)
-                .map(|(c, u)| (0..c.parts()).find(|i| !u.contains(i)))
+                .zip(&from)
+                .map(|((c, u), from)| (*from..c.parts()).find(|i| !u.contains(i)))
                 .collect();
             let Some(free) = free.filter(|f| !f.is_empty()) else {
                 let about = ObjectReference::to("v1", "Node", &n.metadata);
@@ -131,6 +140,7 @@ impl Controller for NodeIpam {
                 continue;
             };
             let cidrs: Vec<String> = self.clusters.iter().zip(&free).map(|(c, i)| c.part(*i)).collect();
+            from.clone_from(&free);
             used.iter_mut().zip(free).for_each(|(u, i)| {
                 u.insert(i);
             });
@@ -173,6 +183,22 @@ mod tests {
             .collect();
         assert_eq!(cidrs, vec!["10.244.0.0/24", "10.244.2.0/24", "10.244.3.0/24"]);
         assert_eq!(plan.events.len(), 1);
+    }
+
+    /// Who has a range already, or gives one back, costs no look at all nodes while nobody waits for one.
+    #[test]
+    fn nodes_are_looked_at_only_when_one_waits() {
+        let ipam = NodeIpam { clusters: vec![ClusterCidr::parse("10.0.0.0/8").unwrap()] };
+        let mut caches = Caches::default();
+        for i in 0..100 {
+            let cidr = format!("10.0.{i}.0/24");
+            caches.kind_mut::<Node>().upsert((*node(&format!("n{i}"), &cidr)).clone());
+        }
+        let key = Key::new("", KEY);
+        assert!(ipam.observe(&key, &caches, &Answers::default()).is_none());
+        assert_eq!(caches.kind::<Node>().looked_at(), 0);
+        caches.kind_mut::<Node>().upsert((*node("new", "")).clone());
+        assert_eq!(ipam.observe(&key, &caches, &Answers::default()).map(|s| s.nodes.len()), Some(101));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) fn silence(n: &Node, now: Timestamp) -> Option<Action> {
 
 /// The event for a node that was ready until now.
 pub(crate) fn event(n: &Node) -> Option<EventRecord> {
-    let was_ready = super::ready_status(n) == "True";
+    let was_ready = n.ready_status() == "True";
     let mut about = ObjectReference::to("v1", "Node", &n.metadata);
     about.resource_version.clear();
     was_ready.then(|| {

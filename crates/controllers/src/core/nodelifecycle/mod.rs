@@ -1,96 +1,85 @@
-//! Node lifecycle: notices when a node no longer reports, says so in its conditions, and taints it so that
-//! pods keep away or leave.
+//! Node lifecycle: the conditions of nodes that went silent, the taints that follow from a node's conditions, and
+//! the `Ready` condition of pods on silent nodes. It must never delete a pod: taint eviction does. It must never
+//! compare a time that a node wrote with its own: clocks differ.
 //!
-//! Reads nodes, their leases and pods; writes node conditions and taints, and the `Ready` condition of pods
-//! on nodes that went silent. It must never delete a pod: taint eviction does.
-//!
-//! A node counts as heard from at the time written in its lease or its `Ready` heartbeat, and in any case at
-//! the start of this process, so that a control plane that was away does not take all nodes for dead.
+//! A node is silent when what it writes, its lease and its `Ready` heartbeat, has not changed for as long as this
+//! process watched. So a control plane that was away does not take all nodes for dead.
 // k8s: pkg/controller/nodelifecycle/node_lifecycle_controller.go
 
 mod health;
+mod labels;
+mod silence;
+mod state;
 mod taints;
 mod zones;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use meta::Gvr;
-use reconcile::{Action, Answers, Caches, Controller, Interests, Key, ObjectMeta, Plan, Projection, time};
-use serde::Deserialize;
+use reconcile::{
+    Action, Answers, Caches, Controller, Delta, EventRecord, Interests, Key, KeySink, ObjectReference, Plan,
+    time,
+};
 use serde_json::json;
 
+use self::silence::Seen;
+pub use self::state::{Lease, LeaseSpec, Signs, State, Zone};
 use crate::core::condition::find;
-use crate::core::node::Node;
+use crate::core::node::{BY_ZONE, EMPTIED_BY_ZONE, NOT_READY_BY_ZONE, Node, READY, WAITING_BY_ZONE};
 use crate::core::pod::{self, PODS, Pod};
+use crate::memory::Memory;
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 
 /// The controller. Its keys are nodes.
 pub struct NodeLifecycle {
-    /// When this process started to look.
-    pub started: Timestamp,
     /// How long a node may be silent.
     pub grace: Duration,
     /// How long a new node may take to report first.
     pub startup_grace: Duration,
+    memory: Memory<Seen>,
 }
 
 impl NodeLifecycle {
-    /// With upstream's times.
+    /// With upstream's time for a new node.
     #[must_use]
-    pub fn new(started: Timestamp) -> Self {
-        NodeLifecycle { started, grace: Duration::from_secs(40), startup_grace: Duration::from_secs(60) }
+    pub fn new(grace: Duration) -> Self {
+        NodeLifecycle { grace, startup_grace: Duration::from_secs(60), memory: Memory::default() }
     }
 }
 
-/// A node's lease.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct Lease {
-    pub metadata: ObjectMeta,
-    pub spec: LeaseSpec,
-}
-
-/// Its specification.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct LeaseSpec {
-    pub renew_time: Option<Timestamp>,
-}
-
-impl Projection for Lease {
-    const GVR: Gvr = Gvr::new("coordination.k8s.io", "v1", "leases");
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
+/// A node that renews its lease is heard from, whatever time it writes.
+fn renewed(delta: &Delta<Lease>, _: &Caches, sink: &mut KeySink) {
+    let Some(l) = delta.latest().filter(|l| &*l.metadata.namespace == LEASE_NAMESPACE) else { return };
+    let time = |l: &Option<Arc<Lease>>| l.as_ref().map(|l| l.spec.renew_time);
+    if time(&delta.old) != time(&delta.new) {
+        sink.add(Key::new("", &l.metadata.name));
     }
 }
 
-/// How the nodes of a zone are.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Zone {
-    pub nodes: usize,
-    pub not_ready: usize,
-    /// When the newest `NoExecute` taint for not being ready was put on one of them.
-    pub last_taint: Option<Timestamp>,
+fn became_ready(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
+    let Some(p) = delta.new.as_ref().filter(|p| p.ready()) else { return };
+    let node = caches.kind::<Node>().get("", &p.spec.node_name);
+    if node.is_some_and(|n| n.ready_status() == "Unknown") {
+        sink.add(Key::new("", &p.spec.node_name));
+    }
 }
 
-/// What a decision on a node depends on.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    pub node: Arc<Node>,
-    /// When it was last heard from; `None`: never.
-    pub heard: Option<Timestamp>,
-    /// When silence counts from at the earliest.
-    pub floor: Timestamp,
-    /// Pods on it whose `Ready` condition is true.
-    pub ready_pods: Vec<Arc<Pod>>,
-    pub zone: Zone,
-    /// Whether any zone has a node that is ready.
-    pub some_ready: bool,
+/// The zone of a node that is not ready and whose pods have not been told to leave.
+fn zone(node: &Node, caches: &Caches) -> Zone {
+    let (nodes, name) = (caches.kind::<Node>(), node.zone());
+    let added = |n: &Arc<Node>| {
+        let taints = n.spec.taints.iter().filter(|t| &*t.effect == "NoExecute");
+        taints.filter(|t| Node::says_not_ready(&t.key)).filter_map(|t| t.time_added).max()
+    };
+    let me = &node.metadata.name;
+    Zone {
+        nodes: nodes.count_by_index(BY_ZONE, &name),
+        not_ready: nodes.count_by_index(NOT_READY_BY_ZONE, &name),
+        last_taint: nodes.by_index(EMPTIED_BY_ZONE, &name).filter_map(added).max(),
+        ahead: nodes.by_index(WAITING_BY_ZONE, &name).take_while(|n| n.metadata.name != *me).count(),
+    }
 }
 
 impl Controller for NodeLifecycle {
@@ -103,72 +92,59 @@ impl Controller for NodeLifecycle {
 
     fn interests(&self, i: &mut Interests) {
         i.own::<Node>();
-        i.on::<Lease>(|delta, _, sink| {
-            let Some(l) = delta.latest().filter(|l| &*l.metadata.namespace == LEASE_NAMESPACE) else {
-                return;
-            };
-            // A renewal only moves the time at which the node is looked at anyway.
-            if delta.old.is_none() || delta.new.is_none() {
-                sink.add(Key::new("", &l.metadata.name));
-            }
-        });
-        i.on::<Pod>(|delta, caches, sink| {
-            let Some(p) = delta.new.as_ref().filter(|p| p.ready()) else { return };
-            let node = caches.kind::<Node>().get("", &p.spec.node_name);
-            if node.is_some_and(|n| ready_status(n) == "Unknown") {
-                sink.add(Key::new("", &p.spec.node_name));
-            }
-        });
+        i.on::<Lease>(renewed);
+        i.on::<Pod>(became_ready);
     }
 
     fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<State> {
         let nodes = caches.kind::<Node>();
-        let node = nodes.by_key(key).filter(|n| !n.metadata.deleting())?.clone();
+        let Some(node) = nodes.by_key(key).filter(|n| !n.metadata.deleting()).cloned() else {
+            self.memory.forget(key);
+            return None;
+        };
         let lease = caches.kind::<Lease>().get(LEASE_NAMESPACE, &key.name);
         let beat = find(&node.status.conditions, "Ready").and_then(|c| {
             // What this controller wrote itself is no sign of life.
             c.last_heartbeat_time.filter(|_| &*c.status != "Unknown")
         });
-        let heard = lease.and_then(|l| l.spec.renew_time).into_iter().chain(beat).max();
-        let mut zones: BTreeMap<String, Zone> = BTreeMap::new();
-        for n in nodes.iter() {
-            zones::count(zones.entry(zones::name(n)).or_default(), n);
-        }
         let pods = caches.kind::<Pod>().by_index(pod::BY_NODE, &key.name);
+        let silent = node.ready_status() == "Unknown";
         Some(State {
-            ready_pods: pods.filter(|p| p.ready()).cloned().collect(),
-            zone: zones.get(&zones::name(&node)).cloned().unwrap_or_default(),
-            some_ready: zones.values().any(|z| z.not_ready < z.nodes),
-            floor: self.started.max(node.metadata.creation_timestamp.unwrap_or(self.started)),
-            heard,
+            signs: Signs { renewed: lease.and_then(|l| l.spec.renew_time), beat },
+            ready_pods: pods.take_while(|_| silent).filter(|p| p.ready()).cloned().collect(),
+            zone: if node.empties().is_some() && !node.emptied() {
+                zone(&node, caches)
+            } else {
+                Zone::default()
+            },
+            some_ready: nodes.count_by_index(READY, "") > 0,
             node,
         })
     }
 
     fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
-        let grace = if state.heard.is_none() { self.startup_grace } else { self.grace };
-        let deadline = time::after(state.heard.map_or(state.floor, |t| t.max(state.floor)), grace);
+        let n = &state.node;
+        let grace = if n.ready_status().is_empty() { self.startup_grace } else { self.grace };
+        let period = grace / 4;
+        let m = &n.metadata;
+        let silent = self.memory.with(m.key(), |seen| seen.look(&m.uid, &state.signs, now, period * 2));
         let mut plan = Plan::default();
-        if now > deadline {
-            if let Some(action) = health::silence(&state.node, now) {
-                plan.events.extend(health::event(&state.node));
+        if silent > grace {
+            if let Some(action) = health::silence(n, now) {
+                plan.events.extend(health::event(n));
                 plan.step(vec![action]);
                 return plan;
             }
         } else {
-            plan.requeue_by(time::after(deadline, Duration::from_millis(100)));
+            plan.requeue_by(time::after(now, period.min(grace - silent + Duration::from_millis(100))));
         }
-        if ready_status(&state.node) == "Unknown" {
+        if n.ready_status() == "Unknown" {
             plan.step(state.ready_pods.iter().map(|p| not_ready(p, now)).collect());
         }
+        plan.step(labels::settle(n).into_iter().collect());
         taints::settle(state, now, &mut plan);
         plan
     }
-}
-
-/// `True`, `False`, `Unknown`, or empty when the node has never reported.
-pub(crate) fn ready_status(n: &Node) -> &str {
-    find(&n.status.conditions, "Ready").map_or("", |c| &c.status)
 }
 
 // k8s: pkg/controller/util/node/controller_utils.go MarkPodsNotReady
@@ -179,7 +155,10 @@ fn not_ready(p: &Pod, now: Timestamp) -> Action {
             {"type": "Ready", "status": "False", "lastTransitionTime": time::rfc3339(now)},
         ]},
     });
-    Action::strategic_patch(PODS, &p.metadata.key(), "status", &body).tolerate(&["NotFound"])
+    let about = ObjectReference::to("v1", "Pod", &p.metadata);
+    Action::strategic_patch(PODS, &p.metadata.key(), "status", &body)
+        .on_ok(EventRecord::warning(about, "NodeNotReady", "Node is not ready"))
+        .tolerate(&["NotFound"])
 }
 
 #[cfg(test)]

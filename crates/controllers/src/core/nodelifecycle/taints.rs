@@ -5,12 +5,11 @@ use jiff::Timestamp;
 use reconcile::{Action, Plan};
 use serde_json::{Value, json};
 
-use super::{State, ready_status, zones};
+use super::state::State;
+use super::zones;
 use crate::core::condition::find;
-use crate::core::node::{NODES, Node, Taint};
+use crate::core::node::{NODES, NOT_READY, Taint, UNREACHABLE};
 
-pub(crate) const NOT_READY: &str = "node.kubernetes.io/not-ready";
-pub(crate) const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
 /// Condition, the status that taints, the taint.
@@ -32,19 +31,6 @@ fn managed(t: &Taint) -> bool {
     }
 }
 
-fn has(n: &Node, key: &str, effect: &str) -> bool {
-    n.spec.taints.iter().any(|t| *t.key == *key && *t.effect == *effect)
-}
-
-/// The `NoExecute` taint that the node's readiness asks for.
-pub(crate) fn execute_key(n: &Node) -> Option<&'static str> {
-    match ready_status(n) {
-        "False" => Some(NOT_READY),
-        "Unknown" => Some(UNREACHABLE),
-        _ => None,
-    }
-}
-
 /// Plans the node's taints.
 pub(crate) fn settle(state: &State, now: Timestamp, plan: &mut Plan) {
     let n = &state.node;
@@ -56,8 +42,9 @@ pub(crate) fn settle(state: &State, now: Timestamp, plan: &mut Plan) {
     if n.spec.unschedulable {
         wanted.push((UNSCHEDULABLE, "NoSchedule"));
     }
-    if let Some(key) = execute_key(n) {
-        if has(n, key, "NoExecute") {
+    if let Some(key) = n.empties() {
+        // Pods that leave already, for the other reason, must not be called back in between.
+        if n.emptied() {
             wanted.push((key, "NoExecute"));
         } else {
             match zones::next_taint(state, now) {
@@ -70,7 +57,7 @@ pub(crate) fn settle(state: &State, now: Timestamp, plan: &mut Plan) {
     let kept = |t: &&Taint| !managed(t) || wanted.contains(&(&*t.key, &*t.effect));
     let mut taints: Vec<Taint> = n.spec.taints.iter().filter(kept).cloned().collect();
     for (key, effect) in wanted {
-        if !has(n, key, effect) {
+        if !n.tainted(key, effect) {
             let time_added = Some(reconcile::time::whole_seconds(now));
             taints.push(Taint { key: key.into(), value: "".into(), effect: effect.into(), time_added });
         }

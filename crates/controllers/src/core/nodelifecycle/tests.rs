@@ -13,12 +13,14 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
 }
 
+fn controller() -> NodeLifecycle {
+    NodeLifecycle::new(Duration::from_secs(40))
+}
+
 fn state(ready: &str, taints: &str) -> State {
     State {
         node: node("a", ready, taints),
-        heard: Some(at(100)),
-        floor: at(0),
-        zone: Zone { nodes: 3, not_ready: 1, last_taint: None },
+        zone: Zone { nodes: 3, not_ready: 1, ..Zone::default() },
         some_ready: true,
         ..State::default()
     }
@@ -35,10 +37,12 @@ fn bodies(plan: &Plan) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_silent_node_becomes_unknown_after_the_grace_period() {
-    let c = NodeLifecycle::new(at(0));
-    let plan = c.reconcile(&state("True", "[]"), &mut (), at(140));
-    assert!(plan.steps.is_empty());
-    assert!(plan.requeue_at.is_some());
+    let c = controller();
+    for seconds in [100, 110, 120, 130, 140] {
+        let plan = c.reconcile(&state("True", "[]"), &mut (), at(seconds));
+        assert!(plan.steps.is_empty(), "{seconds}");
+        assert!(plan.requeue_at.is_some_and(|t| t <= at(seconds + 10)), "{seconds}");
+    }
     let plan = c.reconcile(&state("True", "[]"), &mut (), at(141));
     let body = &bodies(&plan)[0];
     assert_eq!(body["status"]["conditions"][0]["status"], "Unknown");
@@ -47,17 +51,81 @@ fn a_silent_node_becomes_unknown_after_the_grace_period() {
     assert_eq!(plan.events[0].reason, "NodeNotReady");
 }
 
+/// What a node writes is compared with what it wrote before and with nothing else. Each row: what the node
+/// wrote (lease, heartbeat) and when this process looked; the last look decides.
 #[test]
-fn silence_before_the_start_does_not_count() {
-    let c = NodeLifecycle::new(at(1000));
-    let s = State { floor: at(1000), ..state("True", "[]") };
-    assert!(c.reconcile(&s, &mut (), at(1039)).steps.is_empty());
-    assert_eq!(c.reconcile(&s, &mut (), at(1041)).steps.len(), 1);
+fn only_silence_that_was_watched_counts() {
+    type Look = (i64, Option<i64>, Option<i64>);
+    let watched = |from: i64, to: i64, signs: (Option<i64>, Option<i64>)| -> Vec<Look> {
+        (from..=to).step_by(5).map(|t| (t, signs.0, signs.1)).collect()
+    };
+    let renewing = |from: i64, to: i64, behind: i64| -> Vec<Look> {
+        (from..=to).step_by(10).map(|t| (t, Some(t - behind), None)).collect()
+    };
+    let cases: Vec<(&str, Vec<Look>, bool)> = vec![
+        ("a clock an hour behind", renewing(10_000, 10_200, 3600), false),
+        ("a clock an hour ahead", renewing(10_000, 10_200, -3600), false),
+        ("a clock an hour ahead that stopped", watched(10_000, 10_060, (Some(13_600), None)), true),
+        (
+            "only the heartbeat goes on",
+            vec![(100, None, Some(1)), (120, None, Some(2)), (150, None, Some(3))],
+            false,
+        ),
+        (
+            "a clock set back",
+            vec![(100, Some(100), None), (130, Some(50), None), (150, Some(50), None)],
+            false,
+        ),
+        ("silent since before the first look", watched(10_000, 10_040, (Some(10), Some(10))), false),
+        ("silent for longer", watched(10_000, 10_050, (Some(10), Some(10))), true),
+        ("nobody looked for an hour", vec![(100, Some(1), None), (3700, Some(1), None)], false),
+        (
+            "this process's clock is set forward",
+            vec![(100, Some(1), None), (105, Some(2), None), (9000, Some(2), None)],
+            false,
+        ),
+        (
+            "this process's clock is set back",
+            [watched(9000, 9030, (Some(1), None)), watched(100, 110, (Some(1), None))].concat(),
+            false,
+        ),
+        (
+            "the heartbeat is lost from view",
+            [watched(100, 140, (None, Some(1))), vec![(145, None, None)]].concat(),
+            true,
+        ),
+    ];
+    for (what, looks, silent) in cases {
+        let c = controller();
+        let mut last = Plan::default();
+        for (now, renewed, beat) in looks {
+            let signs = Signs { renewed: renewed.map(at), beat: beat.map(at) };
+            last = c.reconcile(&State { signs, ..state("True", "[]") }, &mut (), at(now));
+        }
+        assert_eq!(!last.steps.is_empty(), silent, "{what}");
+    }
+}
+
+#[test]
+fn a_new_node_has_longer_and_one_of_an_old_name_is_new() {
+    let c = controller();
+    let mut quiet = (*node("a", "True", "[]")).clone();
+    quiet.status.conditions.clear();
+    let quiet = |uid: &str| {
+        let mut node = quiet.clone();
+        node.metadata.uid = uid.into();
+        State { node: Arc::new(node), ..state("True", "[]") }
+    };
+    for seconds in [100, 120, 140, 160] {
+        assert!(c.reconcile(&quiet("a"), &mut (), at(seconds)).steps.is_empty(), "{seconds}");
+    }
+    assert_eq!(c.reconcile(&quiet("a"), &mut (), at(161)).steps.len(), 1);
+    assert!(c.reconcile(&quiet("b"), &mut (), at(162)).steps.is_empty());
 }
 
 #[test]
 fn taints_follow_readiness() {
-    let c = NodeLifecycle::new(at(0));
+    let c = controller();
     let keys = |s: &State| -> Vec<String> {
         let plan = c.reconcile(s, &mut (), at(120));
         let all = bodies(&plan);
@@ -73,7 +141,100 @@ fn taints_follow_readiness() {
     // Nobody is ready: no eviction.
     let all_down = State { some_ready: false, ..state("False", "[]") };
     assert_eq!(keys(&all_down), [not_ready[0]]);
-    // Another node was tainted a moment ago.
-    let zone = Zone { nodes: 3, not_ready: 2, last_taint: Some(at(115)) };
-    assert_eq!(keys(&State { zone, ..state("False", "[]") }), [not_ready[0]]);
+    // Another node was tainted a moment ago, or is to be tainted before.
+    let zone = |last_taint, ahead| Zone { nodes: 3, not_ready: 2, last_taint, ahead };
+    assert_eq!(keys(&State { zone: zone(Some(at(115)), 0), ..state("False", "[]") }), [not_ready[0]]);
+    assert_eq!(keys(&State { zone: zone(None, 1), ..state("False", "[]") }), [not_ready[0]]);
+    // Pods that leave already go on leaving when the reason changes.
+    let unreachable = r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoExecute"}]"#;
+    let zone = zone(Some(at(115)), 1);
+    assert_eq!(keys(&State { zone, ..state("False", unreachable) }), not_ready);
+}
+
+#[test]
+fn pods_of_a_silent_node_are_told_not_ready() {
+    let pod = r#"{"metadata":{"name":"p","namespace":"n","uid":"p"},"spec":{"nodeName":"a"},
+        "status":{"conditions":[{"type":"Ready","status":"True"}]}}"#;
+    let taints = r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoSchedule"},
+        {"key":"node.kubernetes.io/unreachable","effect":"NoExecute"}]"#;
+    let ready_pods = vec![Arc::new(serde_json::from_str(pod).unwrap())];
+    let plan = controller().reconcile(&State { ready_pods, ..state("Unknown", taints) }, &mut (), at(1));
+    let event = plan.actions().next().and_then(|a| a.on_ok.clone()).unwrap();
+    assert_eq!(
+        (event.reason, &*event.message, &*event.regarding.kind),
+        ("NodeNotReady", "Node is not ready", "Pod")
+    );
+    assert_eq!(bodies(&plan)[0]["status"]["conditions"][0]["status"], "False");
+}
+
+#[test]
+fn older_labels_follow_the_newer_ones() {
+    for (labels, want) in [
+        ("{}", None),
+        (r#"{"kubernetes.io/os":"linux"}"#, Some(json!({"beta.kubernetes.io/os": "linux"}))),
+        (
+            r#"{"kubernetes.io/arch":"arm64","beta.kubernetes.io/arch":"amd64"}"#,
+            Some(json!({"beta.kubernetes.io/arch": "arm64"})),
+        ),
+        (r#"{"kubernetes.io/os":"linux","beta.kubernetes.io/os":"linux"}"#, None),
+    ] {
+        let mut n = (*node("a", "True", "[]")).clone();
+        n.metadata.labels = serde_json::from_str(labels).unwrap();
+        let plan =
+            controller().reconcile(&State { node: Arc::new(n), ..state("True", "[]") }, &mut (), at(1));
+        assert_eq!(bodies(&plan).first().map(|b| b["metadata"]["labels"].clone()), want, "{labels}");
+    }
+}
+
+fn cluster(nodes: usize, ready: &str) -> Caches {
+    let mut caches = Caches::default();
+    caches.kind_mut::<Lease>();
+    for i in 0..nodes {
+        let name = format!("n{i:05}");
+        caches.kind_mut::<Node>().upsert((*node(&name, ready, "[]")).clone());
+        for p in 0..3 {
+            let text = format!(
+                r#"{{"metadata":{{"name":"p{p}-{name}","namespace":"n"}},"spec":{{"nodeName":"{name}"}}}}"#
+            );
+            caches.kind_mut::<Pod>().upsert(serde_json::from_str(&text).unwrap());
+        }
+    }
+    caches
+}
+
+/// As many objects are looked at among ten nodes as among a thousand.
+#[test]
+fn a_decision_does_not_look_at_all_nodes_or_pods() {
+    let looked = |nodes: usize, ready: &str| {
+        let caches = cluster(nodes, ready);
+        let before = caches.kind::<Node>().looked_at() + caches.kind::<Pod>().looked_at();
+        let state = controller().observe(&Key::new("", "n00000"), &caches, &Answers::default()).unwrap();
+        assert_eq!(state.some_ready, ready == "True");
+        caches.kind::<Node>().looked_at() + caches.kind::<Pod>().looked_at() - before
+    };
+    for ready in ["True", "Unknown"] {
+        assert_eq!(looked(10, ready), looked(1000, ready), "{ready}");
+        assert!(looked(10, ready) < 8, "{ready}");
+    }
+}
+
+#[test]
+fn the_zone_is_counted_by_what_its_nodes_say() {
+    let mut caches = cluster(5, "Unknown");
+    for (name, taints) in [
+        ("n00001", "[]"),
+        (
+            "n00002",
+            r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoExecute","timeAdded":"1970-01-01T00:00:50Z"}]"#,
+        ),
+    ] {
+        caches.kind_mut::<Node>().upsert((*node(name, "Unknown", taints)).clone());
+    }
+    caches.kind_mut::<Node>().upsert((*node("n00003", "True", "[]")).clone());
+    let mut excluded = (*node("n00000", "Unknown", "[]")).clone();
+    excluded.metadata.labels = [("node.kubernetes.io/exclude-disruption", "")].into_iter().collect();
+    caches.kind_mut::<Node>().upsert(excluded);
+    let state = controller().observe(&Key::new("", "n00004"), &caches, &Answers::default()).unwrap();
+    assert_eq!(state.zone, Zone { nodes: 4, not_ready: 3, last_taint: Some(at(50)), ahead: 2 });
+    assert!(state.some_ready);
 }

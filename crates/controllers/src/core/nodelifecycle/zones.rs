@@ -7,8 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use reconcile::time;
 
-use super::{State, Zone, ready_status, taints};
-use crate::core::node::Node;
+use super::state::State;
 
 /// Between two nodes of a zone.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -25,21 +24,6 @@ pub(crate) enum Next {
     Never,
 }
 
-pub(crate) fn name(n: &Node) -> String {
-    let label = |k| n.metadata.labels.get(k).unwrap_or("");
-    format!("{}:\0:{}", label("topology.kubernetes.io/region"), label("topology.kubernetes.io/zone"))
-}
-
-pub(crate) fn count(zone: &mut Zone, n: &Node) {
-    zone.nodes += 1;
-    if ready_status(n) != "True" {
-        zone.not_ready += 1;
-    }
-    let ours = |k: &str| k == taints::NOT_READY || k == taints::UNREACHABLE;
-    let added = n.spec.taints.iter().filter(|t| &*t.effect == "NoExecute" && ours(&t.key));
-    zone.last_taint = added.filter_map(|t| t.time_added).chain(zone.last_taint).max();
-}
-
 /// When the node may get its `NoExecute` taint.
 pub(crate) fn next_taint(state: &State, now: Timestamp) -> Next {
     let z = &state.zone;
@@ -53,8 +37,11 @@ pub(crate) fn next_taint(state: &State, now: Timestamp) -> Next {
         (false, true) if z.nodes > LARGE_ZONE => SLOW_INTERVAL,
         (false, true) => return Next::Never,
     };
-    match z.last_taint.map(|t| time::after(t, interval)) {
-        Some(at) if at > now => Next::At(at),
+    // One after the other also when many are decided on before the first one's taint is seen.
+    let turn = interval.saturating_mul(u32::try_from(z.ahead).unwrap_or(u32::MAX));
+    let earliest = z.last_taint.map_or(now, |t| time::after(t, interval));
+    match time::after(earliest, turn) {
+        at if at > now => Next::At(at),
         _ => Next::Now,
     }
 }

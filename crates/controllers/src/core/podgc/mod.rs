@@ -1,5 +1,5 @@
-//! Pod GC: removes pods that nobody else will: too many finished ones, those of nodes that are gone, and
-//! those that were deleted before they got a node.
+//! Pod GC: removes pods that nobody else will: too many finished ones, those of nodes that are gone, those that are
+//! being deleted on nodes that are said to be out of service, and those that were deleted before they got a node.
 // k8s: pkg/controller/podgc/gc_controller.go
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reconcile::{Action, Answers, Caches, Controller, Delta, Interests, Key, KeySink, Op, Plan, time};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::core::node::{NODES, Node};
 use crate::core::pod::{self, PODS, Pod};
@@ -17,6 +17,7 @@ const PERIOD: Duration = Duration::from_secs(20);
 const QUARANTINE: Duration = Duration::from_secs(40);
 /// The key of the regular look at all pods; other keys are `node/<name>`.
 const SWEEP: &str = "sweep";
+const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// The controller.
 pub struct PodGc {
@@ -33,10 +34,16 @@ impl Default for PodGc {
 /// What a decision depends on.
 #[derive(Clone, Debug)]
 pub enum State {
-    /// The pods that must go now: finished ones beyond the threshold, deleted ones without a node.
-    Sweep { terminated: Vec<Arc<Pod>>, unscheduled: Vec<Arc<Pod>> },
+    /// The pods that must go now: finished ones beyond the threshold, deleted ones on a node out of service, and
+    /// deleted ones without a node.
+    Sweep { terminated: Vec<Arc<Pod>>, stranded: Vec<Arc<Pod>>, unscheduled: Vec<Arc<Pod>> },
     /// The pods of a node that the caches do not have. `gone`: what a live read said.
     Orphans { node: String, pods: Vec<Arc<Pod>>, gone: Option<bool> },
+}
+
+/// Whether somebody says that the node does not run and will not come back to its pods.
+fn out_of_service(n: &Node) -> bool {
+    n.ready_status() != "True" && n.spec.taints.iter().any(|t| &*t.key == OUT_OF_SERVICE)
 }
 
 fn orphaned(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
@@ -77,32 +84,40 @@ impl Controller for PodGc {
         }
         let unscheduled =
             pods.by_index(pod::BY_NODE, "").filter(|p| p.metadata.deleting()).cloned().collect();
+        let nodes = caches.kind::<Node>().iter().filter(|n| out_of_service(n));
+        let stranded = nodes.flat_map(|n| pods.by_index(pod::BY_NODE, &n.metadata.name));
+        let stranded = stranded.filter(|p| p.metadata.deleting()).cloned().collect();
         let mut terminated: Vec<Arc<Pod>> = Vec::new();
         if self.terminated_threshold > 0 {
             terminated.extend(pods.iter().filter(|p| p.finished() && !p.metadata.deleting()).cloned());
             let excess = terminated.len().saturating_sub(self.terminated_threshold);
-            // Evicted ones first, then the oldest.
-            terminated.sort_by_key(|p| {
-                (&*p.status.reason != "Evicted", p.metadata.creation_timestamp, p.metadata.key())
-            });
+            if excess > 0 {
+                // Evicted ones first, then the oldest.
+                terminated.sort_by_key(|p| {
+                    (&*p.status.reason != "Evicted", p.metadata.creation_timestamp, p.metadata.key())
+                });
+            }
             terminated.truncate(excess);
         }
-        Some(State::Sweep { terminated, unscheduled })
+        Some(State::Sweep { terminated, stranded, unscheduled })
     }
 
     fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
         match state {
-            State::Sweep { terminated, unscheduled } => {
+            State::Sweep { terminated, stranded, unscheduled } => {
                 let mut plan = Plan::at(time::after(now, PERIOD));
-                plan.step(terminated.iter().chain(unscheduled).map(|p| delete_now(p)).collect());
+                remove(terminated.iter().chain(stranded).chain(unscheduled), None, &mut plan);
                 plan
             }
             State::Orphans { node, gone: None, .. } => Plan::of(vec![Action::get(NODES, "", node)]),
             State::Orphans { gone: Some(false), .. } => Plan::at(time::after(now, QUARANTINE)),
             State::Orphans { pods, gone: Some(true), .. } => {
                 let mut plan = Plan::default();
-                plan.step(pods.iter().filter(|p| !p.finished()).map(|p| mark_failed(p, now)).collect());
-                plan.step(pods.iter().map(|p| delete_now(p)).collect());
+                let condition = json!([{
+                    "type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
+                    "message": "PodGC: node no longer exists", "lastTransitionTime": time::rfc3339(now),
+                }]);
+                remove(pods.iter(), Some(&condition), &mut plan);
                 plan
             }
         }
@@ -117,15 +132,19 @@ fn delete_now(p: &Pod) -> Action {
     action
 }
 
-fn mark_failed(p: &Pod, now: Timestamp) -> Action {
-    let body = json!({
-        "metadata": {"uid": p.metadata.uid},
-        "status": {"phase": "Failed", "conditions": [{
-            "type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC",
-            "message": "PodGC: node no longer exists", "lastTransitionTime": time::rfc3339(now),
-        }]},
-    });
-    Action::strategic_patch(PODS, &p.metadata.key(), "status", &body).tolerate(&["NotFound"])
+/// Plans pods that have not come to their end to be failed, with these conditions, and then all to be deleted: nobody
+/// else tells of their end.
+// k8s: pkg/controller/podgc/gc_controller.go markFailedAndDeletePodWithCondition
+fn remove<'a>(pods: impl Iterator<Item = &'a Arc<Pod>> + Clone, conditions: Option<&Value>, plan: &mut Plan) {
+    let failed = |p: &Arc<Pod>| {
+        let mut body = json!({"metadata": {"uid": p.metadata.uid}, "status": {"phase": "Failed"}});
+        if let Some(conditions) = conditions {
+            body["status"]["conditions"] = conditions.clone();
+        }
+        Action::strategic_patch(PODS, &p.metadata.key(), "status", &body).tolerate(&["NotFound"])
+    };
+    plan.step(pods.clone().filter(|p| !p.finished()).map(failed).collect());
+    plan.step(pods.map(|p| delete_now(p)).collect());
 }
 
 #[cfg(test)]
@@ -170,5 +189,35 @@ mod tests {
         let plan = gc.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
         let gone: Vec<_> = plan.actions().map(|a| a.op.target().1.to_owned()).collect();
         assert_eq!(gone, vec!["b"]);
+    }
+
+    #[test]
+    fn deleted_pods_that_no_node_will_end_are_failed_first() {
+        let out = r#"[{"key":"node.kubernetes.io/out-of-service","effect":"NoExecute"}]"#;
+        for (node, taints, ready, goes) in [
+            ("a", out, "Unknown", true),
+            ("a", out, "True", false),
+            ("a", "[]", "Unknown", false),
+            ("", "[]", "True", true),
+        ] {
+            let mut caches = Caches::default();
+            let text = format!(
+                r#"{{"metadata":{{"name":"a"}},"spec":{{"taints":{taints}}},
+                    "status":{{"conditions":[{{"type":"Ready","status":"{ready}"}}]}}}}"#
+            );
+            caches.kind_mut::<Node>().upsert(serde_json::from_str(&text).unwrap());
+            for (name, deleting) in [("going", true), ("staying", false)] {
+                let mut p = (*pod(name, "Running")).clone();
+                p.spec.node_name = node.into();
+                p.metadata.deletion_timestamp = deleting.then_some(Timestamp::UNIX_EPOCH);
+                caches.kind_mut::<Pod>().upsert(p);
+            }
+            let gc = PodGc::default();
+            let state = gc.observe(&Key::new("", SWEEP), &caches, &Answers::default()).unwrap();
+            let plan = gc.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
+            let done: Vec<_> = plan.actions().map(|a| (a.op.verb(), a.op.target().1)).collect();
+            let want: &[_] = if goes { &[("patch", "going"), ("delete", "going")] } else { &[] };
+            assert_eq!(done, want, "{node} {taints} {ready}");
+        }
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use meta::Gvr;
-use reconcile::null_default;
 use reconcile::{Action, Answers, Caches, Controller, Interests, Key, ObjectMeta, Plan, Projection, StrMap};
 use serde::Deserialize;
 use serde_json::json;
@@ -35,7 +34,6 @@ pub struct RootCa {
 #[serde(default)]
 pub struct ConfigMap {
     pub metadata: ObjectMeta,
-    #[serde(deserialize_with = "null_default")]
     pub data: StrMap,
 }
 

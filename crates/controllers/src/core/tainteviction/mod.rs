@@ -1,5 +1,6 @@
 //! Taint eviction: deletes pods from nodes with a `NoExecute` taint that they do not tolerate, or not for
-//! that long.
+//! that long. The time that a pod may stay counts from when this process saw its node tainted: the time that a taint
+//! carries is somebody else's, and most carry none.
 // k8s: pkg/controller/tainteviction/taint_eviction.go
 
 use std::sync::Arc;
@@ -14,9 +15,17 @@ use serde_json::json;
 
 use crate::core::node::{Node, Taint};
 use crate::core::pod::{self, PODS, Pod, Toleration};
+use crate::memory::Memory;
 
 /// The controller. Its keys are pods.
-pub struct TaintEviction;
+#[derive(Default)]
+pub struct TaintEviction {
+    memory: Memory<Planned>,
+}
+
+/// When a pod of that UID was first told to leave some time; `None`: it is not.
+#[derive(Clone, Debug, Default)]
+struct Planned(Option<(Arc<str>, Timestamp)>);
 
 /// What a decision on a pod depends on.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +41,8 @@ fn execute(n: &Node) -> impl Iterator<Item = &Taint> {
 
 fn node_changed(delta: &Delta<Node>, caches: &Caches, sink: &mut KeySink) {
     let Some(n) = &delta.new else { return };
-    if delta.old.as_ref().is_some_and(|o| execute(o).eq(execute(n))) || execute(n).next().is_none() {
+    let none = || delta.old.is_none() && execute(n).next().is_none();
+    if delta.old.as_ref().is_some_and(|o| execute(o).eq(execute(n))) || none() {
         return;
     }
     for p in caches.kind::<Pod>().by_index(pod::BY_NODE, &n.metadata.name) {
@@ -62,38 +72,64 @@ impl Controller for TaintEviction {
     }
 
     fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<State> {
-        let pod = caches.kind::<Pod>().by_key(key).filter(|p| p.active())?.clone();
+        let Some(pod) = caches.kind::<Pod>().by_key(key).filter(|p| p.active()).cloned() else {
+            self.memory.forget(key);
+            return None;
+        };
         let node = caches.kind::<Node>().get("", &pod.spec.node_name)?;
         Some(State { taints: execute(node).cloned().collect(), pod })
     }
 
+    // k8s: pkg/controller/tainteviction/taint_eviction.go processPodOnNode
     fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
-        match leaves_at(state, now) {
-            None => Plan::default(),
-            Some(at) if at > now => Plan::at(at),
-            Some(_) => evict(&state.pod, now),
+        let m = &state.pod.metadata;
+        let stay = stay(state);
+        let was_planned =
+            |p: &Planned| p.0.as_ref().filter(|(uid, _)| *uid == m.uid).map(|(_, since)| *since);
+        let Stay::For(stay) = stay else {
+            let planned = self.memory.with(m.key(), |p| was_planned(&std::mem::take(p)));
+            self.memory.forget(&m.key());
+            return match stay {
+                Stay::Not => evict(&state.pod, now),
+                _ if planned.is_some() => Plan { events: vec![cancelled(&state.pod)], ..Plan::default() },
+                _ => Plan::default(),
+            };
+        };
+        let since = self.memory.with(m.key(), |p| {
+            let since = was_planned(p).unwrap_or(now);
+            *p = Planned(Some((m.uid.clone(), since)));
+            since
+        });
+        match time::after(since, stay) {
+            at if at > now => Plan::at(at),
+            _ => evict(&state.pod, now),
         }
     }
 }
 
-/// When the pod must leave; `None` when it may stay.
-fn leaves_at(state: &State, now: Timestamp) -> Option<Timestamp> {
-    let mut earliest = None;
+/// How long a pod may stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    /// Some taint is not tolerated.
+    Not,
+    /// From when the node was tainted.
+    For(Duration),
+    /// There is no taint, or all are tolerated without end.
+    Ever,
+}
+
+fn stay(state: &State) -> Stay {
+    let mut shortest = None;
     for t in &state.taints {
-        let added = t.time_added.unwrap_or(now);
         let mut tolerating = state.pod.spec.tolerations.iter().filter(|x| tolerates(x, t)).peekable();
-        let at = if tolerating.peek().is_none() {
-            Some(now)
-        } else {
-            // Every toleration of the taint counts; the shortest decides.
-            tolerating
-                .filter_map(|x| x.toleration_seconds)
-                .min()
-                .map(|s| time::after(added, Duration::from_secs(u64::try_from(s).unwrap_or(0))))
-        };
-        earliest = earliest.into_iter().chain(at).min();
+        if tolerating.peek().is_none() {
+            return Stay::Not;
+        }
+        // Every toleration of the taint counts; the shortest decides.
+        let seconds = tolerating.filter_map(|x| x.toleration_seconds).min();
+        shortest = shortest.into_iter().chain(seconds).min();
     }
-    earliest
+    shortest.map_or(Stay::Ever, |s| Stay::For(Duration::from_secs(u64::try_from(s).unwrap_or(0))))
 }
 
 // k8s: staging/src/k8s.io/component-helpers/scheduling/corev1/helpers.go
@@ -107,6 +143,16 @@ fn tolerates(x: &Toleration, t: &Taint) -> bool {
         }
 }
 
+fn said(p: &Pod, what: &str) -> EventRecord {
+    let m = &p.metadata;
+    let about = ObjectReference::to("v1", "Pod", m);
+    EventRecord::normal(about, "TaintManagerEviction", format!("{what} Pod {}/{}", m.namespace, m.name))
+}
+
+fn cancelled(p: &Pod) -> EventRecord {
+    said(p, "Cancelling deletion of")
+}
+
 fn evict(p: &Pod, now: Timestamp) -> Plan {
     let m = &p.metadata;
     let condition = json!({
@@ -117,10 +163,8 @@ fn evict(p: &Pod, now: Timestamp) -> Plan {
             "lastTransitionTime": time::rfc3339(now),
         }]},
     });
-    let about = ObjectReference::to("v1", "Pod", m);
-    let message = format!("Marking for deletion Pod {}/{}", m.namespace, m.name);
     let mut plan = Plan::default();
-    plan.events.push(EventRecord::normal(about, "TaintManagerEviction", message));
+    plan.events.push(said(p, "Marking for deletion"));
     plan.step(vec![Action::strategic_patch(PODS, &m.key(), "status", &condition).tolerate(&["NotFound"])]);
     plan.step(vec![Action::delete(PODS, m)]);
     plan
@@ -130,29 +174,106 @@ fn evict(p: &Pod, now: Timestamp) -> Plan {
 mod tests {
     use super::*;
 
+    const NOT_READY: &str =
+        r#"{"key":"node.kubernetes.io/not-ready","effect":"NoExecute","timeAdded":"1970-01-01T00:01:40Z"}"#;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn state(uid: &str, tolerations: &str, taints: &str) -> State {
+        let pod = format!(
+            r#"{{"metadata":{{"name":"p","namespace":"n","uid":"{uid}"}},"spec":{{"tolerations":{tolerations}}}}}"#
+        );
+        State {
+            pod: Arc::new(serde_json::from_str(&pod).unwrap()),
+            taints: serde_json::from_str(taints).unwrap(),
+        }
+    }
+
     #[test]
-    fn tolerations_decide_when() {
-        let at = |s| Timestamp::from_second(s).unwrap();
-        let not_ready = r#"{"key":"node.kubernetes.io/not-ready","effect":"NoExecute","timeAdded":"1970-01-01T00:01:40Z"}"#;
+    fn tolerations_decide_how_long_a_pod_may_stay() {
+        let for_300 = Stay::For(Duration::from_secs(300));
         for (tolerations, want) in [
-            ("[]", Some(at(200))),
-            (r#"[{"operator":"Exists"}]"#, None),
+            ("[]", Stay::Not),
+            (r#"[{"operator":"Exists"}]"#, Stay::Ever),
             (
                 r#"[{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoExecute","tolerationSeconds":300}]"#,
-                Some(at(400)),
+                for_300,
             ),
+            (r#"[{"operator":"Exists"},{"operator":"Exists","tolerationSeconds":300}]"#, for_300),
+            (r#"[{"operator":"Exists","tolerationSeconds":-5}]"#, Stay::For(Duration::ZERO)),
             (
                 r#"[{"key":"node.kubernetes.io/not-ready","operator":"Exists","effect":"NoSchedule"}]"#,
-                Some(at(200)),
+                Stay::Not,
             ),
-            (r#"[{"key":"node.kubernetes.io/not-ready","operator":"Equal","value":"x"}]"#, Some(at(200))),
+            (r#"[{"key":"node.kubernetes.io/not-ready","operator":"Equal","value":"x"}]"#, Stay::Not),
         ] {
-            let pod = format!(r#"{{"metadata":{{"name":"p"}},"spec":{{"tolerations":{tolerations}}}}}"#);
-            let state = State {
-                pod: Arc::new(serde_json::from_str(&pod).unwrap()),
-                taints: vec![serde_json::from_str(not_ready).unwrap()],
-            };
-            assert_eq!(leaves_at(&state, at(200)), want, "{tolerations}");
+            assert_eq!(stay(&state("u", tolerations, &format!("[{NOT_READY}]"))), want, "{tolerations}");
+        }
+        assert_eq!(stay(&state("u", "[]", "[]")), Stay::Ever);
+    }
+
+    /// What happens at each look: `evict`, `cancel`, or the second at which it is looked again. A taint that tells
+    /// no time (as kubectl's) counts as one that tells a wrong one.
+    #[test]
+    fn the_time_counts_from_when_the_taint_was_seen() {
+        let minutes = r#"[{"operator":"Exists","tolerationSeconds":300}]"#;
+        let hour = r#"[{"operator":"Exists","tolerationSeconds":3600}]"#;
+        let plain = r#"[{"key":"k","effect":"NoExecute"}]"#;
+        let ahead = r#"[{"key":"k","effect":"NoExecute","timeAdded":"2030-01-01T00:00:00Z"}]"#;
+        let long_ago = r#"[{"key":"k","effect":"NoExecute","timeAdded":"1970-01-01T00:00:01Z"}]"#;
+        /// When, the pod's uid, its tolerations, the node's taints.
+        type Look = (i64, &'static str, &'static str, &'static str);
+        let cases: [(&str, &[Look], &[&str]); 6] = [
+            (
+                "no time",
+                &[(1000, "u", minutes, plain), (1100, "u", minutes, plain), (1300, "u", minutes, plain)],
+                &["1300", "1300", "evict"],
+            ),
+            ("ahead", &[(1000, "u", minutes, ahead), (1300, "u", minutes, ahead)], &["1300", "evict"]),
+            (
+                "long ago",
+                &[(1000, "u", minutes, long_ago), (1299, "u", minutes, long_ago)],
+                &["1300", "1300"],
+            ),
+            (
+                "taint removed and put back",
+                &[
+                    (1000, "u", minutes, plain),
+                    (1200, "u", minutes, "[]"),
+                    (1200, "u", minutes, "[]"),
+                    (1250, "u", minutes, plain),
+                ],
+                &["1300", "cancel", "", "1550"],
+            ),
+            (
+                "another pod of the name",
+                &[(1000, "u", minutes, plain), (1200, "v", minutes, plain)],
+                &["1300", "1500"],
+            ),
+            (
+                "tolerated for longer now",
+                &[(1000, "u", minutes, plain), (1200, "u", hour, plain), (1250, "u", "[]", plain)],
+                &["1300", "4600", "evict"],
+            ),
+        ];
+        for (what, looks, want) in cases {
+            let c = TaintEviction::default();
+            let done: Vec<String> = looks
+                .iter()
+                .map(|(now, uid, tolerations, taints)| {
+                    let plan = c.reconcile(&state(uid, tolerations, taints), &mut (), at(*now));
+                    let message = plan.events.first().map(|e| e.message.clone()).unwrap_or_default();
+                    match (plan.steps.is_empty(), &*message, plan.requeue_at) {
+                        (false, "Marking for deletion Pod n/p", None) => "evict".to_owned(),
+                        (true, "Cancelling deletion of Pod n/p", None) => "cancel".to_owned(),
+                        (true, "", again) => again.map(|t| t.as_second().to_string()).unwrap_or_default(),
+                        other => panic!("{what}: {other:?}"),
+                    }
+                })
+                .collect();
+            assert_eq!(done, want, "{what}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What controllers read and write of endpoint slices.
 
 use meta::Gvr;
-use reconcile::{IndexSink, ObjectMeta, Projection, null_default};
+use reconcile::{IndexSink, ObjectMeta, Projection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -24,9 +24,7 @@ pub const BY_SERVICE: &str = "service";
 pub struct EndpointSlice {
     pub metadata: ObjectMeta,
     pub address_type: Box<str>,
-    #[serde(deserialize_with = "null_default")]
     pub endpoints: Vec<Endpoint>,
-    #[serde(deserialize_with = "null_default")]
     pub ports: Vec<EndpointPort>,
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use reconcile::{
     Action, Answers, Caches, Controller, Delta, EventRecord, Interests, Key, KeySink, ObjectReference, Plan,
-    StrMap, null_default,
+    StrMap,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,11 +51,8 @@ pub struct State {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Subset {
-    #[serde(deserialize_with = "null_default")]
     addresses: Vec<Address>,
-    #[serde(deserialize_with = "null_default")]
     not_ready_addresses: Vec<Address>,
-    #[serde(deserialize_with = "null_default")]
     ports: Vec<EndpointPort>,
 }
 
@@ -118,13 +115,15 @@ impl Controller for EndpointSliceMirroring {
             );
         };
         let wanted = wanted(&e.subsets);
-        let mut actions = settle(e, &wanted, &state.slices);
-        if !actions.is_empty() {
-            // Said once for each change, not at every look.
-            let last = actions.pop();
-            actions.extend(last.map(|a| with_event(a, e, &wanted)));
+        let mut plan = Plan::default();
+        for actions in settle(e, &wanted, &state.slices) {
+            plan.step(actions);
         }
-        Plan::of(actions)
+        // Said once for each change, not at every look.
+        if let Some(last) = plan.steps.last_mut().and_then(|s| s.actions.last_mut()) {
+            *last = with_event(last.clone(), e, &wanted);
+        }
+        plan
     }
 }
 
@@ -134,7 +133,7 @@ fn mirrors(e: &Endpoints) -> bool {
 }
 
 fn wanted(subsets: &Value) -> Wanted {
-    let subsets: Vec<Subset> = Vec::deserialize(subsets).unwrap_or_default();
+    let subsets: Vec<Subset> = meta::json::of(subsets).unwrap_or_default();
     let mut out = Wanted::default();
     for s in subsets {
         let mut room = MAX_ADDRESSES;
@@ -174,9 +173,10 @@ fn endpoint(a: &Address, ready: bool) -> Endpoint {
     }
 }
 
-/// One slice for each group; slices that no group needs take the place of new ones, or go.
-fn settle(e: &Endpoints, wanted: &Wanted, have: &[Arc<EndpointSlice>]) -> Vec<Action> {
-    let mut actions = Vec::new();
+/// One slice for each group; slices that no group needs take the place of new ones, or go. What goes, goes when
+/// all else is there: creates, updates, deletes.
+fn settle(e: &Endpoints, wanted: &Wanted, have: &[Arc<EndpointSlice>]) -> [Vec<Action>; 3] {
+    let (mut creates, mut updates) = (Vec::new(), Vec::new());
     let mut spare: Vec<&Arc<EndpointSlice>> = have.iter().collect();
     let mut missing = Vec::new();
     for ((family, ports), endpoints) in &wanted.groups {
@@ -191,19 +191,19 @@ fn settle(e: &Endpoints, wanted: &Wanted, have: &[Arc<EndpointSlice>]) -> Vec<Ac
         };
         let slice = spare.remove(at);
         if !shows(slice, endpoints) || !annotated(slice, e) || slice.metadata.labels != labels(e) {
-            actions.push(replace(e, slice, ports, endpoints));
+            updates.push(replace(e, slice, ports, endpoints));
         }
     }
     for (family, ports, endpoints) in missing {
         let at = spare.iter().position(|s| &*s.address_type == family);
         match at.map(|at| spare.remove(at)) {
-            Some(slice) => actions.push(replace(e, slice, ports, endpoints)),
+            Some(slice) => updates.push(replace(e, slice, ports, endpoints)),
             None if e.metadata.deleting() => {}
-            None => actions.push(create(e, family, ports, endpoints)),
+            None => creates.push(create(e, family, ports, endpoints)),
         }
     }
-    actions.extend(spare.into_iter().map(|s| Action::delete(ENDPOINTSLICES, &s.metadata)));
-    actions
+    let deletes = spare.into_iter().map(|s| Action::delete(ENDPOINTSLICES, &s.metadata)).collect();
+    [creates, updates, deletes]
 }
 
 fn shows(slice: &EndpointSlice, endpoints: &[Endpoint]) -> bool {

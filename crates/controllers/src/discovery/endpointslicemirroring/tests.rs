@@ -110,7 +110,7 @@ fn who_is_mirrored() {
         caches.kind_mut::<EndpointSlice>();
         caches.kind_mut::<Endpoints>().upsert(serde_json::from_value(endpoints).unwrap());
         let services = caches.kind_mut::<Service>();
-        service.map(|s| services.upsert(serde_json::from_value(s).unwrap()));
+        service.map(|s| services.upsert(meta::json::of(&s).unwrap()));
         let seen = EndpointSliceMirroring.observe(&Key::new("d", "db"), &caches, &Answers::default());
         assert_eq!(seen.unwrap().endpoints.is_some(), want, "{what}");
     }

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use meta::Gvr;
 use reconcile::{
     Action, Answers, Caches, Controller, Interests, Key, LabelSelector, ObjectMeta, Plan, Projection,
-    null_default,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,7 +22,6 @@ pub struct ClusterRoleAggregation;
 #[serde(rename_all = "camelCase", default)]
 pub struct ClusterRole {
     pub metadata: ObjectMeta,
-    #[serde(deserialize_with = "null_default")]
     pub rules: Vec<Value>,
     pub aggregation_rule: Option<AggregationRule>,
 }
@@ -32,7 +30,6 @@ pub struct ClusterRole {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AggregationRule {
-    #[serde(deserialize_with = "null_default")]
     pub cluster_role_selectors: Vec<LabelSelector>,
 }
 

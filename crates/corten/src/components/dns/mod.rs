@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use control::{Context, Selection, reflect_raw};
 use dns::model::{EndpointSlice, Service};
 use dns::{Reply, Zone, respond};
@@ -41,6 +41,36 @@ pub struct Settings {
     pub cluster_cidr: String,
     /// Whose nameservers outside names are forwarded to.
     pub resolv_conf: PathBuf,
+    /// What tells this server from those of other clusters.
+    pub identity: String,
+}
+
+/// The sockets of the server. They stay while it is started again.
+#[derive(Clone, Debug)]
+pub struct Sockets {
+    udp: Arc<UdpSocket>,
+    tcp: Arc<TcpListener>,
+}
+
+impl Sockets {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// When it is taken, or is none of this machine.
+    pub async fn bind(listen: SocketAddr) -> Result<Self> {
+        let refused = |protocol: &str, e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::AddrInUse => anyhow!(
+                "cluster DNS: {protocol} port {} of {} is taken by another process; choose another with --dns-port",
+                listen.port(),
+                listen.ip()
+            ),
+            _ => anyhow!("cluster DNS cannot listen on {protocol} {listen}: {e}"),
+        };
+        let udp = UdpSocket::bind(listen).await.map_err(|e| refused("UDP", e))?;
+        // The same port where the system chose it.
+        let tcp = TcpListener::bind(udp.local_addr()?).await.map_err(|e| refused("TCP", e))?;
+        Ok(Sockets { udp: Arc::new(udp), tcp: Arc::new(tcp) })
+    }
 }
 
 struct Shared {
@@ -54,17 +84,11 @@ struct Shared {
     forwards: Arc<Semaphore>,
 }
 
-/// Binds the sockets, then serves until the context is stopped.
-///
-/// # Errors
-/// When the address cannot be bound.
-pub async fn run(ctx: &Context, settings: Settings) -> Result<()> {
+/// Serves until the context is stopped, or what it follows breaks off.
+pub async fn run(ctx: &Context, settings: Settings, sockets: Sockets) {
     let listen = settings.listen;
-    let udp =
-        Arc::new(UdpSocket::bind(listen).await.with_context(|| format!("cluster DNS on udp {listen}"))?);
-    let tcp = TcpListener::bind(listen).await.with_context(|| format!("cluster DNS on tcp {listen}"))?;
     let (zones, zone) = watch::channel(None);
-    let upstreams = Upstreams::new(settings.resolv_conf, listen);
+    let upstreams = Upstreams::new(settings.resolv_conf.clone(), listen);
     let empty = Zone::new(&settings.domain, &[], &[]);
     let pods = Range::parse(&settings.cluster_cidr);
     let shared = Arc::new(Shared {
@@ -77,11 +101,10 @@ pub async fn run(ctx: &Context, settings: Settings) -> Result<()> {
     });
     tokio::select! {
         () = ctx.stop.cancelled() => {}
-        () = follow(ctx, &settings.domain, &zones) => {}
-        () = serve_udp(udp, &shared) => {}
-        () = serve_tcp(tcp, &shared) => {}
+        () = follow(ctx, &settings, &zones) => {}
+        () = serve_udp(sockets.udp, &shared) => {}
+        () = serve_tcp(&sockets.tcp, &shared) => {}
     }
-    Ok(())
 }
 
 /// An IPv4 range; one that cannot be read holds nothing.
@@ -154,7 +177,7 @@ impl Shared {
     }
 }
 
-async fn follow(ctx: &Context, domain: &str, zones: &watch::Sender<Option<Arc<Zone>>>) {
+async fn follow(ctx: &Context, settings: &Settings, zones: &watch::Sender<Option<Arc<Zone>>>) {
     let mut services = reflect_raw(ctx, SERVICES, Selection::default());
     let mut slices = reflect_raw(ctx, SLICES, Selection::default());
     let mut all_services = Mirror::<Service>::new(|s| (&s.metadata.namespace, &s.metadata.name));
@@ -162,17 +185,23 @@ async fn follow(ctx: &Context, domain: &str, zones: &watch::Sender<Option<Arc<Zo
     let mut due: Option<Instant> = None;
     loop {
         let changed = tokio::select! {
-            Some(e) = services.recv() => all_services.take(e),
-            Some(e) = slices.recv() => all_slices.take(e),
+            e = services.recv() => match e {
+                Some(e) => all_services.take(e),
+                None => return,
+            },
+            e = slices.recv() => match e {
+                Some(e) => all_slices.take(e),
+                None => return,
+            },
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)),
                 if due.is_some() && all_services.synced() && all_slices.synced() =>
             {
                 due = None;
-                let zone = Zone::new(domain, all_services.values(), all_slices.values());
+                let zone = Zone::new(&settings.domain, all_services.values(), all_slices.values());
+                let zone = zone.with_identity(&settings.identity);
                 zones.send_replace(Some(Arc::new(zone)));
                 false
             }
-            else => return,
         };
         if changed {
             due = due.or(Some(Instant::now() + GATHER));
@@ -208,7 +237,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, shared: &Arc<Shared>) {
     }
 }
 
-async fn serve_tcp(listener: TcpListener, shared: &Arc<Shared>) {
+async fn serve_tcp(listener: &TcpListener, shared: &Arc<Shared>) {
     let permits = Arc::new(Semaphore::new(CONNECTION_LIMIT));
     loop {
         let Ok((stream, peer)) = listener.accept().await else { continue };

@@ -111,3 +111,18 @@ async fn waiting_queries_are_limited() {
     assert_eq!(buffer[1], 4);
     serving.abort();
 }
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let here = SocketAddr::from(([127, 0, 0, 1], 0));
+    let udp = UdpSocket::bind(here).await.unwrap();
+    let refused = Sockets::bind(udp.local_addr().unwrap()).await.unwrap_err().to_string();
+    let port = udp.local_addr().unwrap().port();
+    let taken = "is taken by another process; choose another with --dns-port";
+    assert_eq!(refused, format!("cluster DNS: UDP port {port} of 127.0.0.1 {taken}"));
+    let tcp = TcpListener::bind(here).await.unwrap();
+    let refused = Sockets::bind(tcp.local_addr().unwrap()).await.unwrap_err().to_string();
+    let port = tcp.local_addr().unwrap().port();
+    assert_eq!(refused, format!("cluster DNS: TCP port {port} of 127.0.0.1 {taken}"));
+    assert!(Sockets::bind(here).await.is_ok());
+}

@@ -2,10 +2,14 @@
 //! by what is mounted. Containers' own cgroups are the runtime's work.
 // k8s: pkg/kubelet/cm/pod_container_manager_linux.go, qos_container_manager_linux.go
 
+mod systemd;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
+
+use systemd::Systemd;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -17,6 +21,9 @@ const V1: [&str; 10] =
     ["cpu", "cpuacct", "cpuset", "memory", "pids", "devices", "freezer", "blkio", "hugetlb", "systemd"];
 /// v2 controllers switched on for pods, where there are any.
 const V2: [&str; 5] = ["cpu", "cpuset", "memory", "pids", "io"];
+
+/// The cgroup of all pods under systemd.
+const ALL_SLICE: &str = "kubepods.slice";
 
 /// Which kind of hierarchy there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +37,10 @@ pub enum Version {
 pub struct Cgroups {
     mount: PathBuf,
     root: String,
-    systemd: bool,
+    /// Who makes them: systemd, or (`None`) this agent.
+    systemd: Option<Systemd>,
     version: Version,
+    pod_pids: Option<i64>,
 }
 
 impl Cgroups {
@@ -42,8 +51,9 @@ impl Cgroups {
         Cgroups {
             mount: config.cgroup_mount.clone(),
             root: config.cgroup_root.trim_end_matches('/').to_owned(),
-            systemd: config.cgroup_systemd,
+            systemd: config.cgroup_systemd.then(Systemd::default),
             version: if unified { Version::V2 } else { Version::V1 },
+            pod_pids: config.pod_pids_limit,
         }
     }
 
@@ -61,7 +71,7 @@ impl Cgroups {
             Qos::Burstable => "burstable",
             Qos::BestEffort => "besteffort",
         };
-        if self.systemd {
+        if self.systemd.is_some() {
             let uid = pod.uid().replace('-', "_");
             let class = if class.is_empty() { String::new() } else { format!("-{class}") };
             return format!("kubepods{class}-pod{uid}.slice");
@@ -83,25 +93,54 @@ impl Cgroups {
         }
     }
 
-    /// Makes the pod's cgroup with its limits. With the systemd driver this is the runtime's work.
+    /// The cgroup of all pods together.
+    #[must_use]
+    pub fn of_all(&self) -> String {
+        if self.systemd.is_some() { ALL_SLICE.to_owned() } else { format!("{}/kubepods", self.root) }
+    }
+
+    /// Makes the pod's cgroup with its limits. Under systemd the runtime makes it, with what systemd was told before.
     ///
     /// # Errors
-    /// When the kernel refuses.
+    /// When the kernel or systemd refuses.
     pub fn create(&self, pod: &Pod) -> Result<()> {
-        if self.systemd {
-            return Ok(());
+        if self.systemd.is_none() {
+            self.make(&self.parent(pod))?;
         }
-        let path = self.parent(pod);
-        self.make(&path)?;
-        self.limit(&path, &resources::pod_limits(pod))
+        self.resize(pod, &resources::pod_limits(pod))
     }
 
     /// Changes the limits of a pod's cgroup that is there.
     ///
     /// # Errors
-    /// When the kernel refuses: a group below has more.
+    /// When the kernel refuses, since a group below has more, or systemd does.
     pub fn resize(&self, pod: &Pod, limits: &PodLimits) -> Result<()> {
-        if self.systemd { Ok(()) } else { self.limit(&self.parent(pod), limits) }
+        let limits = PodLimits { pids: self.pod_pids, ..limits.clone() };
+        match &self.systemd {
+            Some(systemd) => systemd.limit(&self.parent(pod), self.version, &limits),
+            None => self.limit(&self.parent(pod), &limits),
+        }
+    }
+
+    /// Whether a pod can do without its limits: under systemd it has a cgroup all the same.
+    #[must_use]
+    pub fn is_made_by_systemd(&self) -> bool {
+        self.systemd.is_some()
+    }
+
+    /// Limits all pods together.
+    ///
+    /// # Errors
+    /// When the kernel refuses, since they use more already, or systemd does.
+    pub fn limit_all(&self, limits: &PodLimits) -> Result<()> {
+        let all = self.of_all();
+        match &self.systemd {
+            Some(systemd) => systemd.limit(&all, self.version, limits),
+            None => {
+                self.make(&all)?;
+                self.limit(&all, limits)
+            }
+        }
     }
 
     fn make(&self, path: &str) -> Result<()> {
@@ -148,6 +187,7 @@ impl Cgroups {
                 let or_max = |v: Option<i64>| v.map_or("max".to_owned(), |v| v.to_string());
                 write(&dir, "cpu.max", format!("{} 100000", or_max(l.cpu_quota_us)))?;
                 write(&dir, "memory.max", or_max(l.memory_bytes))?;
+                write(&dir, "pids.max", or_max(l.pids))?;
             }
             Version::V1 => {
                 let cpu = self.mount.join("cpu").join(relative);
@@ -155,18 +195,42 @@ impl Cgroups {
                 write(&cpu, "cpu.cfs_quota_us", l.cpu_quota_us.unwrap_or(-1).to_string())?;
                 let memory = self.mount.join("memory").join(relative);
                 write(&memory, "memory.limit_in_bytes", l.memory_bytes.unwrap_or(-1).to_string())?;
+                let pids = self.mount.join("pids").join(relative);
+                write(&pids, "pids.max", l.pids.map_or("max".to_owned(), |v| v.to_string()))?;
             }
         }
         Ok(())
+    }
+
+    /// Where the pods of a class have their cgroups, and how such a cgroup's name begins.
+    fn classes(&self) -> [(String, String); 3] {
+        let all = self.of_all();
+        ["", "burstable", "besteffort"].map(|class| match (&self.systemd, class) {
+            (None, "") => (all.clone(), "pod".to_owned()),
+            (None, class) => (format!("{all}/{class}"), "pod".to_owned()),
+            (Some(_), "") => (all.clone(), "kubepods-pod".to_owned()),
+            (Some(_), class) => (format!("{all}/kubepods-{class}.slice"), format!("kubepods-{class}-pod")),
+        })
     }
 
     /// Removes the pod's cgroup in whatever class it was made. True when nothing is left.
     #[must_use]
     pub fn remove(&self, uid: &str) -> bool {
         let mut clean = true;
-        for class in ["", "/burstable", "/besteffort"] {
-            for dir in self.dirs(&format!("{}/kubepods{class}/pod{uid}", self.root)) {
-                clean &= remove_tree(&dir);
+        for (parent, start) in self.classes() {
+            match &self.systemd {
+                None => {
+                    for dir in self.dirs(&format!("{parent}/{start}{uid}")) {
+                        clean &= remove_tree(&dir);
+                    }
+                }
+                Some(systemd) => {
+                    let slice = format!("{start}{}.slice", uid.replace('-', "_"));
+                    if self.dirs(&format!("{parent}/{slice}")).iter().any(|d| d.exists()) {
+                        let gone = systemd.remove(&slice);
+                        clean &= gone.inspect_err(|e| tracing::warn!("slice of pod {uid}: {e}")).is_ok();
+                    }
+                }
             }
         }
         clean
@@ -176,10 +240,15 @@ impl Cgroups {
     #[must_use]
     pub fn uids(&self) -> Vec<String> {
         let mut out = Vec::new();
-        for class in ["", "/burstable", "/besteffort"] {
-            for dir in self.dirs(&format!("{}/kubepods{class}", self.root)) {
+        for (parent, start) in self.classes() {
+            for dir in self.dirs(&parent) {
                 for e in fs::read_dir(dir).into_iter().flatten().flatten() {
-                    out.extend(e.file_name().to_string_lossy().strip_prefix("pod").map(str::to_owned));
+                    let name = e.file_name().to_string_lossy().into_owned();
+                    let Some(uid) = name.strip_prefix(&start) else { continue };
+                    out.push(match uid.strip_suffix(".slice") {
+                        Some(uid) => uid.replace('_', "-"),
+                        None => uid.to_owned(),
+                    });
                 }
             }
         }
@@ -191,12 +260,11 @@ impl Cgroups {
     /// Bytes the pods of this agent use together, by the kernel's count.
     #[must_use]
     pub fn pods_memory_bytes(&self) -> Option<u64> {
-        let relative = format!("{}/kubepods", self.root);
+        let all = self.of_all();
+        let relative = all.trim_start_matches('/');
         let file = match self.version {
-            Version::V2 => self.mount.join(relative.trim_start_matches('/')).join("memory.current"),
-            Version::V1 => {
-                self.mount.join("memory").join(relative.trim_start_matches('/')).join("memory.usage_in_bytes")
-            }
+            Version::V2 => self.mount.join(relative).join("memory.current"),
+            Version::V1 => self.mount.join("memory").join(relative).join("memory.usage_in_bytes"),
         };
         fs::read_to_string(file).ok()?.trim().parse().ok()
     }
@@ -278,5 +346,75 @@ mod tests {
         fs::write(dir.path.join("cgroup.controllers"), "cpu memory\n").unwrap();
         assert_eq!(cgroups(&dir, false).version(), Version::V2);
         assert_eq!(cgroups(&dir, true).parent(&pod()), "kubepods-burstable-podu_1.slice");
+    }
+
+    /// A hierarchy of plain files, with those that limits are written to.
+    fn v1_with_files(dir: &TestDir, path: &str) {
+        let files = [
+            ("cpu", "cpu.shares"),
+            ("cpu", "cpu.cfs_quota_us"),
+            ("memory", "memory.limit_in_bytes"),
+            ("pids", "pids.max"),
+        ];
+        for (controller, file) in files {
+            let at = dir.path.join(controller).join(path);
+            fs::create_dir_all(&at).unwrap();
+            fs::write(at.join(file), "").unwrap();
+        }
+    }
+
+    #[test]
+    fn all_pods_and_each_pod_have_limits() {
+        let dir = TestDir::new("cgroup-limits");
+        let own = "corten-x/kubepods/burstable/podu-1";
+        v1_with_files(&dir, "corten-x/kubepods");
+        v1_with_files(&dir, own);
+        let g = Cgroups { pod_pids: Some(77), ..cgroups(&dir, false) };
+        let all = PodLimits {
+            cpu_shares: 2048,
+            memory_bytes: Some(1 << 30),
+            pids: Some(500),
+            ..PodLimits::default()
+        };
+        g.limit_all(&all).unwrap();
+        g.create(&pod()).unwrap();
+        let read = |path: &str| fs::read_to_string(dir.path.join(path)).unwrap();
+        for (path, want) in [
+            ("cpu/corten-x/kubepods/cpu.shares".to_owned(), "2048"),
+            ("cpu/corten-x/kubepods/cpu.cfs_quota_us".to_owned(), "-1"),
+            ("memory/corten-x/kubepods/memory.limit_in_bytes".to_owned(), "1073741824"),
+            ("pids/corten-x/kubepods/pids.max".to_owned(), "500"),
+            (format!("cpu/{own}/cpu.shares"), "102"),
+            (format!("cpu/{own}/cpu.cfs_quota_us"), "50000"),
+            (format!("memory/{own}/memory.limit_in_bytes"), "67108864"),
+            (format!("pids/{own}/pids.max"), "77"),
+        ] {
+            assert_eq!(read(&path), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn systemd_is_told_the_limits_and_the_end() {
+        let dir = TestDir::new("cgroup-systemd");
+        fs::write(dir.path.join("cgroup.controllers"), "cpu memory\n").unwrap();
+        let (program, said) = (dir.path.join("systemctl"), dir.path.join("said"));
+        fs::write(&program, format!("echo \"$@\" >> {}\n", said.display())).unwrap();
+        let program = vec!["sh".to_owned(), program.to_string_lossy().into_owned()];
+        let g = Cgroups { systemd: Some(Systemd { program }), pod_pids: Some(5), ..cgroups(&dir, true) };
+        g.create(&pod()).unwrap();
+        g.limit_all(&PodLimits { cpu_shares: 2048, ..PodLimits::default() }).unwrap();
+        // What the runtime makes.
+        let slice = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podu_1.slice";
+        fs::create_dir_all(dir.path.join(slice)).unwrap();
+        assert_eq!(g.uids(), ["u-1"]);
+        assert!(g.remove("u-1"));
+        let said = fs::read_to_string(said).unwrap();
+        let want = [
+            "set-property --runtime kubepods-burstable-podu_1.slice CPUWeight=4 CPUQuota=50.00% MemoryMax=67108864 TasksMax=5",
+            "set-property --runtime kubepods.slice CPUWeight=79 CPUQuota= MemoryMax=infinity TasksMax=infinity",
+            "stop kubepods-burstable-podu_1.slice",
+            "revert kubepods-burstable-podu_1.slice",
+        ];
+        assert_eq!(said.lines().collect::<Vec<_>>(), want);
     }
 }

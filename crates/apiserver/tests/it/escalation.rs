@@ -1,0 +1,132 @@
+//! Nobody grants what they do not have.
+
+use serde_json::{Value as Json, json};
+
+use crate::harness::{Answer, World};
+
+const API: &str = "rbac.authorization.k8s.io/v1";
+const HELD: &str = "attempting to grant RBAC permissions not currently held";
+
+fn at(plural: &str) -> String {
+    format!("rbac.authorization.k8s.io/{plural}")
+}
+
+fn cluster_role(name: &str, rules: Json) -> Json {
+    json!({"apiVersion": API, "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules})
+}
+
+fn bound(kind: &str, name: &str, role: &str, user: &str) -> Json {
+    json!({
+        "apiVersion": API, "kind": kind, "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}],
+    })
+}
+
+/// A world whose user `u` holds these rules, and may write all of RBAC, in the whole cluster.
+fn holder(rules: &Json) -> (World, World) {
+    let w = World::new();
+    let mut all = vec![json!({"apiGroups": ["rbac.authorization.k8s.io"],
+        "resources": ["roles", "clusterroles", "rolebindings", "clusterrolebindings"],
+        "verbs": ["get", "create", "update", "patch", "delete"]})];
+    all.extend(rules.as_array().unwrap().iter().cloned());
+    w.create(&at("clusterroles"), "", &cluster_role("held", all.into())).expect(201);
+    w.create(&at("clusterrolebindings"), "", &bound("ClusterRoleBinding", "held", "held", "u")).expect(201);
+    let u = w.by("u", &["g1", "g2"]);
+    (w, u)
+}
+
+fn pods(verbs: &[&str], resources: &[&str], names: &[&str]) -> Json {
+    let mut rule = json!({"apiGroups": [""], "resources": resources, "verbs": verbs});
+    if !names.is_empty() {
+        rule["resourceNames"] = json!(names);
+    }
+    json!([rule])
+}
+
+fn check(answer: Answer, allowed: bool, what: &dyn std::fmt::Debug) {
+    if allowed {
+        assert_eq!(answer.code, 201, "{what:?}: {}", answer.text());
+    } else {
+        assert_eq!(answer.code, 403, "{what:?}: {}", answer.text());
+        assert!(answer.message().contains(HELD), "{what:?}: {}", answer.message());
+    }
+}
+
+#[test]
+fn roles_and_bindings_grant_only_what_their_writer_holds() {
+    let paths = |paths: &[&str]| json!([{"nonResourceURLs": paths, "verbs": ["get"]}]);
+    let cases = [
+        (pods(&["get"], &["pods"], &[]), pods(&["get"], &["pods"], &[]), true),
+        (pods(&["get"], &["pods"], &[]), pods(&["get", "escape"], &["pods"], &[]), false),
+        (pods(&["get"], &["pods"], &[]), pods(&["get"], &["pods"], &["a"]), true),
+        (pods(&["get"], &["pods"], &["a"]), pods(&["get"], &["pods"], &[]), false),
+        (pods(&["get"], &["pods"], &["a"]), pods(&["get"], &["pods"], &["b"]), false),
+        // An object whose name is a star is no wildcard.
+        (pods(&["get"], &["pods"], &["*"]), pods(&["get"], &["pods"], &["b"]), false),
+        (pods(&["get"], &["pods"], &["*"]), pods(&["get"], &["pods"], &[]), false),
+        (pods(&["get"], &["*/status"], &[]), pods(&["get"], &["pods/status"], &[]), true),
+        (pods(&["get"], &["*/status"], &[]), pods(&["get"], &["pods/log"], &[]), false),
+        (pods(&["get"], &["*/status"], &[]), pods(&["get"], &["pods"], &[]), false),
+        (pods(&["get"], &["pods/status"], &[]), pods(&["get"], &["*/status"], &[]), false),
+        (paths(&["/a/*"]), paths(&["/a/b"]), true),
+        (paths(&["/a/*"]), paths(&["/b"]), false),
+    ];
+    for (held, wanted, allowed) in cases {
+        let (w, u) = holder(&held);
+        let what = (&held, &wanted);
+        let made = u.create(&at("clusterroles"), "", &cluster_role("wanted", wanted.clone()));
+        check(made, allowed, &what);
+        w.create(&at("clusterroles"), "", &cluster_role("there", wanted.clone())).expect(201);
+        let binding = bound("ClusterRoleBinding", "b", "there", "v");
+        check(u.create(&at("clusterrolebindings"), "", &binding), allowed, &what);
+        let binding = bound("RoleBinding", "b", "there", "v");
+        check(u.create(&at("rolebindings"), "default", &binding), allowed, &what);
+    }
+}
+
+#[test]
+fn a_refusal_names_what_is_missing() {
+    let (_, u) = holder(&pods(&["get"], &["pods"], &[]));
+    let mut wanted = pods(&["list", "get", "watch"], &["pods"], &[]);
+    wanted.as_array_mut().unwrap().push(json!({"nonResourceURLs": ["/x"], "verbs": ["get"]}));
+    let refused = u.create(&at("clusterroles"), "", &cluster_role("r", wanted)).expect(403);
+    assert_eq!(
+        refused.message(),
+        "clusterroles.rbac.authorization.k8s.io \"r\" is forbidden: user \"u\" (groups=[\"g1\" \"g2\" \"system:authenticated\"]) is \
+         attempting to grant RBAC permissions not currently held:\n\
+         {APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"list\" \"watch\"]}\n\
+         {NonResourceURLs:[\"/x\"], Verbs:[\"get\"]}"
+    );
+}
+
+#[test]
+fn an_aggregation_rule_needs_every_power() {
+    let (w, u) = holder(&pods(&["*"], &["*"], &[]));
+    let collects = json!({"clusterRoleSelectors": [{"matchLabels": {"collect": "me"}}]});
+    let mut role = cluster_role("r", json!([]));
+    role["aggregationRule"] = collects.clone();
+    let why = "must have cluster-admin privileges to use the aggregationRule";
+    let refused = u.create(&at("clusterroles"), "", &role).expect(403);
+    assert!(refused.message().ends_with(why), "{}", refused.message());
+    w.create(&at("clusterroles"), "", &role).expect(201);
+    // What is there may neither be widened nor taken away.
+    let without = json!({"aggregationRule": null});
+    let refused = u.patch(&at("clusterroles"), "", "r", "merge", &without).expect(403);
+    assert!(refused.message().ends_with(why), "{}", refused.message());
+    let all = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]);
+    let (_, admin) = holder(&all);
+    admin.create(&at("clusterroles"), "", &role).expect(201);
+}
+
+#[test]
+fn a_label_does_not_hand_on_what_its_writer_lacks() {
+    let (w, u) = holder(&pods(&["get"], &["pods"], &[]));
+    w.create(&at("clusterroles"), "", &cluster_role("strong", pods(&["*"], &["secrets"], &[]))).expect(201);
+    let label = json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}});
+    let refused = u.patch(&at("clusterroles"), "", "strong", "merge", &label).expect(403);
+    assert!(refused.message().contains(HELD), "{}", refused.message());
+    // What the garbage collector changes to let an object go is nobody's gain.
+    let finalizers = json!({"metadata": {"finalizers": ["example.com/f"]}});
+    u.patch(&at("clusterroles"), "", "strong", "merge", &finalizers).expect(200);
+}

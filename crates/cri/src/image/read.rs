@@ -1,0 +1,162 @@
+//! What image archives from elsewhere say about themselves: the names of their images, read before the runtime is
+//! asked to take them. Nothing here unpacks a layer.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// Longest index or manifest list that is read.
+const INDEX_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
+/// Most files of one archive that are looked at.
+const ENTRY_LIMIT: usize = 100_000;
+
+/// Why an archive is not one that can be loaded; the text is for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("it is compressed: unpack it first ({0})")]
+    Compressed(&'static str),
+    #[error("it is not an image archive: {0}")]
+    Foreign(String),
+    #[error("its images have no names: save them by name and tag")]
+    Nameless,
+}
+
+/// Full names of the images in an OCI archive or in one that `docker save` has written.
+///
+/// # Errors
+/// When it is neither, or none of its images has a full name.
+// k8s: containerd images/archive/importer.go ImportIndex
+pub fn archive_names(path: &Path) -> Result<Vec<String>, ArchiveError> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(ArchiveError::Foreign("it is a directory".to_owned()));
+    }
+    let mut magic = Vec::new();
+    Read::by_ref(&mut file).take(4).read_to_end(&mut magic)?;
+    match magic.as_slice() {
+        [0x1f, 0x8b, ..] => return Err(ArchiveError::Compressed("gunzip")),
+        [0x28, 0xb5, 0x2f, 0xfd] => return Err(ArchiveError::Compressed("unzstd")),
+        [0xfd, b'7', b'z', b'X'] => return Err(ArchiveError::Compressed("unxz")),
+        _ => {}
+    }
+    let found = indexes(File::open(path)?)?;
+    let names = match found {
+        Indexes { oci: Some(index), .. } => oci_names(&index),
+        Indexes { docker: Some(list), .. } => docker_names(&list),
+        _ => {
+            return Err(ArchiveError::Foreign(
+                "there is no index.json and no manifest.json in it".to_owned(),
+            ));
+        }
+    };
+    if names.is_empty() { Err(ArchiveError::Nameless) } else { Ok(names) }
+}
+
+#[derive(Default)]
+struct Indexes {
+    oci: Option<Value>,
+    docker: Option<Value>,
+}
+
+fn indexes(file: File) -> Result<Indexes, ArchiveError> {
+    let foreign = |e: std::io::Error| ArchiveError::Foreign(e.to_string());
+    let mut found = Indexes::default();
+    let mut archive = tar::Archive::new(file);
+    for entry in archive.entries_with_seek().map_err(foreign)?.take(ENTRY_LIMIT) {
+        let entry = entry.map_err(foreign)?;
+        let path = entry.path().map_err(foreign)?.into_owned();
+        let place = match path.strip_prefix(".").unwrap_or(&path).to_str() {
+            Some("index.json") => &mut found.oci,
+            Some("manifest.json") => &mut found.docker,
+            _ => continue,
+        };
+        let mut text = Vec::new();
+        entry.take(INDEX_LIMIT_BYTES).read_to_end(&mut text).map_err(foreign)?;
+        let wrong = |e| ArchiveError::Foreign(format!("{}: {e}", path.display()));
+        *place = Some(serde_json::from_slice(&text).map_err(wrong)?);
+    }
+    Ok(found)
+}
+
+/// The names by which containerd takes the manifests of an index; a tag alone is no name.
+fn oci_names(index: &Value) -> Vec<String> {
+    let manifests = index["manifests"].as_array().into_iter().flatten();
+    let names = manifests.filter_map(|manifest| {
+        let annotation = |name: &str| manifest["annotations"][name].as_str();
+        let reference = annotation("org.opencontainers.image.ref.name");
+        annotation("io.containerd.image.name").or(reference.filter(|name| name.contains(['/', ':', '@'])))
+    });
+    names.map(str::to_owned).collect()
+}
+
+fn docker_names(list: &Value) -> Vec<String> {
+    let images = list.as_array().into_iter().flatten();
+    let tags = images.filter_map(|image| image["RepoTags"].as_array()).flatten();
+    tags.filter_map(Value::as_str).map(full_name).collect()
+}
+
+/// A short name as docker means it: `web:1` is `docker.io/library/web:1`.
+fn full_name(name: &str) -> String {
+    match name.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+        None => format!("docker.io/library/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{ImageBuilder, archive::TarWriter};
+
+    fn names_of(case: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
+        let path = std::env::temp_dir().join(format!("corten-archive-{}-{case}", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        let names = archive_names(&path).map_err(|e| e.to_string());
+        std::fs::remove_file(&path).unwrap();
+        names
+    }
+
+    fn tar_of(name: &str, content: &str) -> Vec<u8> {
+        let mut tar = TarWriter::default();
+        tar.file(name, content.as_bytes(), 0o644).unwrap();
+        tar.finish()
+    }
+
+    #[test]
+    fn names_are_those_that_the_runtime_takes() {
+        let image = ImageBuilder::new().file("/a", b"a", 0o755).build().unwrap();
+        let own = image.oci_archive(&["registry.test/a:1", "registry.test/a:2"]);
+        assert_eq!(names_of("own", &own).unwrap(), ["registry.test/a:1", "registry.test/a:2"]);
+        let by_reference = r#"{"manifests":[{"annotations":{"org.opencontainers.image.ref.name":"x.test/b:1"}},
+            {"annotations":{"org.opencontainers.image.ref.name":"v1"}},{}]}"#;
+        assert_eq!(names_of("oci", &tar_of("./index.json", by_reference)).unwrap(), ["x.test/b:1"]);
+        let docker = r#"[{"RepoTags":["web:1","a/b:2","localhost/c:3"]},{"RepoTags":null}]"#;
+        assert_eq!(
+            names_of("docker", &tar_of("manifest.json", docker)).unwrap(),
+            ["docker.io/library/web:1", "docker.io/a/b:2", "localhost/c:3"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_archive_is_named() {
+        let cases: [(&str, Vec<u8>, &str); 7] = [
+            ("text", b"hello\n".to_vec(), "it is not an image archive"),
+            ("random", (0..4096_u32).map(|n| (n * 7919 % 251) as u8).collect(), "it is not an image archive"),
+            ("empty", Vec::new(), "there is no index.json"),
+            ("other", tar_of("photo", "x"), "there is no index.json"),
+            ("json", tar_of("index.json", "{"), "index.json: EOF"),
+            ("gzip", vec![0x1f, 0x8b, 8, 0], "it is compressed: unpack it first (gunzip)"),
+            ("nameless", tar_of("index.json", r#"{"manifests":[{}]}"#), "have no names"),
+        ];
+        for (case, bytes, want) in cases {
+            let error = names_of(case, &bytes).unwrap_err();
+            assert!(error.contains(want), "{case}: {error}");
+        }
+        assert!(archive_names(Path::new("/no/such/file")).unwrap_err().to_string().contains("No such file"));
+    }
+}
