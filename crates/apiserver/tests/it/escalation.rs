@@ -130,3 +130,35 @@ fn a_label_does_not_hand_on_what_its_writer_lacks() {
     let finalizers = json!({"metadata": {"finalizers": ["example.com/f"]}});
     u.patch(&at("clusterroles"), "", "strong", "merge", &finalizers).expect(200);
 }
+
+#[test]
+fn bind_and_escalate_may_be_given_for_one_role() {
+    let rbac = |verb: &str, names: &[&str]| {
+        json!([{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
+            "verbs": [verb], "resourceNames": names}])
+    };
+    // Bound to somebody else: who is bound to one of two equal roles holds what the other grants.
+    let strong = |name: &str| cluster_role(name, pods(&["*"], &["secrets"], &[]));
+    let (w, u) = holder(&rbac("bind", &["one"]));
+    for name in ["one", "two"] {
+        w.create(&at("clusterroles"), "", &strong(name)).expect(201);
+        for (kind, plural, namespace) in
+            [("RoleBinding", "rolebindings", "default"), ("ClusterRoleBinding", "clusterrolebindings", "")]
+        {
+            let made = u.create(&at(plural), namespace, &bound(kind, name, name, "v"));
+            check(made, name == "one", &(name, kind));
+        }
+    }
+    let unknown = bound("RoleBinding", "none", "none", "u");
+    assert_eq!(
+        u.create(&at("rolebindings"), "default", &unknown).expect(404).message(),
+        "clusterroles.rbac.authorization.k8s.io \"none\" not found"
+    );
+    let (w, u) = holder(&rbac("escalate", &["one"]));
+    for (name, code) in [("one", 200), ("two", 403)] {
+        w.create(&at("clusterroles"), "", &cluster_role(name, json!([]))).expect(201);
+        u.update(&at("clusterroles"), "", name, &strong(name)).expect(code);
+    }
+    // The name of a new object is not part of the question.
+    u.create(&at("clusterroles"), "", &strong("three")).expect(403);
+}
