@@ -1,6 +1,7 @@
 //! All automation that is not a shell command: `cargo xtask tidy | where <noun> | codegen [types.json]`.
 
 mod codegen;
+mod imports;
 mod tidy;
 mod whereis;
 

@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use crate::imports;
+
 const FILE_LIMIT_LINES: usize = 1000;
 
 /// Crates with no async runtime below them.
@@ -94,7 +96,9 @@ pub fn run(root: &Path) -> Result<()> {
     broken.extend(doors(&members));
     broken.extend(runtime_free(&metadata, &members));
     broken.extend(manifests(&members));
-    for file in files(root)?.iter().filter(|f| f.ends_with(".rs")) {
+    let files = files(root)?;
+    broken.extend(imports::broken(root, &files)?);
+    for file in files.iter().filter(|f| f.ends_with(".rs")) {
         let text = std::fs::read_to_string(root.join(file)).with_context(|| file.clone())?;
         broken.extend(source(file, &text));
     }

@@ -4,7 +4,40 @@ use bytes::Bytes;
 use meta::Status;
 use schema::{DecodeError, FieldValidation, TypeRef, Value};
 
-use crate::content::Format;
+/// Encodings of API objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Yaml,
+    Protobuf,
+}
+
+pub const JSON: &str = "application/json";
+pub const YAML: &str = "application/yaml";
+pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+impl Format {
+    /// The media type of a body in this format.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Format::Json => JSON,
+            Format::Yaml => YAML,
+            Format::Protobuf => PROTOBUF,
+        }
+    }
+
+    /// The format of a media type, or of a wildcard.
+    #[must_use]
+    pub fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            JSON | "application/*" | "*/*" => Some(Format::Json),
+            YAML => Some(Format::Yaml),
+            PROTOBUF => Some(Format::Protobuf),
+            _ => None,
+        }
+    }
+}
 
 /// Reads stored (or served) JSON of a type. It was written by this server, so failure is 500.
 ///

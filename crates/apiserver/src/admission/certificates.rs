@@ -8,10 +8,9 @@ use kinds::Operation;
 use meta::Status;
 use schema::Value;
 
-use crate::authenticate::{MASTERS, certificate};
-use crate::authorize::{Attributes, What};
-use crate::object;
-use crate::server::Call;
+use crate::authenticate::certificate;
+use crate::request::{Attributes, MASTERS, What};
+use crate::storage::{Call, object};
 
 const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client";
 
@@ -59,7 +58,7 @@ pub(crate) fn update(call: &Call<'_>, new: &Value, old: &Value, op: Operation) -
 fn may(call: &Call<'_>, verb: &str, signer: &str) -> bool {
     let domain = signer.split('/').next().unwrap_or_default();
     [signer.to_owned(), format!("{domain}/*")].into_iter().any(|name| {
-        call.server
+        call.state
             .decide(&Attributes {
                 user: call.user.clone(),
                 verb: verb.to_owned(),

@@ -5,22 +5,27 @@
 use meta::Status;
 use schema::Value;
 
+use crate::authorize::AuthIndex;
 use crate::authorize::coverage::{compact, uncovered};
 use crate::authorize::rbac::Rule;
-use crate::authorize::{Attributes, What};
-use crate::object;
-use crate::server::Call;
+use crate::request::{Attributes, MASTERS, What};
+use crate::storage::{Call, object};
 
 /// Most rules that a refusal shows, and the most bytes of each.
 const LIMIT_SHOWN: usize = 100;
 const LIMIT_SHOWN_BYTES: usize = 1024;
 
 /// Checks a role or binding that is being written.
-pub(crate) fn check(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
-    if call.server.may_everything(call.user) || old.is_some_and(|old| is_only_for_deletion(new, old)) {
+pub(crate) fn check(
+    call: &Call<'_>,
+    auth: &AuthIndex,
+    new: &Value,
+    old: Option<&Value>,
+) -> Result<(), Status> {
+    if call.user.in_group(MASTERS) || old.is_some_and(|old| is_only_for_deletion(new, old)) {
         return Ok(());
     }
-    if new.get("roleRef").is_some() { binding(call, new) } else { role(call, new, old) }
+    if new.get("roleRef").is_some() { binding(call, auth, new) } else { role(call, auth, new, old) }
 }
 
 /// Whether nothing changes but what the garbage collector changes to let an object go.
@@ -36,14 +41,14 @@ fn is_only_for_deletion(new: &Value, old: &Value) -> bool {
     rest(new) == rest(old)
 }
 
-fn role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+fn role(call: &Call<'_>, auth: &AuthIndex, new: &Value, old: Option<&Value>) -> Result<(), Status> {
     if may(call, "escalate", &call.resource.gvr.resource, call.name) {
         return Ok(());
     }
-    must_hold(call, new, &rules_of(new))?;
+    must_hold(call, auth, new, &rules_of(new))?;
     // What aggregates may come to hold anything, and what did may have been kept from it.
     if aggregates(new) || old.is_some_and(aggregates) {
-        let owned = call.server.auth.rbac(|index| index.rules_of(call.user, call.namespace));
+        let owned = auth.rbac(|index| index.rules_of(call.user, call.namespace));
         if !uncovered(&owned, &all_powers()).is_empty() {
             let why = "must have cluster-admin privileges to use the aggregationRule";
             return Err(Status::forbidden(&call.resource.gvr, object::text(new, "name"), why));
@@ -52,7 +57,7 @@ fn role(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status>
     Ok(())
 }
 
-fn binding(call: &Call<'_>, new: &Value) -> Result<(), Status> {
+fn binding(call: &Call<'_>, auth: &AuthIndex, new: &Value) -> Result<(), Status> {
     let is_cluster_role = new.str_at(&["roleRef", "kind"]) == "ClusterRole";
     let role = new.str_at(&["roleRef", "name"]);
     let plural = if is_cluster_role { "clusterroles" } else { "roles" };
@@ -60,17 +65,17 @@ fn binding(call: &Call<'_>, new: &Value) -> Result<(), Status> {
         return Ok(());
     }
     let namespace = if is_cluster_role { "" } else { call.namespace };
-    let Some(rules) = call.server.auth.rbac(|index| index.role(namespace, role)) else {
+    let Some(rules) = auth.rbac(|index| index.role(namespace, role)) else {
         let gvr = meta::Gvr { resource: plural.into(), ..call.resource.gvr.clone() };
         return Err(Status::not_found(&gvr, role));
     };
-    must_hold(call, new, &rules)
+    must_hold(call, auth, new, &rules)
 }
 
 /// The writer's own rules must cover these.
 // k8s: pkg/registry/rbac/validation/rule.go ConfirmNoEscalation
-fn must_hold(call: &Call<'_>, new: &Value, wanted: &[Rule]) -> Result<(), Status> {
-    let owned = call.server.auth.rbac(|index| index.rules_of(call.user, call.namespace));
+fn must_hold(call: &Call<'_>, auth: &AuthIndex, new: &Value, wanted: &[Rule]) -> Result<(), Status> {
+    let owned = auth.rbac(|index| index.rules_of(call.user, call.namespace));
     let missing = uncovered(&owned, wanted);
     if missing.is_empty() {
         return Ok(());
@@ -94,7 +99,7 @@ fn must_hold(call: &Call<'_>, new: &Value, wanted: &[Rule]) -> Result<(), Status
 
 fn may(call: &Call<'_>, verb: &str, plural: &str, name: &str) -> bool {
     let gvr = &call.resource.gvr;
-    call.server
+    call.state
         .decide(&Attributes {
             user: call.user.clone(),
             verb: verb.to_owned(),

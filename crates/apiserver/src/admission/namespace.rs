@@ -7,9 +7,7 @@ use schema::Value;
 use serde::Deserialize;
 use store::Guard;
 
-use crate::object;
-use crate::peek;
-use crate::server::Call;
+use crate::storage::{Call, object, peek};
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
@@ -38,7 +36,7 @@ pub(crate) fn guard(call: &Call<'_>) -> Result<Option<Guard>, Status> {
     if !call.resource.kind.namespaced() {
         return Ok(None);
     }
-    let resource = call.server.registry()?.find(&Gvr::new("", "v1", "namespaces"))?;
+    let resource = call.state.registry()?.find(&Gvr::new("", "v1", "namespaces"))?;
     let key = resource.key("", call.namespace);
     let seen = resource.cache.get(&key).filter(|entry| is_open(entry.object_bytes()));
     let seen = seen.map_or(0, |entry| entry.mod_revision());
@@ -51,7 +49,7 @@ pub(crate) fn create(call: &Call<'_>, object: &Value) -> Result<(), Status> {
         return Ok(());
     }
     let namespaces = Gvr::new("", "v1", "namespaces");
-    let registry = call.server.registry()?;
+    let registry = call.state.registry()?;
     let resource = registry.find(&namespaces)?;
     let Some(entry) = resource.cache.get(&resource.key("", call.namespace)) else {
         return Err(Status::not_found(&namespaces, call.namespace));

@@ -5,9 +5,7 @@ use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use crate::object;
-use crate::peek;
-use crate::server::Call;
+use crate::storage::{Call, object, peek};
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -21,7 +19,7 @@ struct Class {
 /// Completes a new pod.
 pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
     let refuse = |why: &str| Err(Status::forbidden(&call.resource.gvr, object::text(pod, "name"), why));
-    let resource = call.server.registry()?.find(&Gvr::new("scheduling.k8s.io", "v1", "priorityclasses"))?;
+    let resource = call.state.registry()?.find(&Gvr::new("scheduling.k8s.io", "v1", "priorityclasses"))?;
     let name = pod.str_at(&["spec", "priorityClassName"]).to_owned();
     let class = if name.is_empty() {
         default_class(&resource)

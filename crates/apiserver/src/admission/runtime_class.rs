@@ -7,9 +7,7 @@ use meta::{Gvr, Quantity, Status};
 use schema::{Map, Value};
 use serde::Deserialize;
 
-use crate::object;
-use crate::peek;
-use crate::server::Call;
+use crate::storage::{Call, object, peek};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -37,7 +35,7 @@ pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
     let class = if name.is_empty() {
         Ok(None)
     } else {
-        let resource = call.server.registry()?.find(&Gvr::new("node.k8s.io", "v1", "runtimeclasses"))?;
+        let resource = call.state.registry()?.find(&Gvr::new("node.k8s.io", "v1", "runtimeclasses"))?;
         let found = resource.cache.get(&resource.key("", &name));
         found
             .map(|entry| Some(peek::project::<Class>(entry.object_bytes())))
@@ -130,7 +128,7 @@ fn value_of(toleration: &BTreeMap<String, serde_json::Value>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::map;
+    use crate::storage::object::map;
 
     fn class(json: serde_json::Value) -> Class {
         serde_json::from_value(json).expect("a class")

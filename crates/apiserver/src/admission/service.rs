@@ -7,29 +7,33 @@ use std::net::Ipv4Addr;
 use meta::{FieldError, Path, Status};
 use schema::Value;
 
-use crate::object;
-use crate::server::Call;
-use crate::service::{Refusal, Reservation};
+use super::allocator::{Allocator, Refusal, Reservation};
+use crate::storage::{Call, object};
 
 /// Completes a new Service.
-pub(crate) fn create(call: &Call<'_>, service: &mut Value, _dry_run: bool) -> Result<Reservation, Status> {
-    let mut held = call.server.services.reservation();
+pub(crate) fn create(call: &Call<'_>, taken: &Allocator, service: &mut Value) -> Result<Reservation, Status> {
+    let mut held = taken.reservation();
     let mut errors = Vec::new();
     let ip = service.str_at(&["spec", "clusterIP"]).to_owned();
     if !ip.is_empty() && service.list_at(&["spec", "clusterIPs"]).is_empty() {
         service.set_at(&["spec", "clusterIPs"], vec![Value::from(ip)]);
     }
     families(call, service, None)?;
-    addresses(call, service, &mut held, &mut errors);
-    ports(call, service, None, &mut held, &mut errors);
-    health_check_port(call, service, None, &mut held, &mut errors);
+    addresses(call, taken, service, &mut held, &mut errors);
+    ports(call, taken, service, None, &mut held, &mut errors);
+    health_check_port(call, taken, service, None, &mut held, &mut errors);
     refuse(call, service, errors, held)
 }
 
 /// Keeps addresses and ports that stay and gives out new ones. What the type no longer has is dropped by the
 /// kind's strategy.
-pub(crate) fn update(call: &Call<'_>, new: &mut Value, old: &Value) -> Result<Reservation, Status> {
-    let mut held = call.server.services.reservation();
+pub(crate) fn update(
+    call: &Call<'_>,
+    taken: &Allocator,
+    new: &mut Value,
+    old: &Value,
+) -> Result<Reservation, Status> {
+    let mut held = taken.reservation();
     let mut errors = Vec::new();
     let external = |v: &Value| v.str_at(&["spec", "type"]) == "ExternalName";
     match (external(old), external(new)) {
@@ -40,11 +44,11 @@ pub(crate) fn update(call: &Call<'_>, new: &mut Value, old: &Value) -> Result<Re
         }
         (true, false) => {
             families(call, new, Some(old))?;
-            addresses(call, new, &mut held, &mut errors);
+            addresses(call, taken, new, &mut held, &mut errors);
         }
     }
-    ports(call, new, Some(old), &mut held, &mut errors);
-    health_check_port(call, new, Some(old), &mut held, &mut errors);
+    ports(call, taken, new, Some(old), &mut held, &mut errors);
+    health_check_port(call, taken, new, Some(old), &mut held, &mut errors);
     refuse(call, new, errors, held)
 }
 
@@ -150,19 +154,25 @@ fn families(call: &Call<'_>, service: &mut Value, old: Option<&Value>) -> Result
     Ok(())
 }
 
-fn addresses(call: &Call<'_>, service: &mut Value, held: &mut Reservation, errors: &mut Vec<FieldError>) {
+fn addresses(
+    call: &Call<'_>,
+    taken: &Allocator,
+    service: &mut Value,
+    held: &mut Reservation,
+    errors: &mut Vec<FieldError>,
+) {
     let given = service.str_at(&["spec", "clusterIP"]).to_owned();
     if kind_of(service) == "ExternalName" || given == "None" {
         return;
     }
     let wanted: Option<Ipv4Addr> = given.parse().ok();
-    let random = call.server.config.entropy.next_u64();
-    match call.server.services.address(held, wanted, random) {
+    let random = call.state.entropy.next_u64();
+    match taken.address(held, wanted, random) {
         Ok(ip) => set_address(service, &ip.to_string()),
         Err(why) => {
             let field = Path::new("spec").child("clusterIPs");
             let shown = format!("[{}]", meta::field::quoted(&given));
-            errors.push(FieldError::invalid(&field, shown, address_text(call, why, &given)));
+            errors.push(FieldError::invalid(&field, shown, address_text(taken, why, &given)));
         }
     }
 }
@@ -171,6 +181,7 @@ fn addresses(call: &Call<'_>, service: &mut Value, held: &mut Reservation, error
 // k8s: pkg/registry/core/service/storage/alloc.go allocHealthCheckNodePort
 fn health_check_port(
     call: &Call<'_>,
+    taken: &Allocator,
     service: &mut Value,
     old: Option<&Value>,
     held: &mut Reservation,
@@ -189,34 +200,34 @@ fn health_check_port(
         return;
     }
     let wanted = port(service);
-    let random = call.server.config.entropy.next_u64();
+    let random = call.state.entropy.next_u64();
     let ask = u16::try_from(wanted).unwrap_or(u16::MAX);
-    match call.server.services.port(held, ask, &["TCP"], random) {
+    match taken.port(held, ask, &["TCP"], random) {
         Ok(found) => service.set_at(&["spec", "healthCheckNodePort"], i64::from(found)),
         Err(why) => {
             let path = Path::new("spec").child("healthCheckNodePort");
-            errors.push(FieldError::invalid(&path, wanted.to_string(), port_text(call, why)));
+            errors.push(FieldError::invalid(&path, wanted.to_string(), port_text(taken, why)));
         }
     }
 }
 
-fn port_text(call: &Call<'_>, why: Refusal) -> String {
+fn port_text(taken: &Allocator, why: Refusal) -> String {
     match why {
         Refusal::Taken => "provided port is already allocated".to_owned(),
         Refusal::OutOfRange => format!(
             "provided port is not in the valid range. The range of valid ports is {}",
-            call.server.services.port_range()
+            taken.port_range()
         ),
         Refusal::Exhausted => "failed to allocate a nodePort: range is full".to_owned(),
     }
 }
 
-fn address_text(call: &Call<'_>, why: Refusal, given: &str) -> String {
+fn address_text(taken: &Allocator, why: Refusal, given: &str) -> String {
     match why {
         Refusal::Taken => format!("failed to allocate IP {given}: provided IP is already allocated"),
         Refusal::OutOfRange => format!(
             "failed to allocate IP {given}: the provided IP ({given}) is not in the valid range. The range of valid IPs is {}",
-            call.server.services.cidr()
+            taken.cidr()
         ),
         Refusal::Exhausted => "failed to allocate a serviceIP: range is full".to_owned(),
     }
@@ -263,6 +274,7 @@ fn protocol(port: &Value) -> String {
 
 fn ports(
     call: &Call<'_>,
+    taken: &Allocator,
     service: &mut Value,
     old: Option<&Value>,
     held: &mut Reservation,
@@ -294,15 +306,15 @@ fn ports(
         let number = port.int_at(&["port"]).unwrap_or(0);
         let shared = given.iter().find(|(n, _, p)| *n == number && wanted == 0 && !p.contains(&protocol));
         let ask = shared.map_or(u16::try_from(wanted).unwrap_or(u16::MAX), |(_, node_port, _)| *node_port);
-        let random = call.server.config.entropy.next_u64();
-        match call.server.services.port(held, ask, &[protocol.as_str()], random) {
+        let random = call.state.entropy.next_u64();
+        match taken.port(held, ask, &[protocol.as_str()], random) {
             Ok(found) => {
                 port.set_at(&["nodePort"], i64::from(found));
                 given.push((number, found, vec![protocol]));
             }
             Err(why) => {
                 let path = Path::new("spec").child("ports").index(i).child("nodePort");
-                errors.push(FieldError::invalid(&path, wanted.to_string(), port_text(call, why)));
+                errors.push(FieldError::invalid(&path, wanted.to_string(), port_text(taken, why)));
             }
         }
     }

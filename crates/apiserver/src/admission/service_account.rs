@@ -5,11 +5,9 @@ use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use super::map;
 use crate::authorize::node::{MIRROR, api_reference};
-use crate::object;
-use crate::peek;
-use crate::server::Call;
+use crate::storage::object::map;
+use crate::storage::{Call, object, peek};
 
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
@@ -72,7 +70,7 @@ fn mirror(call: &Call<'_>, pod: &Value) -> Result<(), Status> {
 }
 
 fn find(call: &Call<'_>, pod: &Value, name: &str) -> Result<Account, Status> {
-    let resource = call.server.registry()?.find(&Gvr::new("", "v1", "serviceaccounts"))?;
+    let resource = call.state.registry()?.find(&Gvr::new("", "v1", "serviceaccounts"))?;
     match resource.cache.get(&resource.key(call.namespace, name)) {
         Some(entry) => Ok(peek::project(entry.object_bytes())),
         None => {
@@ -92,9 +90,9 @@ fn mount(call: &Call<'_>, pod: &mut Value) {
         .map(|v| v.str_at(&["name"]))
         .find(|n| n.starts_with(VOLUME_PREFIX))
         .map(str::to_owned);
-    let name = existing.clone().unwrap_or_else(|| {
-        format!("{VOLUME_PREFIX}{}", object::random_suffix(&*call.server.config.entropy, 5))
-    });
+    let name = existing
+        .clone()
+        .unwrap_or_else(|| format!("{VOLUME_PREFIX}{}", object::random_suffix(&*call.state.entropy, 5)));
     let mut used = false;
     for list in ["initContainers", "containers"] {
         let Some(containers) = pod.at_mut(&["spec", list]).and_then(Value::as_list_mut) else { continue };

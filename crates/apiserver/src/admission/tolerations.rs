@@ -3,7 +3,7 @@
 
 use schema::Value;
 
-use super::map;
+use crate::storage::object::map;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";

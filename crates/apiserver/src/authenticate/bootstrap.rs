@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use meta::User;
 use serde::Deserialize;
 
-use crate::peek::Metadata;
+use crate::storage::peek::Metadata;
 
 /// Where the tokens are.
 pub const NAMESPACE: &str = "kube-system";

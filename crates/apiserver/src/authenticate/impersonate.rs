@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use meta::{Request, Status, User};
 
-use super::AUTHENTICATED;
-use crate::authorize::{Attributes, What};
+use crate::request::{ANONYMOUS, AUTHENTICATED, Attributes, UNAUTHENTICATED, What};
 
 /// Most impersonation headers in a request.
 const LIMIT_HEADERS: usize = 256;
@@ -69,8 +68,8 @@ pub fn parse(request: &Request, by: &User) -> Result<Option<Impersonation>, Stat
         questions.push(question(by, "authentication.k8s.io", "uids", "", "", uid));
     }
     user.extra = extra;
-    let anonymous = name == super::ANONYMOUS;
-    let standing = if anonymous { super::UNAUTHENTICATED } else { AUTHENTICATED };
+    let anonymous = name == ANONYMOUS;
+    let standing = if anonymous { UNAUTHENTICATED } else { AUTHENTICATED };
     if !user.in_group(standing) {
         user.groups.push(standing.to_owned());
     }

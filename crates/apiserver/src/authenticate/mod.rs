@@ -1,6 +1,7 @@
 //! Who asks: certificate, service-account token, bootstrap token, in-process identity, or nobody.
 
 pub mod bootstrap;
+mod bound;
 pub mod certificate;
 pub mod impersonate;
 pub mod token;
@@ -8,16 +9,8 @@ pub mod token;
 use jiff::Timestamp;
 use meta::{Credentials, Status, User};
 
+use crate::request::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};
 use token::{Bound, Issuer};
-
-/// The user of a request without credentials.
-pub const ANONYMOUS: &str = "system:anonymous";
-/// Group of everybody with valid credentials.
-pub const AUTHENTICATED: &str = "system:authenticated";
-/// Group of requests without credentials.
-pub const UNAUTHENTICATED: &str = "system:unauthenticated";
-/// Group that may do everything.
-pub const MASTERS: &str = "system:masters";
 
 /// The identity behind credentials.
 ///

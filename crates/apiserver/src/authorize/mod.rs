@@ -1,9 +1,11 @@
 //! Authorization: pure questions over indexes kept from the store's events.
 
-mod attributes;
+mod chain;
 pub mod coverage;
+mod index;
 pub mod node;
 pub mod policy;
 pub mod rbac;
 
-pub use attributes::{Attributes, Decision, What};
+pub use chain::Chain;
+pub use index::AuthIndex;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use meta::User;
 use serde::{Deserialize, Serialize};
 
-use super::{Attributes, Decision, What};
+use crate::request::{Attributes, Decision, What};
 
 /// A rule of a role, as in the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

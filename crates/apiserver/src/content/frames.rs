@@ -7,9 +7,12 @@ use jiff::Timestamp;
 use meta::{Request, Status};
 use watchcache::WatchEvent;
 
+use super::encode::{partial, served};
 use super::table::{Include, Table};
-use super::{Accepted, Form, Format, partial, served};
+use crate::codec::{self, Format};
 use crate::registry::Resource;
+use crate::request::{Accepted, Form, JSON, PROTOBUF, YAML};
+use crate::storage::peek;
 
 /// Marks the end of the initial events.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -46,7 +49,7 @@ impl Frames {
             Form::Table { .. } => true,
         };
         if accepted.format == Format::Protobuf && unknown {
-            return Err(Status::not_acceptable(&[super::JSON, super::YAML]));
+            return Err(Status::not_acceptable(&[JSON, YAML]));
         }
         let include = Include::parse(&request.query)?;
         Ok(Frames { resource, accepted: *accepted, include, now, headers_sent: false })
@@ -55,8 +58,8 @@ impl Frames {
     /// The stream's media type.
     pub fn content_type(&self) -> String {
         match self.accepted.format {
-            Format::Protobuf => format!("{};stream=watch", super::PROTOBUF),
-            _ => super::JSON.to_owned(),
+            Format::Protobuf => format!("{};stream=watch", PROTOBUF),
+            _ => JSON.to_owned(),
         }
     }
 
@@ -106,7 +109,7 @@ impl Frames {
                 }
                 self.headers_sent = true;
                 table.row(&object)?;
-                let revision = crate::peek::metadata(&object).resource_version;
+                let revision = peek::metadata(&object).resource_version;
                 table.finish(&revision, "", None)
             }
         })
@@ -145,7 +148,7 @@ impl Frames {
 
     fn frame(&self, kind: &str, object: &[u8]) -> Result<Bytes, Status> {
         if self.accepted.format == Format::Protobuf {
-            return crate::codec::protobuf_frame(kind, object, self.object_type(kind)).map(Bytes::from);
+            return codec::protobuf_frame(kind, object, self.object_type(kind)).map(Bytes::from);
         }
         let object = object.strip_suffix(b"\n").unwrap_or(object);
         let mut out = Vec::with_capacity(object.len() + 40);

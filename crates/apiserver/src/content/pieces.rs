@@ -12,10 +12,11 @@ use meta::{Body, Response, Status};
 use schema::{TypeRef, protobuf};
 use watchcache::Entry;
 
-use super::{Accepted, Form, Format, item, partial};
-use crate::codec;
+use super::encode::{PIECE_BYTES, head, item, partial};
+use crate::codec::{self, Format};
 use crate::registry::Resource;
-use crate::verbs::list::{self, PIECE_BYTES, Page};
+use crate::request::{Accepted, Form, JSON, YAML};
+use crate::storage::page::Page;
 
 /// Most objects measured before others run.
 const MEASURED_PER_POLL: usize = 256;
@@ -38,7 +39,7 @@ pub(super) fn list(resource: &Arc<Resource>, accepted: &Accepted, page: Page) ->
         Form::Metadata { version } => ("PartialObjectMetadata", format!("meta.k8s.io/{version}")),
         _ => (&*resource.kind.kind, resource.gvr.api_version()),
     };
-    let head = list::head(kind, &api_version, page.revision, &page.token, page.remaining);
+    let head = head(kind, &api_version, page.revision, &page.token, page.remaining);
     let objects = Objects { resource: resource.clone(), form: accepted.form, entries: page.entries };
     let body: Body = match accepted.format {
         Format::Protobuf => {
@@ -48,7 +49,7 @@ pub(super) fn list(resource: &Arc<Resource>, accepted: &Accepted, page: Page) ->
             };
             let list_kind = format!("{kind}List");
             let types = of(kind).zip(of(&list_kind)).filter(|(_, list)| list.has_protobuf());
-            let (ty, list_ty) = types.ok_or_else(|| Status::not_acceptable(&[super::JSON, super::YAML]))?;
+            let (ty, list_ty) = types.ok_or_else(|| Status::not_acceptable(&[JSON, YAML]))?;
             let empty = codec::stored(format!("{head}]}}").as_bytes(), list_ty)?;
             let metadata = protobuf::encode_message(&empty, list_ty);
             debug_assert_eq!(metadata.first(), Some(&(METADATA << 3 | 2)));

@@ -8,7 +8,7 @@ use meta::{Query, Status};
 use schema::TypeRef;
 use serde_json::json;
 
-use crate::content::partial;
+use super::encode::partial;
 use crate::registry::Resource;
 
 /// What each row carries of its object.

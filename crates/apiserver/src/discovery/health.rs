@@ -3,15 +3,15 @@
 
 use meta::{Request, Response};
 
-use crate::server::Server;
+use crate::storage::State;
 
 struct Check {
     name: &'static str,
     ok: bool,
 }
 
-fn checks(server: &Server, root: &str) -> Vec<Check> {
-    let store = &server.config.store;
+fn checks(state: &State, root: &str) -> Vec<Check> {
+    let store = &state.store;
     let mut all = vec![
         Check { name: "ping", ok: true },
         Check { name: "log", ok: true },
@@ -20,23 +20,23 @@ fn checks(server: &Server, root: &str) -> Vec<Check> {
         Check { name: "etcd", ok: store.is_alive() && (root == "livez" || store.is_writable()) },
     ];
     if root != "livez" {
-        all.push(Check { name: "informer-sync", ok: server.is_loaded() });
+        all.push(Check { name: "informer-sync", ok: state.is_loaded() });
     }
     for name in ["poststarthook/rbac/bootstrap-roles", "poststarthook/bootstrap-controller"] {
-        all.push(Check { name, ok: root == "livez" || server.is_ready() });
+        all.push(Check { name, ok: root == "livez" || state.is_ready() });
     }
     all
 }
 
 /// The answer when the path is a health path.
-pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Option<Response> {
+pub(crate) fn answer(state: &State, request: &Request, path: &str) -> Option<Response> {
     let rest = path.strip_prefix('/')?;
     let (root, one) = rest.split_once('/').unwrap_or((rest, ""));
     if !matches!(root, "healthz" | "livez" | "readyz") {
         return None;
     }
     let mut excluded: Vec<&str> = request.query.all("exclude").collect();
-    let all = checks(server, root);
+    let all = checks(state, root);
     if !one.is_empty() {
         let check = all.iter().find(|c| c.name == one)?;
         return Some(if check.ok {

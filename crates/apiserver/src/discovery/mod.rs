@@ -11,16 +11,38 @@ use bytes::Bytes;
 use meta::{Request, Response, Status, Verb};
 use serde_json::{Value as Json, json};
 
-use crate::content::{self, aggregated_discovery};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::authenticate::token::Issuer;
+use crate::content;
+use crate::flow::Flow;
 use crate::metrics::Gauges;
-use crate::server::Server;
+use crate::request::aggregated_discovery;
+use crate::storage::State;
 
 /// Relying parties may keep the issuer's documents for an hour.
 // k8s: pkg/routes/openidmetadata.go
 const CACHE_AN_HOUR: &str = "public, max-age=3600";
 
+/// What is answered outside of resources.
+pub(crate) struct Site {
+    documents: Documents,
+    /// Where clients reach this server.
+    address: SocketAddr,
+    issuer: Option<Arc<Issuer>>,
+    flow: Arc<Flow>,
+}
+
+impl Site {
+    /// Over what it tells about.
+    pub fn new(address: SocketAddr, issuer: Option<Arc<Issuer>>, flow: Arc<Flow>) -> Self {
+        Site { documents: Documents::build(&address.to_string()), address, issuer, flow }
+    }
+}
+
 /// Discovery documents, made once.
-pub struct Documents {
+struct Documents {
     /// By path without a trailing slash: `/api`, `/apis`, `/api/v1`, `/apis/apps`, `/apis/apps/v1`.
     plain: Vec<(String, Document)>,
     /// `/api` and `/apis` aggregated, as `v2` and `v2beta1`.
@@ -44,8 +66,7 @@ impl Document {
 
 impl Documents {
     /// From the declared kinds. `address` is where clients reach this server, `host:port`.
-    #[must_use]
-    pub fn build(address: &str) -> Self {
+    fn build(address: &str) -> Self {
         let mut plain = vec![
             ("/api".to_owned(), Document::new("APIVersions", &legacy::versions(address))),
             ("/apis".to_owned(), Document::new("APIGroupList", &legacy::groups())),
@@ -96,26 +117,26 @@ impl Documents {
 }
 
 /// Answers a request for a path.
-pub(crate) fn path(server: &Server, request: &Request, path: &str) -> Result<Response, Status> {
+pub(crate) fn path(state: &State, site: &Site, request: &Request, path: &str) -> Result<Response, Status> {
     let trimmed = if path == "/" { path } else { path.trim_end_matches('/') };
-    if let Some(answer) = health::answer(server, request, trimmed) {
+    if let Some(answer) = health::answer(state, request, trimmed) {
         return Ok(answer);
     }
     if request.verb != Verb::Get {
         return Err(Status::method_not_allowed());
     }
-    if let Some(answer) = discover(server, request, trimmed) {
+    if let Some(answer) = discover(&site.documents, request, trimmed) {
         return answer;
     }
     if trimmed.starts_with("/openapi/v2") || trimmed.starts_with("/openapi/v3") {
-        return openapi::answer(server, request, trimmed);
+        return openapi::answer(&site.documents.openapi, state.now(), request, trimmed);
     }
     match trimmed {
-        "/" => Ok(root(server)),
+        "/" => Ok(root(&site.documents)),
         "/version" => version::answer(),
-        "/metrics" => Ok(metrics(server)),
-        "/.well-known/openid-configuration" | "/openid/v1/jwks" => issuer(server, trimmed),
-        _ if server.discovery.claims(trimmed) => Err(Status::unknown_resource()),
+        "/metrics" => Ok(metrics(state, &site.flow)),
+        "/.well-known/openid-configuration" | "/openid/v1/jwks" => issuer(site, trimmed),
+        _ if site.documents.claims(trimmed) => Err(Status::unknown_resource()),
         _ => Ok(no_such_page()),
     }
 }
@@ -138,17 +159,17 @@ fn no_such_page() -> Response {
     response
 }
 
-fn discover(server: &Server, request: &Request, path: &str) -> Option<Result<Response, Status>> {
+fn discover(documents: &Documents, request: &Request, path: &str) -> Option<Result<Response, Status>> {
     if matches!(path, "/api" | "/apis")
         && let Some(version) = aggregated_discovery(&request.accept)
         && let Some((_, _, document)) =
-            server.discovery.aggregated.iter().find(|(p, v, _)| *p == path && *v == version)
+            documents.aggregated.iter().find(|(p, v, _)| *p == path && *v == version)
     {
         let content_type =
             format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");
         return Some(Ok(with_etag(request, document, content_type)));
     }
-    let document = server.discovery.find(path)?;
+    let document = documents.find(path)?;
     Some(plain(request, document))
 }
 
@@ -171,8 +192,8 @@ fn with_etag(request: &Request, document: &Document, content_type: String) -> Re
     response
 }
 
-fn root(server: &Server) -> Response {
-    let mut paths: Vec<&str> = server.discovery.paths().collect();
+fn root(documents: &Documents) -> Response {
+    let mut paths: Vec<&str> = documents.paths().collect();
     paths.extend([
         "/.well-known/openid-configuration",
         "/healthz",
@@ -188,7 +209,7 @@ fn root(server: &Server) -> Response {
     Response::json(200, json!({"paths": paths}).to_string())
 }
 
-fn metrics(server: &Server) -> Response {
+fn metrics(state: &State, flow: &Flow) -> Response {
     let name = |prefix: &str| {
         let path = prefix.trim_start_matches("/registry/").trim_end_matches('/');
         match path.split_once('/') {
@@ -196,10 +217,10 @@ fn metrics(server: &Server) -> Response {
             None => path.to_owned(),
         }
     };
-    let resources = server.cache.resources();
-    let text = server.metrics.render(&Gauges {
-        inflight: server.flow.running(),
-        started: server.started,
+    let resources = state.cache.resources();
+    let text = state.metrics.render(&Gauges {
+        inflight: flow.running(),
+        started: state.started,
         version: version::GIT_VERSION,
         resources: resources.iter().map(|r| (name(r.prefix()), r.watcher_count(), r.len())).collect(),
     });
@@ -208,8 +229,8 @@ fn metrics(server: &Server) -> Response {
     response
 }
 
-fn issuer(server: &Server, path: &str) -> Result<Response, Status> {
-    let issuer = server.config.issuer.as_ref().ok_or_else(Status::unknown_resource)?;
+fn issuer(site: &Site, path: &str) -> Result<Response, Status> {
+    let issuer = site.issuer.as_ref().ok_or_else(Status::unknown_resource)?;
     if path == "/openid/v1/jwks" {
         let mut response = Response::json(200, issuer.jwks().to_owned());
         response.content_type = "application/jwk-set+json".into();
@@ -218,7 +239,7 @@ fn issuer(server: &Server, path: &str) -> Result<Response, Status> {
     }
     let document = json!({
         "issuer": issuer.url,
-        "jwks_uri": format!("https://{}:{}/openid/v1/jwks", server.config.advertise_address, server.config.advertise_port),
+        "jwks_uri": format!("https://{}/openid/v1/jwks", site.address),
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [issuer.algorithm()],

@@ -4,10 +4,9 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use meta::{Request, Response, Status};
 use schema::openapi::{self, Route};
-
-use crate::server::Server;
 
 const SECONDS_OF_A_YEAR: i64 = 365 * 24 * 3600;
 
@@ -81,8 +80,12 @@ fn routes() -> Vec<Route> {
 }
 
 /// Answers a request for an OpenAPI document.
-pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Result<Response, Status> {
-    let documents = &server.discovery.openapi;
+pub(super) fn answer(
+    documents: &OpenApi,
+    now: Timestamp,
+    request: &Request,
+    path: &str,
+) -> Result<Response, Status> {
     if path == "/openapi/v2" {
         let wanted = request.accept.split(',').map(str::trim).any(|a| {
             a.split(';').next().is_some_and(|t| t.starts_with("application/com.github.proto-openapi.spec.v2"))
@@ -108,7 +111,7 @@ pub(crate) fn answer(server: &Server, request: &Request, path: &str) -> Result<R
     let mut response = with_etag(request, found.json.clone(), &found.hash, "application/json");
     if !asked.is_empty() {
         response.headers.push(("cache-control", "public, immutable".to_owned()));
-        let next_year = server.now().as_second() + SECONDS_OF_A_YEAR;
+        let next_year = now.as_second() + SECONDS_OF_A_YEAR;
         response.headers.push(("expires", http_date(next_year)));
     }
     Ok(response)

@@ -5,12 +5,11 @@ use kinds::Operation;
 use meta::{FieldError, Gvk, Gvr, Path, Response, Status};
 use schema::Value;
 
-use crate::admission::map;
-use crate::content::{self, Accepted, body};
-use crate::object;
-use crate::options::WriteOptions;
-use crate::server::Call;
-use crate::verbs::write::{self, Rules};
+use crate::content::{self, Accepted};
+use crate::request::body;
+use crate::request::options::WriteOptions;
+use crate::storage::object::map;
+use crate::storage::{Call, Rules, object, write};
 
 /// Answers a create of `pods/binding`.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
@@ -35,7 +34,8 @@ pub(crate) async fn bind(
 ) -> Result<Response, Status> {
     check(binding)?;
     let mut rules = Rules::new(Operation::UpdateSubresource("binding"), dry_run);
-    rules.internal = true;
+    rules.skips_admission = true;
+    rules.keeps_generation = true;
     write::update(call, call.name, &rules, &mut |old| assign(call, binding, old)).await?;
     let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
     let ty = schema::type_of("meta.k8s.io", "v1", "Status");

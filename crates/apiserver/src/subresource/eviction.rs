@@ -7,13 +7,10 @@ use schema::Value;
 use watchcache::RevisionMatch;
 
 use crate::admission;
-use crate::content::{self, body};
-use crate::object;
-use crate::options::WriteOptions;
-use crate::peek;
-use crate::server::Call;
-use crate::verbs::delete;
-use crate::verbs::write::{self, Rules};
+use crate::content;
+use crate::request::body;
+use crate::request::options::WriteOptions;
+use crate::storage::{Call, Rules, object, peek, remove, write};
 
 const BUDGETS: Gvr = Gvr::new("policy", "v1", "poddisruptionbudgets");
 
@@ -34,17 +31,17 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     if options.dry_run {
         delete_options.dry_run = Some(vec!["All".to_owned()]);
     }
-    let pod = write::from_entry(&call.resource, &*write::current(call, call.name)?)?;
+    let pod = write::from_entry(&call.resource, &*call.find(call.name)?)?;
     admission::evict(call, &pod)?;
     let dry_run = delete_options.is_dry_run();
     // Nothing is taken off a budget for a delete that is refused.
-    delete::check(call, call.name, &pod, &delete_options)?;
+    remove::check(call, call.name, &pod, &delete_options)?;
     if !ignores_budgets(&pod)
         && let Some(budget) = budget_of(call, &pod)?
     {
         spend(call, &budget, dry_run).await?;
     }
-    delete::remove(call, call.name, &delete_options).await?;
+    remove::remove(call, call.name, &delete_options).await?;
     let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
     content::encoded(&accepted, 201, status.as_slice().into(), schema::type_of("meta.k8s.io", "v1", "Status"))
 }
@@ -56,7 +53,7 @@ fn ignores_budgets(pod: &Value) -> bool {
 
 /// The name of the budget that selects the pod.
 fn budget_of(call: &Call<'_>, pod: &Value) -> Result<Option<String>, Status> {
-    let resource = call.server.registry()?.find(&BUDGETS)?;
+    let resource = call.state.registry()?.find(&BUDGETS)?;
     let snapshot = resource.cache.list(RevisionMatch::Any).map_err(|e| Status::internal(e.to_string()))?;
     let prefix = format!("{}{}/", resource.prefix, call.namespace);
     let mut found = Vec::new();
@@ -77,19 +74,10 @@ fn budget_of(call: &Call<'_>, pod: &Value) -> Result<Option<String>, Status> {
 
 /// Takes one allowed disruption off the budget.
 async fn spend(call: &Call<'_>, name: &str, dry_run: bool) -> Result<(), Status> {
-    let resource = call.server.registry()?.find(&BUDGETS)?;
-    let budget_call = Call {
-        server: call.server,
-        request: call.request,
-        user: call.user,
-        resource,
-        namespace: call.namespace,
-        name,
-        subresource: "status",
-        now: call.now,
-    };
+    let resource = call.state.registry()?.find(&BUDGETS)?;
+    let budget_call = call.part_of(resource, name, "status");
     let mut rules = Rules::new(Operation::UpdateStatus, dry_run);
-    rules.internal = true;
+    rules.skips_admission = true;
     let pod = call.name.to_owned();
     let now = object::rfc3339(call.now);
     write::update(&budget_call, name, &rules, &mut |old| {
@@ -110,7 +98,7 @@ async fn spend(call: &Call<'_>, name: &str, dry_run: bool) -> Result<(), Status>
         let mut new = old.clone();
         new.set_at(&["status", "disruptionsAllowed"], allowed - 1);
         let Some(status) = new.get_mut("status").and_then(Value::as_map_mut) else { return Ok(new) };
-        let disrupted = status.entry("disruptedPods", || crate::admission::map([]));
+        let disrupted = status.entry("disruptedPods", || object::map([]));
         if let Some(m) = disrupted.as_map_mut() {
             m.set(pod.clone(), now.as_str());
         }

@@ -12,14 +12,15 @@ use kinds::Operation;
 use meta::{Response, Status, Verb};
 use schema::Value;
 
-use crate::content::{self, body};
-use crate::options::WriteOptions;
-use crate::server::Call;
-use crate::verbs::write::{self, Rules};
+use crate::authenticate::token::Issuer;
+use crate::content;
+use crate::request::body;
+use crate::request::options::WriteOptions;
+use crate::storage::{Call, Rules, write};
 use crate::verbs::{get, patch, update};
 
-/// Answers a request for a subresource.
-pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
+/// Answers a request for a subresource; `issuer` signs tokens.
+pub(crate) async fn answer(call: &Call<'_>, issuer: Option<&Issuer>) -> Result<Response, Status> {
     let declared = call.resource.kind.subresource(call.subresource).ok_or_else(Status::unknown_resource)?;
     if call.name.is_empty() {
         return Err(Status::unknown_resource());
@@ -29,7 +30,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     match (declared.name, verb) {
         ("binding", Verb::Create) => binding::answer(call).await,
         ("eviction", Verb::Create) => eviction::answer(call).await,
-        ("token", Verb::Create) => token::answer(call),
+        ("token", Verb::Create) => token::answer(call, issuer),
         ("log", Verb::Get) => pod_connect::log(call),
         ("exec" | "attach", Verb::Connect) => pod_connect::exec(call),
         ("portforward", Verb::Connect) => pod_connect::port_forward(call),
@@ -63,8 +64,7 @@ async fn finalize(call: &Call<'_>) -> Result<Response, Status> {
     let r = &call.resource;
     let decoded = body::decode(call.request, &r.gvk, r.ty, options.field_validation)?;
     let value = update::named(call, decoded.value)?;
-    let mut rules = Rules::new(Operation::UpdateSubresource("finalize"), options.dry_run);
-    rules.internal = true;
+    let rules = Rules::new(Operation::UpdateSubresource("finalize"), options.dry_run);
     let written = write::update(call, call.name, &rules, &mut |old: &Value| {
         let mut new = old.clone();
         match value.at(&["spec", "finalizers"]) {

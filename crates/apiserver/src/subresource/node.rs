@@ -3,8 +3,7 @@
 use meta::{Gvr, Status};
 use serde::Deserialize;
 
-use crate::peek;
-use crate::server::Call;
+use crate::storage::{Call, peek};
 
 const DEFAULT_PORT: u16 = 10_250;
 
@@ -45,7 +44,7 @@ struct Endpoint {
 /// Host and port of the kubelet of a node.
 pub(super) fn kubelet(call: &Call<'_>, name: &str) -> Result<(String, u16), Status> {
     let gvr = Gvr::new("", "v1", "nodes");
-    let resource = call.server.registry()?.find(&gvr)?;
+    let resource = call.state.registry()?.find(&gvr)?;
     let entry = resource.cache.get(&resource.key("", name)).ok_or_else(|| Status::not_found(&gvr, name))?;
     let status = peek::project::<Node>(entry.object_bytes()).status;
     let addresses = status.addresses.unwrap_or_default();

@@ -6,9 +6,7 @@ use meta::{Body, FieldError, Gvk, Path, Query, Response, Status, Tunnel};
 use serde::Deserialize;
 
 use super::node;
-use crate::peek;
-use crate::server::Call;
-use crate::verbs::get;
+use crate::storage::{Call, peek};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -76,7 +74,7 @@ impl Spec {
 }
 
 fn pod(call: &Call<'_>) -> Result<Pod, Status> {
-    Ok(peek::project(get::find(call)?.object_bytes()))
+    Ok(peek::project(call.find(call.name)?.object_bytes()))
 }
 
 /// Escapes a path segment or a query text.
@@ -127,7 +125,7 @@ pub(crate) fn log(call: &Call<'_>) -> Result<Response, Status> {
     }
     let mut pairs: Vec<(&str, String)> = Vec::new();
     for key in ["follow", "previous", "timestamps"] {
-        if crate::options::flag(q, key) {
+        if crate::request::options::flag(q, key) {
             pairs.push((key, "true".to_owned()));
         }
     }
@@ -203,7 +201,7 @@ pub(crate) fn exec(call: &Call<'_>) -> Result<Response, Status> {
     let mut pairs: Vec<(&str, String)> = Vec::new();
     for (key, kubelet_key) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")]
     {
-        if crate::options::flag(q, key) {
+        if crate::request::options::flag(q, key) {
             pairs.push((kubelet_key, "1".to_owned()));
         }
     }

@@ -10,9 +10,7 @@ use watchcache::RevisionMatch;
 
 use super::node;
 use super::pod_connect::{escape, tunnel};
-use crate::peek;
-use crate::server::Call;
-use crate::verbs::get;
+use crate::storage::{Call, peek};
 
 /// `[scheme:]name[:port]`.
 struct Parts<'a> {
@@ -124,21 +122,8 @@ struct PodIp {
     ip: String,
 }
 
-fn named<'a>(call: &Call<'a>, name: &'a str) -> Call<'a> {
-    Call {
-        server: call.server,
-        request: call.request,
-        user: call.user,
-        resource: call.resource.clone(),
-        namespace: call.namespace,
-        name,
-        subresource: call.subresource,
-        now: call.now,
-    }
-}
-
 fn pod(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> {
-    let entry = get::find(&named(call, parts.name))?;
+    let entry = call.find(parts.name)?;
     let pod = peek::project::<Pod>(entry.object_bytes());
     let ports: Vec<ContainerPort> =
         pod.spec.containers.into_iter().flatten().flat_map(|c| c.ports.unwrap_or_default()).collect();
@@ -214,7 +199,7 @@ struct SlicePort {
 }
 
 fn service(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> {
-    let entry = get::find(&named(call, parts.name))?;
+    let entry = call.find(parts.name)?;
     let ports = peek::project::<Service>(entry.object_bytes()).spec.ports.unwrap_or_default();
     let unavailable = |why: &str| Err(Status::unavailable(format!("{why} for service \"{}\"", parts.name)));
     // A number is that of the Service's port; all else is the port's name, and nothing is the port without one.
@@ -225,7 +210,7 @@ fn service(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> 
         },
         Err(_) => parts.port,
     };
-    let slices = call.server.registry()?.find(&Gvr::new("discovery.k8s.io", "v1", "endpointslices"))?;
+    let slices = call.state.registry()?.find(&Gvr::new("discovery.k8s.io", "v1", "endpointslices"))?;
     let snapshot = slices.cache.list(RevisionMatch::Any).map_err(|e| Status::internal(e.to_string()))?;
     let prefix = format!("{}{}/", slices.prefix, call.namespace);
     let mut found: Vec<(String, u16)> = Vec::new();
@@ -246,7 +231,7 @@ fn service(call: &Call<'_>, parts: &Parts<'_>) -> Result<(String, u16), Status> 
     if found.is_empty() {
         return unavailable("no endpoints available");
     }
-    let at = call.server.config.entropy.next_u64() % found.len() as u64;
+    let at = call.state.entropy.next_u64() % found.len() as u64;
     Ok(found.swap_remove(usize::try_from(at).unwrap_or(0)))
 }
 
@@ -257,7 +242,7 @@ fn is_of_pod(call: &Call<'_>, endpoint: &Endpoint, address: &str) -> bool {
         return false;
     };
     let pods = Gvr::new("", "v1", "pods");
-    let Ok(resource) = call.server.registry().and_then(|r| r.find(&pods)) else { return false };
+    let Ok(resource) = call.state.registry().and_then(|r| r.find(&pods)) else { return false };
     let Some(entry) = resource.cache.get(&resource.key(call.namespace, &target.name)) else { return false };
     let pod = peek::project::<Pod>(entry.object_bytes());
     let is_global = address.parse().is_ok_and(is_global_unicast);

@@ -4,13 +4,12 @@ use kinds::Operation;
 use meta::{FieldError, Gvk, Path, Response, Status, Verb};
 use schema::{TypeRef, Value};
 
-use crate::admission::map;
-use crate::content::{self, body};
-use crate::object;
-use crate::options::WriteOptions;
-use crate::server::Call;
-use crate::verbs::write::{self, Rules};
-use crate::verbs::{get, patch, update};
+use crate::content;
+use crate::request::body;
+use crate::request::options::WriteOptions;
+use crate::storage::object::map;
+use crate::storage::{Call, Rules, object, page, write};
+use crate::verbs::{patch, update};
 
 const SCALE: Gvk = Gvk::new("autoscaling", "v1", "Scale");
 
@@ -24,8 +23,8 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let ty = scale_type()?;
     let (object, warnings) = match call.request.verb {
         Verb::Get => {
-            get::wait(call.server, crate::options::get_consistency(&call.request.query)?).await?;
-            (write::from_entry(&call.resource, &*write::current(call, call.name)?)?, Vec::new())
+            page::wait(call.state, crate::request::options::get_consistency(&call.request.query)?).await?;
+            (write::from_entry(&call.resource, &*call.find(call.name)?)?, Vec::new())
         }
         verb => change(call, verb, ty).await?,
     };

@@ -5,14 +5,13 @@ use meta::{FieldError, Gvk, Gvr, Path, Response, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use crate::admission::{self, map};
-use crate::authenticate::token::{Claims, Private, Ref};
-use crate::content::{self, body};
-use crate::object;
-use crate::options::WriteOptions;
-use crate::peek;
-use crate::server::Call;
-use crate::verbs::get;
+use crate::admission;
+use crate::authenticate::token::{Claims, Issuer, Private, Ref};
+use crate::content;
+use crate::request::body;
+use crate::request::options::WriteOptions;
+use crate::storage::object::map;
+use crate::storage::{Call, object, peek};
 
 const MIN_SECONDS: i64 = 600;
 const MAX_SECONDS: i64 = 1 << 32;
@@ -36,7 +35,7 @@ struct PodSpec {
 }
 
 /// Answers a create of `serviceaccounts/token`.
-pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
+pub(crate) fn answer(call: &Call<'_>, issuer: Option<&Issuer>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, false)?;
     let options = WriteOptions::of(call.request)?;
     let gvk = Gvk::new("authentication.k8s.io", "v1", "TokenRequest");
@@ -45,13 +44,9 @@ pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;
     let mut request = decoded.value;
     admission::token(call, &request)?;
-    let issuer = call
-        .server
-        .config
-        .issuer
-        .as_ref()
+    let issuer = issuer
         .ok_or_else(|| Status::failure(404, "NotFound", "this server has no key to issue tokens with"))?;
-    let account = peek::metadata(get::find(call)?.object_bytes());
+    let account = peek::metadata(call.find(call.name)?.object_bytes());
     let seconds = request.int_at(&["spec", "expirationSeconds"]).unwrap_or(DEFAULT_SECONDS);
     check(&gvk, &request, seconds)?;
     let mut private = Private {
@@ -75,7 +70,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
         exp: now + if extended { EXTENDED_SECONDS } else { seconds },
         iat: now,
         iss: issuer.url.clone(),
-        jti: sys::uuid_v4(&*call.server.config.entropy),
+        jti: sys::uuid_v4(&*call.state.entropy),
         sub: format!("system:serviceaccount:{}:{}", call.namespace, private.serviceaccount.name),
         nbf: now,
         private,
@@ -83,7 +78,7 @@ pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let token = issuer.sign(&claims)?;
     let expires = jiff::Timestamp::from_second(now + seconds).unwrap_or(call.now);
     request.set_at(&["spec", "expirationSeconds"], seconds);
-    request.set_at(&["spec", "audiences"], crate::virtuals::texts(&audiences));
+    request.set_at(&["spec", "audiences"], object::texts(&audiences));
     request.set_at(&["metadata", "name"], call.name);
     request.set_at(&["metadata", "namespace"], call.namespace);
     request.set_at(&["metadata", "creationTimestamp"], object::rfc3339(call.now));
@@ -154,7 +149,7 @@ fn bind(call: &Call<'_>, request: &Value, private: &mut Private) -> Result<(), S
 }
 
 fn lookup(call: &Call<'_>, gvr: &Gvr, namespace: &str, name: &str) -> Result<bytes::Bytes, Status> {
-    let resource = call.server.registry()?.find(gvr)?;
+    let resource = call.state.registry()?.find(gvr)?;
     let entry = resource.cache.get(&resource.key(namespace, name));
     entry.map(|e| e.object()).ok_or_else(|| Status::not_found(gvr, name))
 }

@@ -2,10 +2,10 @@
 
 use meta::{Response, Status};
 
-use super::write;
-use crate::content::{self, body};
-use crate::options::WriteOptions;
-use crate::server::Call;
+use crate::content;
+use crate::request::body;
+use crate::request::options::WriteOptions;
+use crate::storage::{Call, write};
 
 /// Answers a create.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {

@@ -7,11 +7,10 @@ pub mod list;
 pub mod patch;
 pub mod update;
 pub mod watch;
-pub mod write;
 
 use meta::{Response, Status, Verb};
 
-use crate::server::Call;
+use crate::storage::Call;
 
 /// Answers a request for an object or a collection.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {

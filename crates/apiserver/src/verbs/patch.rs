@@ -6,11 +6,10 @@ use schema::patch::PatchKind;
 use schema::{FieldValidation, Value};
 
 use super::update;
-use super::write::{self, Rules};
-use crate::content::{self, media_type};
-use crate::object;
-use crate::options::WriteOptions;
-use crate::server::Call;
+use crate::content;
+use crate::request::options::WriteOptions;
+use crate::request::{body, media_type};
+use crate::storage::{Call, Rules, object, write};
 
 const PATCHES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
@@ -61,7 +60,7 @@ fn apply(
     let r = &call.resource;
     let decoded = schema::patch::apply(old, r.ty, form, &call.request.body, validation)?;
     let (mut new, warnings) = (decoded.value, decoded.warnings);
-    content::body::check_kind(&mut new, &r.gvk)?;
+    body::check_kind(&mut new, &r.gvk)?;
     // Without a version in the patch the old one came along: the loop above then compares with itself.
     if object::text(&new, "resourceVersion").is_empty() {
         let version = object::text(old, "resourceVersion").to_owned();

@@ -4,11 +4,10 @@ use kinds::Operation;
 use meta::{Response, Status};
 use schema::Value;
 
-use super::write::{self, Rules};
-use crate::content::{self, body};
-use crate::object;
-use crate::options::WriteOptions;
-use crate::server::Call;
+use crate::content;
+use crate::request::body;
+use crate::request::options::WriteOptions;
+use crate::storage::{Call, Rules, object, write};
 
 /// Answers an update of the object itself.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {

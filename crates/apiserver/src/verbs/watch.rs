@@ -11,12 +11,10 @@ use futures_core::Stream;
 use meta::{Body, BoxFuture, Response, Status};
 use watchcache::{Error, Filter, Start, Watch, WatchItem};
 
-use super::{get, list};
-use crate::config::Timer;
 use crate::content::{self, frames::Frames};
-use crate::options::{Consistency, ListOptions};
-use crate::selector::Selection;
-use crate::server::Call;
+use crate::registry::selector::Selection;
+use crate::request::options::{Consistency, ListOptions};
+use crate::storage::{Call, Timer, page};
 
 /// Time between bookmarks.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -50,13 +48,13 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
             let status = Status::expired(format!("too old resource version: {wanted} ({oldest})"));
             return one_error(&frames, content_type, &status);
         }
-        Err(e) => return Err(list::status_of(&e)),
+        Err(e) => return Err(page::status_of(&e)),
     };
     let seconds = options
         .timeout_seconds
         .filter(|s| *s > 0)
-        .unwrap_or_else(|| MIN_TIMEOUT_SECONDS + call.server.config.entropy.next_u64() % MIN_TIMEOUT_SECONDS);
-    let timer = call.server.config.timer.clone();
+        .unwrap_or_else(|| MIN_TIMEOUT_SECONDS + call.state.entropy.next_u64() % MIN_TIMEOUT_SECONDS);
+    let timer = call.state.timer.clone();
     let body = Events {
         watch,
         frames,
@@ -75,16 +73,16 @@ async fn start(call: &Call<'_>, options: &ListOptions) -> Result<Start, Status> 
     let initial = Start::Initial { mark_end: options.send_initial_events == Some(true) };
     match (options.consistency, options.send_initial_events) {
         (Consistency::NotOlderThan(n) | Consistency::Exact(n), None | Some(false)) => {
-            get::wait(call.server, options.consistency).await?;
+            page::wait(call.state, options.consistency).await?;
             Ok(Start::After(n))
         }
         (consistency, Some(true) | None) => {
-            get::wait(call.server, consistency).await?;
+            page::wait(call.state, consistency).await?;
             Ok(initial)
         }
         (_, Some(false)) => {
-            get::wait(call.server, Consistency::Newest).await?;
-            Ok(Start::After(call.server.cache.revision()))
+            page::wait(call.state, Consistency::Newest).await?;
+            Ok(Start::After(call.state.cache.revision()))
         }
     }
 }

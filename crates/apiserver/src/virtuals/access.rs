@@ -5,20 +5,21 @@ use meta::fields::{Requirement, Selector};
 use meta::{FieldError, Path, Status, User};
 use schema::Value;
 
-use super::{Asked, texts};
-use crate::admission::map;
+use crate::authorize::AuthIndex;
 use crate::authorize::node::node_name;
-use crate::authorize::{Attributes, Decision, What};
+use crate::request::{Attributes, Decision, What};
+use crate::storage::Asked;
+use crate::storage::object::{map, texts};
 
 /// SelfSubjectAccessReview.
-pub(crate) fn of_self(asked: &Asked<'_>, review: &mut Value) -> Result<(), Status> {
+pub(crate) fn of_self(asked: Asked<'_>, review: &mut Value) -> Result<(), Status> {
     check(review, "SelfSubjectAccessReview", false)?;
     decide(asked, review, asked.user.clone());
     Ok(())
 }
 
 /// SubjectAccessReview.
-pub(crate) fn of_subject(asked: &Asked<'_>, review: &mut Value) -> Result<(), Status> {
+pub(crate) fn of_subject(asked: Asked<'_>, review: &mut Value) -> Result<(), Status> {
     check(review, "SubjectAccessReview", true)?;
     let user = subject(review);
     decide(asked, review, user);
@@ -26,13 +27,13 @@ pub(crate) fn of_subject(asked: &Asked<'_>, review: &mut Value) -> Result<(), St
 }
 
 /// LocalSubjectAccessReview: only about its own namespace.
-pub(crate) fn local(asked: &Asked<'_>, review: &mut Value) -> Result<(), Status> {
+pub(crate) fn local(asked: Asked<'_>, namespace: &str, review: &mut Value) -> Result<(), Status> {
     check(review, "LocalSubjectAccessReview", true)?;
     let given = review.str_at(&["spec", "resourceAttributes", "namespace"]);
-    if given != asked.namespace {
+    if given != namespace {
         return Err(Status::bad_request(format!(
             "spec.resourceAttributes.namespace must match namespace: {}",
-            asked.namespace
+            namespace
         )));
     }
     if review.at(&["spec", "nonResourceAttributes"]).is_some() {
@@ -130,8 +131,8 @@ fn fields(resource: &Value) -> Selector {
     Selector(requirements.iter().filter_map(one).collect())
 }
 
-fn decide(asked: &Asked<'_>, review: &mut Value, user: User) {
-    let decision = asked.server.decide(&attributes(review, user));
+fn decide(asked: Asked<'_>, review: &mut Value, user: User) {
+    let decision = asked.state.decide(&attributes(review, user));
     let mut status = map([("allowed", decision.allowed().into())]);
     let (Decision::Allow(why) | Decision::NoOpinion(why)) = &decision;
     if !why.is_empty() {
@@ -141,12 +142,12 @@ fn decide(asked: &Asked<'_>, review: &mut Value, user: User) {
 }
 
 /// SelfSubjectRulesReview.
-pub(crate) fn rules(asked: &Asked<'_>, review: &mut Value) -> Result<(), Status> {
+pub(crate) fn rules(auth: &AuthIndex, user: &User, review: &mut Value) -> Result<(), Status> {
     let namespace = review.str_at(&["spec", "namespace"]).to_owned();
     if namespace.is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
-    let rules = asked.server.auth.rbac(|index| index.rules_of(asked.user, &namespace));
+    let rules = auth.rbac(|index| index.rules_of(user, &namespace));
     let (paths, resources): (Vec<_>, Vec<_>) =
         rules.into_iter().partition(|r| !r.non_resource_urls.is_empty());
     let resources: Vec<Value> = resources
@@ -167,7 +168,7 @@ pub(crate) fn rules(asked: &Asked<'_>, review: &mut Value) -> Result<(), Status>
         .iter()
         .map(|r| map([("verbs", texts(&r.verbs)), ("nonResourceURLs", texts(&r.non_resource_urls))]))
         .collect();
-    let is_node = node_name(asked.user).is_some();
+    let is_node = node_name(user).is_some();
     let mut status = map([
         ("resourceRules", resources.into()),
         ("nonResourceRules", paths.into()),

@@ -5,39 +5,40 @@ mod token;
 
 use bytes::Bytes;
 use kinds::Kind;
-use meta::{Gvr, Request, Response, Status, User, Verb};
-use schema::Value;
+use meta::{Gvr, Response, Status, Verb};
 use serde_json::json;
 
-use crate::admission::map;
+use crate::authenticate::token::Issuer;
+use crate::authorize::AuthIndex;
 use crate::content::table::{Include, Table};
-use crate::content::{self, Form, body};
-use crate::options::WriteOptions;
+use crate::content::{self, Form};
 use crate::registry::type_of;
-use crate::server::{Call, Server};
+use crate::request::body;
+use crate::request::options::WriteOptions;
+use crate::storage::Asked;
+use crate::storage::object::map;
 use crate::subresource::binding;
 
 /// What the store is called among the components.
 const COMPONENT: &str = "etcd-0";
 
-/// A request for a kind that is computed.
-pub(crate) struct Asked<'a> {
-    pub server: &'a Server,
-    pub user: &'a User,
-    pub namespace: &'a str,
+/// What reviews are answered from.
+pub(crate) struct Sources<'a> {
+    pub auth: &'a AuthIndex,
+    pub issuer: Option<&'a Issuer>,
 }
 
 /// Answers a request for a kind that is computed.
 pub(crate) async fn answer(
-    server: &Server,
-    request: &Request,
-    user: &User,
+    asked: Asked<'_>,
+    sources: &Sources<'_>,
     kind: &'static Kind,
     namespace: &str,
 ) -> Result<Response, Status> {
     if kind.plural == "componentstatuses" {
-        return component_statuses(server, request, kind);
+        return component_statuses(asked, kind);
     }
+    let Asked { state, request, user, .. } = asked;
     if request.verb != Verb::Create {
         return Err(Status::method_not_allowed());
     }
@@ -49,29 +50,19 @@ pub(crate) async fn answer(
     let ty = type_of(kind)?;
     let decoded = body::decode(request, &kind.gvk(), ty, options.field_validation)?;
     let mut value = decoded.value;
-    let asked = Asked { server, user, namespace };
     match &*kind.plural {
-        "selfsubjectaccessreviews" => access::of_self(&asked, &mut value)?,
-        "subjectaccessreviews" => access::of_subject(&asked, &mut value)?,
-        "localsubjectaccessreviews" => access::local(&asked, &mut value)?,
-        "selfsubjectrulesreviews" => access::rules(&asked, &mut value)?,
+        "selfsubjectaccessreviews" => access::of_self(asked, &mut value)?,
+        "subjectaccessreviews" => access::of_subject(asked, &mut value)?,
+        "localsubjectaccessreviews" => access::local(asked, namespace, &mut value)?,
+        "selfsubjectrulesreviews" => access::rules(sources.auth, user, &mut value)?,
         "selfsubjectreviews" => {
             value.set_at(&["status"], map([("userInfo", token::user_info(user))]));
         }
-        "tokenreviews" => token::review(&asked, &mut value)?,
+        "tokenreviews" => token::review(state, sources.issuer, &mut value)?,
         "bindings" => {
-            let resource = server.registry()?.find(&Gvr::new("", "v1", "pods"))?;
+            let resource = state.registry()?.find(&Gvr::new("", "v1", "pods"))?;
             let name = value.str_at(&["metadata", "name"]).to_owned();
-            let call = Call {
-                server,
-                request,
-                user,
-                resource,
-                namespace,
-                name: &name,
-                subresource: "binding",
-                now: server.now(),
-            };
+            let call = asked.at(resource, namespace, &name, "binding");
             return binding::bind(&call, &value, options.dry_run, &accepted).await;
         }
         _ => return Err(Status::method_not_allowed()),
@@ -82,7 +73,8 @@ pub(crate) async fn answer(
 }
 
 /// The one component that this server can speak for.
-fn component_statuses(server: &Server, request: &Request, kind: &'static Kind) -> Result<Response, Status> {
+fn component_statuses(asked: Asked<'_>, kind: &'static Kind) -> Result<Response, Status> {
+    let request = asked.request;
     let meta::Target::Resource { name, .. } = &request.target else { return Err(Status::unknown_resource()) };
     match (request.verb, name.as_str()) {
         (Verb::List, "") | (Verb::Get, COMPONENT) => {}
@@ -112,7 +104,7 @@ fn component_statuses(server: &Server, request: &Request, kind: &'static Kind) -
         Form::Plain => (state(true).to_string().into(), Some(type_of(kind)?)),
         Form::Table { version } => {
             let include = Include::parse(&request.query)?;
-            let mut table = Table::of(kind, type_of(kind)?, version, include, server.now());
+            let mut table = Table::of(kind, type_of(kind)?, version, include, asked.now);
             table.row(state(true).to_string().as_bytes())?;
             (table.finish("", "", None), schema::type_of("meta.k8s.io", "v1", "Table"))
         }
@@ -131,9 +123,4 @@ fn component_statuses(server: &Server, request: &Request, kind: &'static Kind) -
         }
     };
     content::encoded(&accepted, 200, json, ty)
-}
-
-/// A list of texts as a value.
-pub(crate) fn texts<'a>(list: impl IntoIterator<Item = &'a String>) -> Value {
-    Value::List(list.into_iter().map(|s| Value::from(s.as_str())).collect())
 }

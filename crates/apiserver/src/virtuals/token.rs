@@ -3,23 +3,24 @@
 use meta::{Status, User};
 use schema::{Map, Value};
 
-use super::{Asked, texts};
-use crate::admission::map;
-use crate::authenticate::{AUTHENTICATED, token};
+use crate::authenticate::token::{self, Issuer};
+use crate::request::AUTHENTICATED;
+use crate::storage::State;
+use crate::storage::object::{map, texts};
 
 /// Checks the token of a TokenReview.
-pub(crate) fn review(asked: &Asked<'_>, review: &mut Value) -> Result<(), Status> {
+pub(crate) fn review(state: &State, issuer: Option<&Issuer>, review: &mut Value) -> Result<(), Status> {
     let given = review.str_at(&["spec", "token"]).to_owned();
     if given.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
     let audiences: Vec<String> =
         review.list_at(&["spec", "audiences"]).iter().filter_map(Value::as_str).map(str::to_owned).collect();
-    let checked = match &asked.server.config.issuer {
+    let checked = match issuer {
         None => Err("no token issuer is configured".to_owned()),
         Some(issuer) => issuer
-            .verify(&given, &audiences, asked.server.now())
-            .and_then(|(claims, common)| Ok((token::user(&claims, asked.server)?, common))),
+            .verify(&given, &audiences, state.now())
+            .and_then(|(claims, common)| Ok((token::user(&claims, state)?, common))),
     };
     let status = match checked {
         Ok((mut user, common)) => {

@@ -14,9 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::authorize::node::{LEASES, node_name};
-use crate::object;
-use crate::peek;
-use crate::server::Call;
+use crate::storage::{Call, object, peek};
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
@@ -41,7 +39,7 @@ impl Write<'_> {
         namespace: &str,
         name: &str,
     ) -> Result<Option<T>, Status> {
-        let resource = self.call.server.registry()?.find(gvr)?;
+        let resource = self.call.state.registry()?.find(gvr)?;
         let entry = resource.cache.get(&resource.key(namespace, name));
         Ok(entry.map(|e| peek::project(e.object_bytes())))
     }

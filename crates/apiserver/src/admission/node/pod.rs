@@ -5,7 +5,7 @@ use schema::Value;
 
 use super::{NODES, Write};
 use crate::authorize::node::{MIRROR, api_reference};
-use crate::peek;
+use crate::storage::peek;
 
 pub(super) fn create(w: &Write<'_>, new: &Value) -> Result<(), Status> {
     let node = w.node;

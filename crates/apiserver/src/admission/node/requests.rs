@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::{NODES, PODS, Write};
 use crate::authenticate::certificate;
 use crate::authorize::node::MIRROR;
-use crate::authorize::{Attributes, What};
-use crate::peek;
+use crate::request::{Attributes, What};
+use crate::storage::peek;
 
 const ACCOUNTS: Gvr = Gvr::new("", "v1", "serviceaccounts");
 const SERVING: &str = "kubernetes.io/kubelet-serving";
@@ -198,7 +198,7 @@ fn signer(w: &Write<'_>, new: &Value, pod: &Pod, what: &str) -> Result<(), Statu
         return Ok(());
     }
     let call = w.call;
-    let allowed = call.server.decide(&Attributes {
+    let allowed = call.state.decide(&Attributes {
         user: call.user.clone(),
         verb: VERB.to_owned(),
         target: What::Resource {

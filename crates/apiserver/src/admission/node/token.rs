@@ -7,7 +7,7 @@ use schema::Value;
 use serde::Deserialize;
 
 use super::{PODS, Pod, Write};
-use crate::authorize::{Attributes, What};
+use crate::request::{Attributes, What};
 
 const CLAIMS: Gvr = Gvr::new("", "v1", "persistentvolumeclaims");
 const VOLUMES: Gvr = Gvr::new("", "v1", "persistentvolumes");
@@ -57,7 +57,7 @@ fn audience(w: &Write<'_>, pod: &str, audience: &str) -> Result<(), Status> {
         }
     }
     let call = w.call;
-    let allowed = call.server.decide(&Attributes {
+    let allowed = call.state.decide(&Attributes {
         user: call.user.clone(),
         verb: VERB.to_owned(),
         target: What::Resource {

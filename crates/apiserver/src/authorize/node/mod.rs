@@ -13,7 +13,7 @@ use references::Kind;
 pub(crate) use references::MIRROR;
 
 use super::rbac::Rule;
-use super::{Attributes, Decision, What};
+use crate::request::{Attributes, Decision, What};
 
 /// The namespace of the leases of nodes.
 pub(crate) const LEASES: &str = "kube-node-lease";

@@ -1,7 +1,7 @@
 //! What is authorized: the facts of a request that a rule can match. It must never look at a body.
 
 use meta::fields::Selector;
-use meta::{Gvr, Status, User};
+use meta::{Gvr, Request, Status, Target, User, Verb};
 
 /// One question to an authorizer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,12 @@ pub enum What {
     },
     /// A path that is not a resource.
     Path(String),
+}
+
+/// Answers questions: one authorizer, or all of them together.
+pub trait Authorizer: Send + Sync {
+    /// Whether the user may do it.
+    fn authorize(&self, a: &Attributes) -> Decision;
 }
 
 impl Default for What {
@@ -61,6 +67,56 @@ impl Decision {
 }
 
 impl Attributes {
+    /// What the authorizers are asked about a request.
+    // k8s: staging/src/k8s.io/apiserver/pkg/endpoints/filters/authorization.go GetAuthorizerAttributes
+    #[must_use]
+    pub fn of(request: &Request, user: &User) -> Attributes {
+        match &request.target {
+            Target::Path(path) => Attributes {
+                user: user.clone(),
+                verb: request.method.to_lowercase(),
+                target: What::Path(path.clone()),
+                ..Attributes::default()
+            },
+            Target::Resource { gvr, namespace, name, subresource, .. } => {
+                let verb = match (request.verb, request.method.as_str()) {
+                    (Verb::Connect, "POST") => "create",
+                    (Verb::Connect, "PUT") => "update",
+                    (Verb::Connect, "PATCH") => "patch",
+                    (Verb::Connect, "DELETE") => "delete",
+                    (Verb::Connect, _) => "get",
+                    (verb, _) => verb.as_str(),
+                };
+                let mut name = name.clone();
+                let mut fields = Selector::default();
+                if matches!(request.verb, Verb::List | Verb::Watch | Verb::DeleteCollection) {
+                    let text = request.query.get("fieldSelector").unwrap_or("");
+                    // What cannot be read narrows nothing here, and is refused where it is served.
+                    fields = Selector::parse(text).unwrap_or_default();
+                    if name.is_empty() {
+                        name = fields.exact("metadata.name").unwrap_or_default().to_owned();
+                    }
+                }
+                // A namespace is in itself.
+                let namespace =
+                    if gvr.resource == "namespaces" && gvr.group.is_empty() { &name } else { namespace };
+                Attributes {
+                    user: user.clone(),
+                    verb: verb.to_owned(),
+                    target: What::Resource {
+                        group: gvr.group.to_string(),
+                        version: gvr.version.to_string(),
+                        resource: gvr.resource.to_string(),
+                        subresource: subresource.clone(),
+                        namespace: namespace.clone(),
+                        name: name.clone(),
+                    },
+                    fields,
+                }
+            }
+        }
+    }
+
     /// The 403 that answers when this is not allowed.
     // k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go Forbidden
     #[must_use]

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use store::{Op, Txn};
 use watchcache::{Entry, RevisionMatch};
 
-use crate::peek;
-use crate::server::Server;
+use super::Server;
+use crate::storage::peek;
 
 /// Most events removed in one transaction.
 const BATCH: usize = 100;
@@ -53,11 +53,11 @@ impl Server {
     /// # Errors
     /// When the store fails.
     pub async fn tick(&self, now: Timestamp) -> Result<usize, store::Error> {
-        self.cache.tidy();
-        let Ok(registry) = self.registry() else { return Ok(0) };
+        self.state.cache.tidy();
+        let Ok(registry) = self.state.registry() else { return Ok(0) };
         let Some(events) = registry.get("", "v1", "events") else { return Ok(0) };
         let Ok(snapshot) = events.cache.list(RevisionMatch::Any) else { return Ok(0) };
-        let oldest = now.checked_sub(self.config.event_ttl).unwrap_or(Timestamp::MIN);
+        let oldest = now.checked_sub(self.event_ttl).unwrap_or(Timestamp::MIN);
         let is_old =
             |e: &&std::sync::Arc<Entry>| last_happened(e.object_bytes(), now).is_some_and(|t| t < oldest);
         let old: Vec<_> = snapshot.iter(&events.prefix, None).filter(is_old).take(LIMIT_PER_TICK).collect();
@@ -69,7 +69,7 @@ impl Server {
                 ..Txn::default()
             };
             // An event that changed meanwhile keeps its batch for the next tick.
-            if matches!(self.config.store.txn(txn).await?, store::Outcome::Committed { .. }) {
+            if matches!(self.state.store.txn(txn).await?, store::Outcome::Committed { .. }) {
                 removed += batch.len();
             }
         }

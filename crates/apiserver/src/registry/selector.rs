@@ -5,7 +5,7 @@ use kinds::{Absent, Selectable};
 use meta::{Status, fields, labels};
 use watchcache::{Entry, Scope};
 
-use crate::registry::Resource;
+use super::Resource;
 
 /// Most requirements in one selector.
 const LIMIT_REQUIREMENTS: usize = 256;
@@ -133,10 +133,4 @@ impl Selection {
             _ => Scope::All,
         }
     }
-}
-
-/// The object name that a field selector asks for, as the authorizer is told.
-#[must_use]
-pub fn name_of(field_text: &str) -> Option<String> {
-    fields::Selector::parse(field_text).ok()?.exact("metadata.name").map(str::to_owned)
 }

@@ -5,28 +5,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meta::BoxFuture;
 use store::Store;
 use sys::{Clock, Entropy};
 
 use crate::authenticate::token::Issuer;
 use crate::flow;
-
-/// Lets a stream wait. The binary puts a runtime's timer behind it, the simulation its virtual time.
-pub trait Timer: Send + Sync + 'static {
-    /// Ready after `duration`.
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
-}
-
-/// A timer that never fires: watches then end only when the client goes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoTimer;
-
-impl Timer for NoTimer {
-    fn sleep(&self, _duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(std::future::pending())
-    }
-}
+use crate::storage::Timer;
 
 /// Who may do what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

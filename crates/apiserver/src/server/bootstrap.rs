@@ -8,13 +8,13 @@ use meta::{Credentials, Gvr, Handler, Request, Response, Status, Target, User, V
 use serde_json::{Value as Json, json};
 use watchcache::RevisionMatch;
 
-use crate::authenticate::MASTERS;
+use super::Server;
+use super::defaults::{api_services, flow_control, service_cidr};
 use crate::authorize::coverage::uncovered;
 use crate::authorize::policy::{self, AUTOUPDATE, DefaultRole};
 use crate::authorize::rbac::Rule;
-use crate::defaults::{api_services, flow_control, service_cidr};
-use crate::object;
-use crate::server::Server;
+use crate::request::{JSON, MASTERS};
+use crate::storage::object;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// Objects written at the same time, so that they share commits.
@@ -57,7 +57,7 @@ impl Server {
             self.service_cidr(),
             self.kubernetes_service(),
         )?;
-        self.set_ready();
+        self.state.set_ready();
         Ok(())
     }
 
@@ -141,7 +141,7 @@ impl Server {
         let served = kinds::groups().iter().flat_map(|(g, versions)| versions.iter().map(|v| (&**g, &**v)));
         let wanted = api_services::objects(served);
         let (label, managed) = api_services::MANAGED;
-        let resource = self.registry()?.find(&gvr)?;
+        let resource = self.state.registry()?.find(&gvr)?;
         let snapshot =
             resource.cache.list(RevisionMatch::Any).map_err(|e| Status::internal(e.to_string()))?;
         for entry in snapshot.iter(&resource.prefix, None) {
@@ -182,7 +182,7 @@ impl Server {
             }
         }
         self.ensure_all(missing).await?;
-        let now = object::rfc3339(self.now());
+        let now = object::rfc3339(self.state.now());
         let told = flow_control::schemas().into_iter().map(|wanted| {
             let name = wanted["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             self.tell(&schemas, name, |stored| flow_control::not_dangling(stored, &now))
@@ -197,7 +197,7 @@ impl Server {
         if self.stored(&gvr, "", service_cidr::NAME)?.is_some_and(|old| !service_cidr::is_about(&old, cidr)) {
             tracing::warn!("the default ServiceCIDR is about another range than --service-cluster-ip-range");
         }
-        let now = object::rfc3339(self.now());
+        let now = object::rfc3339(self.state.now());
         let name = service_cidr::NAME.to_owned();
         self.tell(&gvr, name, |stored| service_cidr::ready(stored, cidr, &now)).await
     }
@@ -222,7 +222,7 @@ impl Server {
 
     /// What the server may do at kubelets, as the user that its client certificate names.
     async fn kubelet_client(&self) -> Result<(), Status> {
-        let user = &self.config.kubelet_client;
+        let user = &self.kubelet_client;
         if user.is_empty() {
             return Ok(());
         }
@@ -237,7 +237,7 @@ impl Server {
     /// The `kubernetes` service with its endpoints at the advertised address.
     // k8s: pkg/controlplane/controller/kubernetesservice/controller.go
     async fn kubernetes_service(&self) -> Result<(), Status> {
-        let config = &self.config;
+        let (address, port) = (self.address.ip(), self.address.port());
         let services = Gvr::new("", "v1", "services");
         let service = json!({
             "kind": "Service", "apiVersion": "v1",
@@ -248,16 +248,16 @@ impl Server {
             "spec": {
                 "type": "ClusterIP",
                 "clusterIP": self.services.first().to_string(),
-                "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": config.advertise_port}],
+                "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
             },
         });
         self.ensure(&services, "default", &service).await?;
-        if config.advertise_address.is_loopback() || config.advertise_address.is_unspecified() {
-            tracing::warn!(address = %config.advertise_address, "pods cannot reach the advertised address: the kubernetes service gets no endpoints");
+        if address.is_loopback() || address.is_unspecified() {
+            tracing::warn!(%address, "pods cannot reach the advertised address: the kubernetes service gets no endpoints");
             return Ok(());
         }
-        let ip = config.advertise_address.to_string();
-        let ports = json!([{"name": "https", "port": config.advertise_port, "protocol": "TCP"}]);
+        let ip = address.to_string();
+        let ports = json!([{"name": "https", "port": port, "protocol": "TCP"}]);
         let endpoints = json!({
             "kind": "Endpoints", "apiVersion": "v1",
             "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
@@ -267,7 +267,7 @@ impl Server {
         let slice = json!({
             "kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
             "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-            "addressType": if config.advertise_address.is_ipv4() { "IPv4" } else { "IPv6" },
+            "addressType": if address.is_ipv4() { "IPv4" } else { "IPv6" },
             "endpoints": [{"addresses": [ip], "conditions": {"ready": true}}],
             "ports": ports,
         });
@@ -292,7 +292,7 @@ impl Server {
 
     /// The cached object as JSON.
     fn stored(&self, gvr: &Gvr, namespace: &str, name: &str) -> Result<Option<Json>, Status> {
-        let resource = self.registry()?.find(gvr)?;
+        let resource = self.state.registry()?.find(gvr)?;
         let entry = resource.cache.get(&resource.key(namespace, name));
         Ok(entry.and_then(|e| serde_json::from_slice(e.object_bytes()).ok()))
     }
@@ -331,9 +331,9 @@ impl Server {
     async fn ask(&self, verb: Verb, target: Target, object: Option<&Json>) -> Result<Response, Status> {
         let mut request = Request::new(verb, target);
         request.credentials = Credentials::Internal(User::new("system:apiserver", &[MASTERS]));
-        request.accept = crate::content::JSON.to_owned();
+        request.accept = JSON.to_owned();
         if let Some(object) = object {
-            request.content_type = crate::content::JSON.to_owned();
+            request.content_type = JSON.to_owned();
             request.body = object.to_string().into();
         }
         let response = self.handle(request).await;

@@ -2,19 +2,15 @@
 //! It must never know a kind by name.
 // k8s: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use kinds::{Context, Operation, Storage};
 use meta::{FieldError, Status};
 use schema::Value;
-use store::{Outcome, Txn};
+use store::{Hold, Outcome, Txn};
 use watchcache::Entry;
 
-use crate::admission;
-use crate::object;
+use super::{Call, Rules, object, peek};
 use crate::registry::Resource;
-use crate::server::Call;
 
 /// How often a write that lost a race is tried again.
 const TRIES: usize = 8;
@@ -30,23 +26,8 @@ pub(crate) struct Written {
     pub warnings: Vec<String>,
 }
 
-/// What a write may leave out or insist on.
-#[derive(Clone, Debug)]
-pub(crate) struct Rules {
-    pub operation: Operation,
-    pub dry_run: bool,
-    /// The caller is the server itself changing what clients may not.
-    pub internal: bool,
-}
-
-impl Rules {
-    pub fn new(operation: Operation, dry_run: bool) -> Self {
-        Rules { operation, dry_run, internal: false }
-    }
-}
-
 impl Call<'_> {
-    pub(crate) fn context(&self) -> Context {
+    pub fn context(&self) -> Context {
         Context {
             now: object::rfc3339(self.now),
             namespace: self.namespace.to_owned(),
@@ -63,7 +44,7 @@ impl Call<'_> {
 }
 
 /// The stored bytes of a value in served form.
-pub(crate) fn to_storage(resource: &Resource, value: &Value) -> Vec<u8> {
+pub fn to_storage(resource: &Resource, value: &Value) -> Vec<u8> {
     match resource.kind.storage {
         Storage::As(conversion) => {
             crate::codec::encode(&(conversion.to_storage)(value.clone()), resource.stored_ty)
@@ -73,7 +54,7 @@ pub(crate) fn to_storage(resource: &Resource, value: &Value) -> Vec<u8> {
 }
 
 /// A cached object as a value in served form, resource version included.
-pub(crate) fn from_entry(resource: &Resource, entry: &Entry) -> Result<Value, Status> {
+pub fn from_entry(resource: &Resource, entry: &Entry) -> Result<Value, Status> {
     let value = crate::codec::stored(entry.object_bytes(), resource.stored_ty)?;
     Ok(match resource.kind.storage {
         Storage::As(conversion) => (conversion.from_storage)(value),
@@ -82,13 +63,13 @@ pub(crate) fn from_entry(resource: &Resource, entry: &Entry) -> Result<Value, St
 }
 
 /// Puts in all defaults.
-pub(crate) fn default(resource: &Resource, value: &mut Value) {
+pub fn default(resource: &Resource, value: &mut Value) {
     schema::apply_defaults(value, resource.ty);
     resource.kind.strategy.default_fields(value);
 }
 
 /// Creates an object from its decoded form.
-pub(crate) async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> Result<Written, Status> {
+pub async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> Result<Written, Status> {
     let r = &call.resource;
     check_namespace(call, &value)?;
     if r.kind.namespaced() {
@@ -101,11 +82,11 @@ pub(crate) async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> 
     let mut warnings = Vec::new();
     for attempt in 0..NAME_TRIES {
         let mut candidate = template.clone().unwrap_or_else(|| std::mem::take(&mut value));
-        object::prepare_create(&mut candidate, call.namespace, call.now, &*call.server.config.entropy)?;
+        object::prepare_create(&mut candidate, call.namespace, call.now, &*call.state.entropy)?;
         warnings.clear();
-        let lease = admission::create(call, &mut candidate, dry_run, &mut warnings)?;
+        let hold = call.stages.create(call, &mut candidate, &mut warnings)?;
         prepare_create(call, &mut candidate, &mut warnings)?;
-        match insert(call, &candidate, dry_run, lease).await {
+        match insert(call, &candidate, dry_run, hold).await {
             Ok(object) => return Ok(Written { object, created: true, warnings }),
             Err(e) if e.is("AlreadyExists") && template.is_some() && attempt + 1 < NAME_TRIES => {}
             Err(e) => return Err(e),
@@ -127,7 +108,7 @@ fn check_namespace(call: &Call<'_>, value: &Value) -> Result<(), Status> {
 fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
     let strategy = call.resource.kind.strategy;
     strategy.prepare_for_create(value, &call.context());
-    if crate::generation::is_counted(&call.resource.gvr) {
+    if crate::registry::generation::is_counted(&call.resource.gvr) {
         value.set_at(&["metadata", "generation"], 1i64);
     }
     let mut errors = kinds::metadata::validate_create(call.resource.kind, value);
@@ -140,12 +121,7 @@ fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>
     Ok(())
 }
 
-async fn insert(
-    call: &Call<'_>,
-    value: &Value,
-    dry_run: bool,
-    lease: admission::Lease,
-) -> Result<Bytes, Status> {
+async fn insert(call: &Call<'_>, value: &Value, dry_run: bool, hold: Hold) -> Result<Bytes, Status> {
     let r = &call.resource;
     let name = object::text(value, "name");
     let key = r.key(call.namespace, name);
@@ -156,8 +132,8 @@ async fn insert(
         }
         return Ok(bytes.into());
     }
-    let txn = Txn::create(key, bytes.clone()).guarded(admission::guard(call)?);
-    match commit_holding(call, txn, lease).await? {
+    let txn = Txn::create(key, bytes.clone()).guarded(call.stages.guard(call)?);
+    match commit_holding(call, txn, hold).await? {
         Outcome::Committed { revision } => Ok(watchcache::splice_revision(&bytes, revision)),
         Outcome::Conflict { current } if is_terminating(&current) => {
             let mut s = Status::already_exists(&r.gvr, name);
@@ -169,7 +145,7 @@ async fn insert(
         }
         // The namespace was not as it was when the object was admitted.
         Outcome::Conflict { .. } => {
-            admission::recheck(call, value)?;
+            call.stages.recheck(call, value)?;
             Err(Status::unavailable("the namespace was changed while the object was created, try again"))
         }
     }
@@ -177,17 +153,17 @@ async fn insert(
 
 fn is_terminating(current: &[Option<store::Entry>]) -> bool {
     let Some(Some(entry)) = current.first() else { return false };
-    crate::peek::metadata(&entry.value).deletion_timestamp.is_some()
+    peek::metadata(&entry.value).deletion_timestamp.is_some()
 }
 
 /// Runs a transaction.
-pub(crate) async fn commit(call: &Call<'_>, txn: Txn) -> Result<Outcome, Status> {
-    commit_holding(call, txn, admission::Lease::default()).await
+pub async fn commit(call: &Call<'_>, txn: Txn) -> Result<Outcome, Status> {
+    commit_holding(call, txn, Box::new(())).await
 }
 
-/// Runs a transaction; the lease lasts until it is decided, even when the caller does not wait for that.
-async fn commit_holding(call: &Call<'_>, txn: Txn, lease: admission::Lease) -> Result<Outcome, Status> {
-    call.server.config.store.txn_holding(txn, lease.into_hold()).await.map_err(|e| match e {
+/// Runs a transaction; the hold lasts until it is decided, even when the caller does not wait for that.
+async fn commit_holding(call: &Call<'_>, txn: Txn, hold: Hold) -> Result<Outcome, Status> {
+    call.state.store.txn_holding(txn, hold).await.map_err(|e| match e {
         store::Error::OverLimit { limit, .. } => Status::too_large(limit),
         store::Error::Overloaded { .. } => Status::too_many_requests(e.to_string(), 1),
         store::Error::NoSpace { .. } | store::Error::Closed | store::Error::SinkFailed { .. } => {
@@ -199,7 +175,7 @@ async fn commit_holding(call: &Call<'_>, txn: Txn, lease: admission::Lease) -> R
 
 /// Changes an object: reads it, lets `change` make the new form of it, checks and writes; again when another
 /// write came first.
-pub(crate) async fn update(
+pub async fn update(
     call: &Call<'_>,
     name: &str,
     rules: &Rules,
@@ -215,7 +191,7 @@ pub(crate) async fn update(
         let mut new = change(&old)?;
         check_version(call, &new, &old, name)?;
         let mut warnings = Vec::new();
-        let lease = prepare_update(call, &mut new, &old, rules, &mut warnings)?;
+        let hold = prepare_update(call, &mut new, &old, rules, &mut warnings)?;
         new.remove_at(&["metadata", "resourceVersion"]);
         let bytes = to_storage(&r, &new);
         if bytes == entry.stored() {
@@ -232,7 +208,7 @@ pub(crate) async fn update(
         } else {
             Txn::update(key.as_str(), entry.mod_revision(), bytes.clone())
         };
-        if let Outcome::Committed { revision } = commit_holding(call, txn, lease).await? {
+        if let Outcome::Committed { revision } = commit_holding(call, txn, hold).await? {
             let object = watchcache::splice_revision(&bytes, revision);
             return Ok(Written { object, created: false, warnings });
         }
@@ -281,7 +257,7 @@ fn prepare_update(
     old: &Value,
     rules: &Rules,
     warnings: &mut Vec<String>,
-) -> Result<admission::Lease, Status> {
+) -> Result<Hold, Status> {
     let r = &call.resource;
     let strategy = r.kind.strategy;
     if r.kind.namespaced() && object::text(new, "namespace").is_empty() {
@@ -291,19 +267,19 @@ fn prepare_update(
     let new_uid = object::text(new, "uid").to_owned();
     object::carry_system_metadata(new, old);
     debug_assert!(new_uid.is_empty() || new_uid == object::text(old, "uid"));
-    let lease = if rules.internal {
-        admission::Lease::default()
+    let hold: Hold = if rules.skips_admission {
+        Box::new(())
     } else {
-        admission::update(call, new, old, rules, warnings)?
+        call.stages.update(call, new, old, rules, warnings)?
     };
     strategy.prepare_for_update(new, old, rules.operation, &call.context());
     object::carry_system_metadata(new, old);
     if rules.operation == Operation::UpdateStatus {
         object::carry_metadata(new, old, r.kind.status_keeps);
     }
-    if !rules.internal
+    if !rules.keeps_generation
         && rules.operation != Operation::UpdateStatus
-        && crate::generation::is_counted(&r.gvr)
+        && crate::registry::generation::is_counted(&r.gvr)
         && strategy.generation_changes(new, old)
     {
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
@@ -318,11 +294,5 @@ fn prepare_update(
         return Err(call.invalid(object::text(old, "name"), &errors));
     }
     warnings.extend(strategy.warnings(new));
-    Ok(lease)
-}
-
-/// The current entry of an object.
-pub(crate) fn current(call: &Call<'_>, name: &str) -> Result<Arc<Entry>, Status> {
-    let r = &call.resource;
-    r.cache.get(&r.key(call.namespace, name)).ok_or_else(|| Status::not_found(&r.gvr, name))
+    Ok(hold)
 }

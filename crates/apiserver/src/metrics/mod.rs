@@ -1,5 +1,7 @@
 //! Counters and histograms of requests under Kubernetes' metric names, as Prometheus text.
 
+mod process;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -164,7 +166,7 @@ impl Metrics {
         }
         drop(all);
         gauges.render(&mut out);
-        crate::process::render(&mut out);
+        process::render(&mut out);
         out
     }
 }

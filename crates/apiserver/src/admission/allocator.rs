@@ -93,7 +93,7 @@ struct ServicePort {
 }
 
 fn taken(value: &[u8]) -> Taken {
-    let spec = crate::peek::project::<Service>(value).spec;
+    let spec = crate::storage::peek::project::<Service>(value).spec;
     let ips = spec.cluster_ips.unwrap_or_else(|| vec![spec.cluster_ip]);
     let mut ports: Vec<Port> = spec
         .ports

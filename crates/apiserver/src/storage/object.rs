@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use meta::Status;
-use schema::Value;
+use schema::{Map, Value};
 use sys::Entropy;
 
 /// Letters of generated names: no vowels, and no digits that look like letters.
@@ -34,6 +34,20 @@ pub fn is_terminating(object: &Value) -> bool {
 pub fn rfc3339(t: Timestamp) -> String {
     let seconds = Timestamp::from_second(t.as_second()).unwrap_or(t);
     seconds.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A map of a few fields.
+pub fn map<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+    let mut m = Map::new();
+    for (k, v) in fields {
+        m.set(k, v);
+    }
+    Value::Map(m)
+}
+
+/// A list of texts as a value.
+pub fn texts<'a>(list: impl IntoIterator<Item = &'a String>) -> Value {
+    Value::List(list.into_iter().map(|s| Value::from(s.as_str())).collect())
 }
 
 /// `base` with five random letters, cut so that the whole is at most 63 bytes.

@@ -3,39 +3,11 @@
 
 use meta::{Request, Status};
 
-/// Encodings of API objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    Json,
-    Yaml,
-    Protobuf,
-}
+use super::options;
+use crate::codec::Format;
+pub use crate::codec::{JSON, PROTOBUF, YAML};
 
-pub const JSON: &str = "application/json";
-pub const YAML: &str = "application/yaml";
-pub const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const SUPPORTED: [&str; 3] = [JSON, YAML, PROTOBUF];
-
-impl Format {
-    /// The media type of a body in this format.
-    #[must_use]
-    pub const fn media_type(self) -> &'static str {
-        match self {
-            Format::Json => JSON,
-            Format::Yaml => YAML,
-            Format::Protobuf => PROTOBUF,
-        }
-    }
-
-    fn of(media_type: &str) -> Option<Self> {
-        match media_type {
-            JSON | "application/*" | "*/*" => Some(Format::Json),
-            YAML => Some(Format::Yaml),
-            PROTOBUF => Some(Format::Protobuf),
-            _ => None,
-        }
-    }
-}
 
 /// What an object is shown as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +105,7 @@ pub fn negotiate(request: &Request, tables: bool) -> Result<Accepted, Status> {
 
 fn wants_pretty(request: &Request) -> bool {
     match request.query.get("pretty") {
-        Some(_) => crate::options::flag(&request.query, "pretty"),
+        Some(_) => options::flag(&request.query, "pretty"),
         None => ["curl", "Wget", "Mozilla/5.0"].iter().any(|a| request.user_agent.starts_with(a)),
     }
 }

@@ -4,7 +4,9 @@ use meta::{Gvk, Request, Status};
 use schema::{FieldValidation, TypeRef, Value};
 use serde::Deserialize;
 
-use super::{Format, body_format, media_type};
+use super::negotiate::{body_format, media_type};
+use super::options;
+use crate::codec::{self, Format};
 
 /// A decoded object and what to warn about.
 pub(crate) struct Decoded {
@@ -25,7 +27,7 @@ pub(crate) fn decode(
     let format = body_format(&request.content_type)?;
     let api_version = expected.api_version();
     let (mut value, warnings) =
-        crate::codec::body(&request.body, format, ty, &expected.kind, &api_version, validation)?;
+        codec::body(&request.body, format, ty, &expected.kind, &api_version, validation)?;
     check_kind(&mut value, expected)?;
     Ok(Decoded { value, warnings })
 }
@@ -106,15 +108,9 @@ impl DeleteOptions {
                 request.body.to_vec()
             }
             _ => {
-                let (value, _) = crate::codec::body(
-                    &request.body,
-                    format,
-                    ty,
-                    "DeleteOptions",
-                    "v1",
-                    FieldValidation::Ignore,
-                )?;
-                crate::codec::encode(&value, ty)
+                let (value, _) =
+                    codec::body(&request.body, format, ty, "DeleteOptions", "v1", FieldValidation::Ignore)?;
+                codec::encode(&value, ty)
             }
         };
         let refused = |why: String| {
@@ -148,7 +144,7 @@ impl DeleteOptions {
                 None => None,
             },
             preconditions: None,
-            orphan_dependents: q.get("orphanDependents").map(|_| crate::options::flag(q, "orphanDependents")),
+            orphan_dependents: q.get("orphanDependents").map(|_| options::flag(q, "orphanDependents")),
             propagation_policy: q.get("propagationPolicy").map(str::to_owned),
             dry_run: Some(q.all("dryRun").map(str::to_owned).collect()),
         })
@@ -169,7 +165,7 @@ impl DeleteOptions {
                 errors.push(meta::FieldError::not_supported(&path, policy, &listed));
             }
         }
-        crate::options::dry_run(self.dry_run.iter().flatten().map(String::as_str), &mut errors);
+        options::dry_run(self.dry_run.iter().flatten().map(String::as_str), &mut errors);
         if errors.is_empty() {
             return Ok(());
         }

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 use store::{Event, EventKind, EventSink, Events, ListOptions, Store};
 
-use crate::authorize::node::{NodeAuthorizer, Source};
-use crate::authorize::rbac::{Index, RbacKind};
-use crate::authorize::{Attributes, Decision, policy};
+use super::node::{NodeAuthorizer, Source};
+use super::policy;
+use super::rbac::{Index, RbacKind};
+use crate::request::{Attributes, Decision};
 
 const RBAC_PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
 /// So many changes are left to whoever asks next.

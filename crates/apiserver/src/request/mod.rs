@@ -1,0 +1,14 @@
+//! What is asked: who asks, for what the authorizers are asked, the options and the body, and what the client
+//! accepts as an answer. It must never know what is served or stored.
+
+mod attributes;
+pub mod body;
+mod identity;
+mod negotiate;
+pub mod options;
+
+pub use attributes::{Attributes, Authorizer, Decision, What};
+pub use identity::{ANONYMOUS, AUTHENTICATED, MASTERS, UNAUTHENTICATED};
+pub(crate) use negotiate::{
+    Accepted, Form, JSON, PROTOBUF, YAML, aggregated_discovery, media_type, negotiate,
+};
