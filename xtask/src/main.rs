@@ -1,7 +1,9 @@
-//! All automation that is not a shell command: `cargo xtask tidy | where <noun> | codegen [types.json]`.
+//! All automation that is not a shell command: `cargo xtask tidy | where <noun> | codegen [types.json] | protos`.
 
 mod codegen;
 mod imports;
+#[cfg(feature = "protos")]
+mod protos;
 mod tidy;
 mod whereis;
 
@@ -17,7 +19,11 @@ fn main() -> Result<()> {
         ["where", noun] => whereis::run(&root(), noun),
         ["codegen"] => codegen::run(&root(), None),
         ["codegen", types] => codegen::run(&root(), Some(types)),
-        _ => bail!("usage: cargo xtask tidy | where <noun> | codegen [types.json]"),
+        #[cfg(feature = "protos")]
+        ["protos"] => protos::run(&root()),
+        #[cfg(not(feature = "protos"))]
+        ["protos"] => bail!("it is compiled apart: cargo run -p xtask --features protos -- protos"),
+        _ => bail!("usage: cargo xtask tidy | where <noun> | codegen [types.json] | protos"),
     }
 }
 
