@@ -6,69 +6,15 @@ mod own_node;
 mod pod;
 mod requests;
 mod token;
+mod write;
 
 use kinds::Operation;
-use meta::{Gvr, Status};
+use meta::Status;
 use schema::Value;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
-use crate::authorize::node::{LEASES, node_name};
-use crate::storage::{Call, object, peek};
-
-const PODS: Gvr = Gvr::new("", "v1", "pods");
-const NODES: Gvr = Gvr::new("", "v1", "nodes");
-
-/// A write by a kubelet.
-struct Write<'a> {
-    call: &'a Call<'a>,
-    node: &'a str,
-    /// Of the object that is written.
-    name: &'a str,
-}
-
-impl Write<'_> {
-    fn refuse(&self, why: &str) -> Result<(), Status> {
-        Err(Status::forbidden(&self.call.resource.gvr, self.name, why))
-    }
-
-    /// A stored object.
-    fn stored<T: DeserializeOwned + Default>(
-        &self,
-        gvr: &Gvr,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<T>, Status> {
-        let resource = self.call.state.registry()?.find(gvr)?;
-        let entry = resource.cache.get(&resource.key(namespace, name));
-        Ok(entry.map(|e| peek::project(e.object_bytes())))
-    }
-}
-
-/// What of a pod the checks look at.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Pod {
-    metadata: peek::Metadata,
-    spec: PodSpec,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct PodSpec {
-    node_name: String,
-}
-
-/// The write, when it is a kubelet's.
-fn write_of<'a>(call: &'a Call<'a>, name: &'a str) -> Result<Option<Write<'a>>, Status> {
-    let Some(node) = node_name(call.user) else { return Ok(None) };
-    let write = Write { call, node, name };
-    if node.is_empty() {
-        let user = meta::field::quoted(&call.user.name);
-        write.refuse(&format!("could not determine node from user {user}"))?;
-    }
-    Ok(Some(write))
-}
+use self::write::{Write, write_of};
+use crate::authorize::node::LEASES;
+use crate::storage::{Call, object};
 
 /// Checks a TokenRequest by a kubelet: the token must be bound to a pod that runs there, for whom it needs it.
 pub(crate) fn token(call: &Call<'_>, request: &Value) -> Result<(), Status> {

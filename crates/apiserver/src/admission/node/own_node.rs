@@ -4,7 +4,7 @@
 use meta::Status;
 use schema::{Map, Value};
 
-use super::Write;
+use super::write::Write;
 
 /// Labels that kubelets may set though they are of Kubernetes' own domains.
 // k8s: staging/src/k8s.io/kubelet/pkg/apis/well_known_labels.go

@@ -3,7 +3,7 @@
 use meta::Status;
 use schema::Value;
 
-use super::{NODES, Write};
+use super::write::{NODES, Write};
 use crate::authorize::node::{MIRROR, api_reference};
 use crate::storage::peek;
 

@@ -7,7 +7,7 @@ use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use super::{NODES, PODS, Write};
+use super::write::{NODES, PODS, Write};
 use crate::authenticate::certificate;
 use crate::authorize::node::MIRROR;
 use crate::request::{Attributes, What};

@@ -6,7 +6,7 @@ use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use super::{PODS, Pod, Write};
+use super::write::{PODS, Pod, Write};
 use crate::request::{Attributes, What};
 
 const CLAIMS: Gvr = Gvr::new("", "v1", "persistentvolumeclaims");

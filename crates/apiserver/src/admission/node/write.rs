@@ -1,0 +1,62 @@
+//! A write by a kubelet, and what its checks have in common. It must never decide one.
+
+use meta::{Gvr, Status};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::authorize::node::node_name;
+use crate::storage::{Call, peek};
+
+pub(super) const PODS: Gvr = Gvr::new("", "v1", "pods");
+pub(super) const NODES: Gvr = Gvr::new("", "v1", "nodes");
+
+/// A write by a kubelet.
+pub(super) struct Write<'a> {
+    pub(super) call: &'a Call<'a>,
+    pub(super) node: &'a str,
+    /// Of the object that is written.
+    pub(super) name: &'a str,
+}
+
+impl Write<'_> {
+    pub(super) fn refuse(&self, why: &str) -> Result<(), Status> {
+        Err(Status::forbidden(&self.call.resource.gvr, self.name, why))
+    }
+
+    /// A stored object.
+    pub(super) fn stored<T: DeserializeOwned + Default>(
+        &self,
+        gvr: &Gvr,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<T>, Status> {
+        let resource = self.call.state.registry()?.find(gvr)?;
+        let entry = resource.cache.get(&resource.key(namespace, name));
+        Ok(entry.map(|e| peek::project(e.object_bytes())))
+    }
+}
+
+/// What of a pod the checks look at.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct Pod {
+    pub(super) metadata: peek::Metadata,
+    pub(super) spec: PodSpec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodSpec {
+    pub(super) node_name: String,
+}
+
+/// The write, when it is a kubelet's.
+pub(super) fn write_of<'a>(call: &'a Call<'a>, name: &'a str) -> Result<Option<Write<'a>>, Status> {
+    let Some(node) = node_name(call.user) else { return Ok(None) };
+    let write = Write { call, node, name };
+    if node.is_empty() {
+        let user = meta::field::quoted(&call.user.name);
+        write.refuse(&format!("could not determine node from user {user}"))?;
+    }
+    Ok(Some(write))
+}
