@@ -8,7 +8,7 @@ pub mod upstream;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Kubernetes in one binary.
 #[derive(Debug, Parser)]
@@ -22,12 +22,17 @@ pub struct Cli {
 pub enum Command {
     /// Start everything on this machine: API server, controllers, scheduler, DNS, and a node with its runtime.
     Up(Up),
+    /// List the clusters that were started with a name.
+    List(Clusters),
     /// Stop what `up` has started, its pods and its runtime included.
     Down(Down),
     /// Say what of the cluster is wrong, and why.
     Status(Status),
     /// Check this machine before a start: everything that `up` with the same flags needs.
     Doctor(Doctor),
+    /// Run `up` as a systemd service: now, and whenever the machine starts.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Load, list and save images of this machine's node, without a registry.
     #[command(subcommand)]
     Images(ImagesCommand),
@@ -61,6 +66,26 @@ pub struct State {
     /// Where everything of this cluster lives.
     #[arg(long, default_value = "/var/lib/corten", value_name = "DIR")]
     pub state_dir: PathBuf,
+}
+
+/// Where the clusters with names are.
+#[derive(Args, Clone, Debug)]
+pub struct Clusters {
+    /// Where clusters with names live, each in a directory of its own.
+    #[arg(long, default_value = "/var/lib/corten-clusters", value_name = "DIR")]
+    pub clusters_dir: PathBuf,
+}
+
+/// Which cluster of this machine.
+#[derive(Args, Clone, Debug)]
+pub struct Place {
+    #[command(flatten)]
+    pub state: State,
+    #[command(flatten)]
+    pub clusters: Clusters,
+    /// A cluster with a name: in networks of its own, beside any others, and gone with one `down`.
+    #[arg(long, conflicts_with = "state_dir", value_name = "NAME")]
+    pub name: Option<String>,
 }
 
 /// Flags of a control plane.
@@ -97,6 +122,9 @@ pub struct ControlPlane {
     /// Further names and addresses for the API's certificate.
     #[arg(long = "tls-san", value_name = "NAME")]
     pub tls_san: Vec<String>,
+    /// What kubeconfigs call the cluster.
+    #[arg(skip = "corten")]
+    pub context: String,
 }
 
 /// Flags of a node.
@@ -128,15 +156,21 @@ pub struct Node {
 #[derive(Args, Clone, Debug)]
 pub struct Up {
     #[command(flatten)]
-    pub state: State,
+    pub place: Place,
+    /// With --name: so many nodes, each in a network of its own with a runtime of its own [default: 1].
+    #[arg(long, requires = "name", value_name = "N")]
+    pub nodes: Option<u32>,
+    /// This process is that machine of the named cluster.
+    #[arg(long, requires = "name", hide = true, value_name = "N")]
+    pub member: Option<u8>,
     #[command(flatten)]
     pub control_plane: ControlPlane,
     #[command(flatten)]
     pub node: Node,
-    /// Go to the background once the cluster is usable.
+    /// Go to the background once the cluster is usable; one with a name always does.
     #[arg(long)]
     pub detach: bool,
-    /// With --detach: how long to wait until the cluster is usable.
+    /// In the background: how long to wait until the cluster is usable.
     #[arg(long, default_value_t = 180, value_name = "SECONDS")]
     pub wait: u64,
     #[command(flatten)]
@@ -146,8 +180,9 @@ pub struct Up {
 #[derive(Args, Clone, Debug)]
 pub struct Down {
     #[command(flatten)]
-    pub state: State,
-    /// Remove the state directory too: every object, image and key of the cluster.
+    pub place: Place,
+    /// Remove the state directory too: every object, image and key of the cluster. Of one with a name nothing ever
+    /// stays.
     #[arg(long)]
     pub purge: bool,
 }
@@ -155,7 +190,7 @@ pub struct Down {
 #[derive(Args, Clone, Debug)]
 pub struct Status {
     #[command(flatten)]
-    pub state: State,
+    pub place: Place,
     /// Domain of Services.
     #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
     pub cluster_domain: String,
@@ -164,7 +199,7 @@ pub struct Status {
 #[derive(Args, Clone, Debug)]
 pub struct Doctor {
     #[command(flatten)]
-    pub state: State,
+    pub place: Place,
     #[command(flatten)]
     pub control_plane: ControlPlane,
     #[command(flatten)]
@@ -172,23 +207,46 @@ pub struct Doctor {
 }
 
 #[derive(Clone, Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// Write /etc/systemd/system/corten.service, which runs `up` with the flags given here, and start it.
+    Install(Box<ServiceInstall>),
+    /// Stop the service and remove its unit; pods and data stay.
+    Remove,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct ServiceInstall {
+    /// Only show the unit; nothing is written or started.
+    #[arg(long)]
+    pub print: bool,
+    #[command(flatten)]
+    pub state: State,
+    #[command(flatten)]
+    pub control_plane: ControlPlane,
+    #[command(flatten)]
+    pub node: Node,
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+#[derive(Clone, Debug, Subcommand)]
 pub enum ImagesCommand {
     /// Load images from OCI archives, or from what `docker save` has written.
     Import {
         #[command(flatten)]
-        state: State,
+        place: Place,
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// List the images that are there.
     List {
         #[command(flatten)]
-        state: State,
+        place: Place,
     },
     /// Save images as an OCI archive.
     Export {
         #[command(flatten)]
-        state: State,
+        place: Place,
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Full names, such as `docker.io/library/nginx:1`.
@@ -471,6 +529,33 @@ pub struct KubeProxy {
     pub logging: Logging,
 }
 
+/// Reads a command line; like all of clap it ends the process when that is not understood.
+#[must_use]
+pub fn parse(args: Vec<std::ffi::OsString>) -> Cli {
+    // A machine of a cluster with a name gets these from there.
+    const OF_THE_NAME: [&str; 5] =
+        ["node_name", "node_ip", "bind_address", "advertise_address", "container_runtime_endpoint"];
+    let command = Cli::command().mut_subcommand("up", |up| {
+        up.mut_arg("name", |name| name.conflicts_with_all(OF_THE_NAME).conflicts_with("state_dir"))
+    });
+    let matches = command.get_matches_from(args);
+    Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+}
+
 /// The names under which the binary is a component when it is called so.
 pub const COMPONENTS: [&str; 5] =
     ["kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+        let Command::Up(up) = parse(["corten", "up", "--name", "a"].map(Into::into).to_vec()).command else {
+            panic!("it is up")
+        };
+        assert_eq!((up.place.name.as_deref(), up.control_plane.context.as_str()), (Some("a"), "corten"));
+    }
+}

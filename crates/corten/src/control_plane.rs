@@ -69,6 +69,7 @@ pub fn apiserver_settings(o: &cli::KubeApiserver) -> Result<Settings> {
         max_reads: o.max_requests_inflight,
         max_writes: o.max_mutating_requests_inflight,
         event_ttl: run::duration(&o.event_ttl)?,
+        context: "corten".to_owned(),
     })
 }
 
@@ -97,6 +98,7 @@ fn settings(o: &cli::ControlPlane) -> Result<Settings> {
         max_reads: 400,
         max_writes: 200,
         event_ttl: Duration::from_secs(3600),
+        context: o.context.clone(),
     })
 }
 
@@ -114,7 +116,7 @@ pub fn write_admin_kubeconfig(state: &StateDir, api: &ApiServer) -> Result<()> {
 /// When it cannot be written.
 pub fn write_kubeconfig(api: &ApiServer, client: &str, path: PathBuf) -> Result<()> {
     let own = client_pair(&api.pki, client, SystemClock.now())?;
-    KubeconfigFile::new(path, api.address).write(api.pki.ca_pem(), &own)
+    KubeconfigFile::new(path, api.address, &api.context).write(api.pki.ca_pem(), &own)
 }
 
 /// What nodes need to join; the token is in the state directory.

@@ -13,58 +13,61 @@ use client::Client;
 use cri::image::{HELLO_NAME, HELLO_PORT};
 use sys::{Clock, SystemClock};
 
+use crate::claim::claim;
 use crate::components::apiserver::nth_address;
 use crate::control_plane::DNS_ADDRESS;
 use crate::logging::say;
 use crate::state::StateDir;
-use crate::{cli, control_plane, host, images, log_file, node, probe, remote, run};
+use crate::{cli, control_plane, host, images, log_file, node, probe, remote};
 
 const POLL: Duration = Duration::from_millis(100);
 /// Lines of the log that are shown when the server has ended.
 const TAIL_LINES: usize = 15;
 
-/// Starts the server in the background and waits for the cluster.
+/// Starts the server in the background, waits for the cluster, and says what to type next.
 ///
 /// # Errors
 /// When the server ends, or the cluster is not usable in time.
 pub fn up(o: &cli::Up) -> Result<()> {
-    let (state, lock) = run::claim("corten up", &o.state.state_dir, &o.node)?;
-    // Free it again for the child; a second start was refused here, in the foreground.
-    drop(lock);
-    let started = SystemClock.monotonic();
-    let mut child = spawn(&state)?;
-    let limit = Duration::from_secs(o.wait);
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let watch = Watch { state: &state, o, started, limit };
-    runtime.block_on(watch.until_usable(&mut child))?;
-    let node = node::name(&o.node);
-    let app = match runtime.block_on(images::has_example(&state)) {
+    let state = start(o, &[], &Progress::begin(o.wait))?;
+    let app = match runtime()?.block_on(images::has_example(&state)) {
         true => App { name: "hello", image: HELLO_NAME, port: HELLO_PORT },
         false => App { name: "web", image: "nginx", port: 80 },
     };
     let address = o.node.node_ip.unwrap_or_else(host::address);
-    say(next_step(&node, address, &state.admin_kubeconfig(), &app));
+    say(next_step(&[node::name(&o.node)], address, &state.admin_kubeconfig(), &app));
     Ok(())
 }
 
-fn spawn(state: &StateDir) -> Result<Child> {
-    let log = log_file::open(&state.log())?;
-    let arguments = std::env::args_os().skip(1).filter(|a| a != "--detach");
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    command.process_group(0);
-    command.spawn().context("starting the server")
+/// Starts the server in the background, with `more` behind our own flags, and waits for the cluster.
+///
+/// # Errors
+/// When the server ends, or the cluster is not usable in time.
+pub fn start(o: &cli::Up, more: &[String], progress: &Progress) -> Result<StateDir> {
+    let mut server = Server::claim("corten up", &o.place.state.state_dir, &o.node, more)?;
+    progress.say(&format!("server started, log in {}", server.state.log().display()));
+    runtime()?.block_on(server.until_usable(o, progress))?;
+    Ok(server.state)
 }
 
-struct Watch<'a> {
-    state: &'a StateDir,
-    o: &'a cli::Up,
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// How long a start has taken, and may take.
+pub struct Progress {
     started: Duration,
     limit: Duration,
 }
 
-impl Watch<'_> {
+impl Progress {
+    /// The clock starts now.
+    #[must_use]
+    pub fn begin(limit_s: u64) -> Self {
+        Progress { started: SystemClock.monotonic(), limit: Duration::from_secs(limit_s) }
+    }
+
     fn elapsed(&self) -> Duration {
         SystemClock.monotonic().saturating_sub(self.started)
     }
@@ -74,44 +77,77 @@ impl Watch<'_> {
         // Progress that nobody can read is no reason to stop.
         let _ = std::io::stdout().flush();
     }
+}
 
-    async fn until_usable(&self, child: &mut Child) -> Result<()> {
-        self.say(&format!("server started, log in {}", self.state.log().display()));
+/// A process in the background that has just been started.
+pub struct Server {
+    state: StateDir,
+    child: Child,
+}
+
+impl Server {
+    /// Starts ourselves again with our own flags and `more`, in this network.
+    ///
+    /// # Errors
+    /// What is missing on the machine, or in the way.
+    pub fn claim(what: &str, dir: &Path, o: &cli::Node, more: &[String]) -> Result<Self> {
+        let (state, lock) = claim(what, dir, o)?;
+        // Free it again for the child; a second start was refused here, in the foreground.
+        drop(lock);
+        let log = log_file::open(&state.log())?;
+        let arguments = std::env::args_os().skip(1).filter(|a| a != "--detach");
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(arguments).args(more).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.process_group(0);
+        let child = command.spawn().context("starting the server")?;
+        Ok(Server { state, child })
+    }
+
+    async fn until_usable(&mut self, o: &cli::Up, progress: &Progress) -> Result<()> {
         let client = loop {
             if let Some(client) = self.api_ready().await {
                 break client;
             }
-            self.pause(child, "the API does not answer").await?;
+            self.pause(progress, "the API does not answer").await?;
         };
-        self.say("API ready");
+        progress.say("API ready");
+        self.until_node(client.as_ref(), &node::name(&o.node), progress).await?;
+        while !self.dns_answers(&o.control_plane) {
+            self.pause(progress, "cluster DNS does not answer").await?;
+        }
+        progress.say("cluster DNS answers");
+        Ok(())
+    }
+
+    /// Waits until the process's node is ready.
+    ///
+    /// # Errors
+    /// When the process ends, or the node is not ready in time.
+    pub async fn until_node(&mut self, client: &dyn Client, name: &str, progress: &Progress) -> Result<()> {
         let mut waits_for = String::new();
         loop {
-            match probe::node(client.as_ref(), &node::name(&self.o.node)).await {
+            match probe::node(client, name).await {
                 Ok(()) => break,
                 Err(why) if why != waits_for => {
-                    self.say(&format!("waiting for the node: {why}"));
+                    progress.say(&format!("waiting for node {name}: {why}"));
                     waits_for = why;
                 }
                 Err(_) => {}
             }
-            self.pause(child, "the node is not ready").await?;
+            self.pause(progress, &format!("node {name} is not ready")).await?;
         }
-        self.say("node ready");
-        while !self.dns_answers() {
-            self.pause(child, "cluster DNS does not answer").await?;
-        }
-        self.say("cluster DNS answers");
+        progress.say(&format!("node {name} ready"));
         Ok(())
     }
 
-    async fn pause(&self, child: &mut Child, what: &str) -> Result<()> {
-        if let Some(status) = child.try_wait()? {
+    async fn pause(&mut self, progress: &Progress, what: &str) -> Result<()> {
+        if let Some(status) = self.child.try_wait()? {
             bail!("the server has ended ({status}):\n{}", tail(&self.state.log()));
         }
-        if self.elapsed() > self.limit {
+        if progress.elapsed() > progress.limit {
             bail!(
                 "{what} after {} s; the server goes on (stop it with corten down). The end of its log:\n{}",
-                self.limit.as_secs(),
+                progress.limit.as_secs(),
                 tail(&self.state.log())
             );
         }
@@ -127,8 +163,7 @@ impl Watch<'_> {
     }
 
     /// Whether cluster DNS knows the API's own name, and it is this cluster's server that answers there.
-    fn dns_answers(&self) -> bool {
-        let plane = &self.o.control_plane;
+    fn dns_answers(&self, plane: &cli::ControlPlane) -> bool {
         let ask = |server| {
             let server = SocketAddr::new(server, 53);
             let ca_pem = std::fs::read_to_string(self.state.path().join("pki/ca.crt")).ok()?;
@@ -147,10 +182,10 @@ pub fn tail(log: &Path) -> String {
 }
 
 /// The application that the printed commands start.
-struct App {
-    name: &'static str,
-    image: &'static str,
-    port: u16,
+pub struct App {
+    pub name: &'static str,
+    pub image: &'static str,
+    pub port: u16,
 }
 
 /// Whether a program can be called by its name alone.
@@ -160,8 +195,13 @@ fn in_path(program: &str) -> bool {
 }
 
 /// Commands that end with the application's answer.
-fn next_step(node: &str, address: IpAddr, kubeconfig: &Path, app: &App) -> String {
+#[must_use]
+pub fn next_step(nodes: &[String], address: IpAddr, kubeconfig: &Path, app: &App) -> String {
     let App { name, image, port } = app;
+    let nodes = match nodes {
+        [node] => format!("its node is {node}"),
+        _ => format!("its nodes are {}", nodes.join(", ")),
+    };
     let hint = if in_path("kubectl") {
         ""
     } else {
@@ -175,7 +215,7 @@ fn next_step(node: &str, address: IpAddr, kubeconfig: &Path, app: &App) -> Strin
         None => format!("kubectl get --raw /api/v1/namespaces/default/services/{name}:{port}/proxy/"),
     };
     format!(
-        "\nThe cluster is usable, its node is {node}. Next:\n\n  export KUBECONFIG={}\n  kubectl get nodes -o wide\n  \
+        "\nThe cluster is usable, {nodes}. Next:\n\n  export KUBECONFIG={}\n  kubectl get nodes -o wide\n  \
          kubectl create deployment {name} --image={image} --replicas=2\n  \
          kubectl expose deployment {name} --port={port} --type=NodePort\n  \
          kubectl rollout status deployment {name}\n  kubectl get pods,services -o wide\n  {ask}\n{hint}",

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 use cri::containerd::find_program;
 
+use crate::clusters::look;
 use crate::finding::Findings;
 use crate::state::StateDir;
 use crate::{cli, host, node};
@@ -43,9 +44,18 @@ pub async fn run(o: cli::Doctor) -> Result<()> {
     kernel(&mut found);
     cgroups(&mut found);
     network(&mut found);
-    addresses(&o, &mut found);
-    ports(&o, &mut found);
-    room(&o.state.state_dir, &mut found);
+    match &o.place.name {
+        // Addresses and ports are those of its own networks.
+        Some(name) => {
+            look::doctor(&o.place, name, &mut found);
+            room(&o.place.clusters.clusters_dir, &mut found);
+        }
+        None => {
+            addresses(&o, &mut found);
+            ports(&o, &mut found);
+            room(&o.place.state.state_dir, &mut found);
+        }
+    }
     found.report()
 }
 
@@ -176,7 +186,7 @@ fn addresses(o: &cli::Doctor, found: &mut Findings) {
 }
 
 fn ports(o: &cli::Doctor, found: &mut Findings) {
-    let dir = &o.state.state_dir;
+    let dir = &o.place.state.state_dir;
     if let Some(pid) = dir.exists().then(|| StateDir::open(dir).ok()?.owner()).flatten() {
         found.warning("ports", format!("a cluster runs from {} already (process {pid})", dir.display()));
         return;

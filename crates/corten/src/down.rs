@@ -10,10 +10,10 @@ use cri::v1::ImageSpec;
 use cri::{CriClient, Runtime, Timeouts};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::claim::need_root;
 use crate::components::proxy;
 use crate::logging::say;
-use crate::node::{self, Remains};
-use crate::run::need_root;
+use crate::remains::Remains;
 use crate::state::StateDir;
 
 /// How long the server may take to stop.
@@ -32,24 +32,37 @@ pub async fn down(state_dir: &Path, purge: bool) -> Result<()> {
     if purge {
         check_own(state_dir)?;
     }
-    let state = StateDir::open(state_dir)?;
-    stop_owner(&state).await?;
-    let _lock = state.lock()?;
-    if let Some(remains) = node::read_remains(&state.settings()) {
-        remove_node(&state, &remains, purge).await?;
-        std::fs::remove_file(state.settings())?;
-    }
-    if purge {
-        remove_state(&state)?;
-    }
+    stop_and_remove(state_dir, purge, &|line: &str| say(line)).await?;
     say(format_args!("stopped{}", if purge { " and removed" } else { "" }));
     Ok(())
 }
 
-async fn stop_owner(state: &StateDir) -> Result<()> {
+/// Does it, and tells the steps.
+///
+/// # Errors
+/// When something cannot be stopped or removed.
+pub async fn stop_and_remove(state_dir: &Path, purge: bool, tell: &(dyn Fn(&str) + Sync)) -> Result<()> {
+    let state = StateDir::open(state_dir)?;
+    stop_owner(&state, tell).await?;
+    let _lock = state.lock()?;
+    if let Some(remains) = Remains::read(&state) {
+        remove_node(&state, &remains, purge, tell).await?;
+        std::fs::remove_file(state.settings())?;
+    }
+    if purge {
+        remove_state(&state, tell)?;
+    }
+    Ok(())
+}
+
+/// Stops the process that has the state directory, if one does; pods go on.
+///
+/// # Errors
+/// When it does not stop.
+pub async fn stop_owner(state: &StateDir, tell: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let Some(pid) = state.owner() else { return Ok(()) };
     let process = Pid::from_raw(pid).context("the pid file holds no process id")?;
-    say(format_args!("stopping process {pid}"));
+    tell(&format!("stopping process {pid}"));
     kill_process(process, Signal::TERM).with_context(|| format!("stopping process {pid}"))?;
     let gone = async {
         while state.owner().is_some() {
@@ -65,23 +78,31 @@ async fn stop_owner(state: &StateDir) -> Result<()> {
 /// After a start that failed: removes what it has made, so that nothing runs that nobody looks after. Pods that run
 /// are left as they are, with all that they need: the next start takes them up.
 pub async fn undo(state: &StateDir) {
-    let Some(remains) = node::read_remains(&state.settings()) else { return };
+    let Some(remains) = Remains::read(state) else { return };
     let undone = async {
         if pods_run(state, &remains).await? {
             tracing::info!("pods go on; corten down stops them");
             return Ok(());
         }
-        if remains.own_containerd {
-            let options = node::containerd_options(state, &remains, Vec::new());
-            cri::containerd::purge(&options, false).await?;
-        }
-        remove_network(state, &remains).await?;
+        clear(state, &remains).await?;
         Ok(std::fs::remove_file(state.settings())?)
     };
     if let Err(e) = undone.await {
         let e: anyhow::Error = e;
         tracing::error!("something of this start is left (corten down removes it): {e:#}");
     }
+}
+
+/// Removes what a node has left when nothing of it runs: sockets, mounts, cgroups, the notes of which pod has which
+/// address, and what is left of its network. Images and logs stay.
+///
+/// # Errors
+/// What cannot be removed.
+pub async fn clear(state: &StateDir, remains: &Remains) -> Result<()> {
+    if remains.own_containerd {
+        cri::containerd::purge(&remains.containerd(state, Vec::new()), false).await?;
+    }
+    remove_network(state, remains).await
 }
 
 async fn pods_run(state: &StateDir, remains: &Remains) -> Result<bool> {
@@ -91,10 +112,15 @@ async fn pods_run(state: &StateDir, remains: &Remains) -> Result<bool> {
     Ok(!own_sandboxes(&CriClient::new(endpoint, Timeouts::default())?, state, endpoint).await?.is_empty())
 }
 
-async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result<()> {
+async fn remove_node(
+    state: &StateDir,
+    remains: &Remains,
+    purge: bool,
+    tell: &(dyn Fn(&str) + Sync),
+) -> Result<()> {
     if remains.own_containerd {
-        say("stopping pods and containerd");
-        let options = node::containerd_options(state, remains, Vec::new());
+        tell("stopping pods and containerd");
+        let options = remains.containerd(state, Vec::new());
         match cri::containerd::Containerd::start(options.clone()).await {
             Ok(containerd) => containerd.down(purge).await?,
             Err(e) => {
@@ -105,12 +131,12 @@ async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result
     }
     let pods = match &remains.runtime_endpoint {
         Some(endpoint) => {
-            say(format_args!("stopping pods at {endpoint}"));
+            tell(&format!("stopping pods at {endpoint}"));
             remove_pods(endpoint, state, &remains.cgroup).await
         }
         None => Ok(()),
     };
-    say("removing network and rules");
+    tell("removing network and rules");
     // Every step is tried; the first failure is told.
     let network = remove_network(state, remains).await;
     pods.and(network)
@@ -120,7 +146,7 @@ async fn remove_node(state: &StateDir, remains: &Remains, purge: bool) -> Result
 async fn remove_network(state: &StateDir, remains: &Remains) -> Result<()> {
     let rules = if remains.table.is_empty() { Ok(()) } else { proxy::cleanup(&remains.table).await };
     let sysctl = remains.route_localnet.as_deref().map_or(Ok(()), proxy::restore_route_localnet);
-    let network = network::down(&node::network_options(state, remains)).await;
+    let network = network::down(&remains.network(state)).await;
     let mounts = unmount_below(state.path());
     rules.and(sysctl)?;
     network?;
@@ -198,7 +224,7 @@ fn check_own(dir: &Path) -> Result<()> {
 }
 
 /// Removes what is Corten's from the directory, and the directory when nothing else is in it.
-fn remove_state(state: &StateDir) -> Result<()> {
+fn remove_state(state: &StateDir, tell: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let dir = state.path();
     unmount_below(dir)?;
     for name in OWN {
@@ -213,7 +239,7 @@ fn remove_state(state: &StateDir) -> Result<()> {
     }
     match std::fs::remove_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
-            say(format_args!("{} holds files that are not corten's: they stay", dir.display()));
+            tell(&format!("{} holds files that are not corten's: they stay", dir.display()));
             Ok(())
         }
         other => other.with_context(|| format!("removing {}", dir.display())),

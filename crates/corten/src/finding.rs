@@ -45,6 +45,11 @@ impl Findings {
         self.0.push(Finding { level, about: about.to_owned(), text });
     }
 
+    /// Takes over what was found somewhere.
+    pub fn add_all(&mut self, place: &str, others: Findings) {
+        self.0.extend(others.0.into_iter().map(|f| Finding { about: format!("{place} {}", f.about), ..f }));
+    }
+
     /// Prints a line for each.
     ///
     /// # Errors

@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use cri::Runtime;
-use cri::containerd::{Images, running_endpoint};
+use cri::containerd::{DaemonError, Images, running_endpoint};
 use cri::image::{HELLO_NAME, hello_image};
 use serde::{Deserialize, Serialize};
 
 use crate::cli;
+use crate::clusters::record::Named;
 use crate::logging::say;
-use crate::node;
+use crate::remains::{Remains, containerd_dir};
 use crate::state::StateDir;
 
 /// Most archives of the folder that are loaded.
@@ -25,16 +26,39 @@ const ARCHIVE_LIMIT: usize = 1000;
 /// When no node runs here, or an archive is refused.
 pub async fn run(command: cli::ImagesCommand) -> Result<()> {
     match command {
-        cli::ImagesCommand::Import { state, files } => {
-            import(&running(&state.state_dir).await?, &files).await
+        cli::ImagesCommand::Import { place, files } => {
+            let mut nodes = Vec::new();
+            for (_, dir) in nodes_of(&place)? {
+                nodes.push(running(&dir).await?);
+            }
+            import(&nodes, &files).await
         }
-        cli::ImagesCommand::List { state } => list(&running(&state.state_dir).await?).await,
-        cli::ImagesCommand::Export { state, file, names } => {
-            running(&state.state_dir).await?.export(&names, &file).await?;
+        cli::ImagesCommand::List { place } => {
+            let nodes = nodes_of(&place)?;
+            for (name, dir) in &nodes {
+                if nodes.len() > 1 {
+                    say(format_args!("on {name}:"));
+                }
+                list(&running(dir).await?).await?;
+            }
+            Ok(())
+        }
+        cli::ImagesCommand::Export { place, file, names } => {
+            let (_, dir) = nodes_of(&place)?.into_iter().next().context("a cluster has a node")?;
+            running(&dir).await?.export(&names, &file).await?;
             say(format_args!("saved in {}", file.display()));
             Ok(())
         }
     }
+}
+
+/// Names and state directories of the nodes that are meant: all of a cluster with a name, or this machine's.
+fn nodes_of(place: &cli::Place) -> Result<Vec<(String, PathBuf)>> {
+    let Some(name) = &place.name else {
+        return Ok(vec![(String::new(), place.state.state_dir.clone())]);
+    };
+    let named = Named::existing(&place.clusters.clusters_dir, name)?;
+    Ok(named.members().map(|member| (member.name, member.state)).collect())
 }
 
 /// The images of the node that runs from a state directory.
@@ -50,8 +74,8 @@ async fn running(state_dir: &Path) -> Result<Images> {
         bail!(nothing());
     }
     let state = StateDir::open(state_dir)?;
-    let remains = node::read_remains(&state.settings()).with_context(nothing)?;
-    let own = || running_endpoint(&node::containerd_dir(&state));
+    let remains = Remains::read(&state).with_context(nothing)?;
+    let own = || running_endpoint(&containerd_dir(&state));
     let endpoint = remains.runtime_endpoint.or_else(own).with_context(nothing)?;
     Ok(Images::at(&endpoint).await?)
 }
@@ -65,10 +89,10 @@ pub async fn has_example(state: &StateDir) -> bool {
 }
 
 /// Every archive is tried; those that failed are named, each with one line.
-async fn import(images: &Images, files: &[PathBuf]) -> Result<()> {
+async fn import(nodes: &[Images], files: &[PathBuf]) -> Result<()> {
     let mut failed = 0;
     for file in files {
-        match images.import(file).await {
+        match import_everywhere(nodes, file).await {
             Ok(names) => names.iter().for_each(say),
             Err(error) => {
                 failed += 1;
@@ -80,6 +104,15 @@ async fn import(images: &Images, files: &[PathBuf]) -> Result<()> {
         bail!("{failed} of {} archives not loaded", files.len());
     }
     Ok(())
+}
+
+/// The names of the images in an archive, which are on every node then.
+async fn import_everywhere(nodes: &[Images], file: &Path) -> Result<Vec<String>, DaemonError> {
+    let mut names = Vec::new();
+    for images in nodes {
+        names = images.import(file).await?;
+    }
+    Ok(names)
 }
 
 async fn list(images: &Images) -> Result<()> {

@@ -3,7 +3,9 @@
 
 mod addons;
 mod bench;
+mod claim;
 mod cli;
+mod clusters;
 mod components;
 mod control_plane;
 mod detach;
@@ -17,8 +19,10 @@ mod log_file;
 mod logging;
 mod node;
 mod probe;
+mod remains;
 mod remote;
 mod run;
+mod service;
 mod serving;
 mod state;
 mod status;
@@ -27,16 +31,14 @@ mod supervise;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::cli::{COMPONENTS, Cli};
+use crate::cli::COMPONENTS;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let done = cli::upstream::prepare(arguments()).and_then(|prepared| {
-        let cli = Cli::parse_from(prepared.args);
+        let cli = cli::parse(prepared.args);
         if !prepared.without_effect.is_empty() {
             eprintln!("corten: without effect here: {}", prepared.without_effect.join(", "));
         }

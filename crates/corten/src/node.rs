@@ -1,22 +1,22 @@
 //! A node: container runtime, node agent and service proxy in one process.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use control::{CancellationToken, Context};
-use cri::containerd::{Containerd, Images, Options, RegistryMirror};
+use cri::containerd::{Containerd, Images, RegistryMirror};
 use cri::{CriClient, Runtime, Timeouts};
-use serde::{Deserialize, Serialize};
 use sys::{Clock, SystemClock};
 use wire::pki::{Leaf, Pair, Pki, Usage};
 
 use crate::components::{proxy, routes};
 use crate::control_plane::ControlPlane;
+use crate::remains::{Remains, cni_conf_dir};
 use crate::remote::Connection;
 use crate::state::StateDir;
-use crate::{cli, host, images, supervise};
+use crate::{cli, down, host, images, remains, supervise};
 
 /// Everything one node needs to know.
 pub struct Settings {
@@ -40,23 +40,6 @@ pub struct TlsFiles {
     pub client_ca: PathBuf,
     /// Certificate and key come later, when the cluster has signed them.
     pub is_coming: bool,
-}
-
-/// What `corten down` must know of a node that was started from this state directory.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Remains {
-    pub own_containerd: bool,
-    /// The runtime that was there, when the node has no containerd of its own.
-    pub runtime_endpoint: Option<String>,
-    /// Where that runtime reads the CNI configuration that it was given by us.
-    pub cni_conf_dir: Option<PathBuf>,
-    pub bridge: String,
-    pub cgroup: String,
-    /// nft table of the Service rules.
-    pub table: String,
-    /// What `net.ipv4.conf.all.route_localnet` was before the first start.
-    pub route_localnet: Option<String>,
 }
 
 /// Programs that a node calls, and the packages that have them.
@@ -136,64 +119,6 @@ impl Settings {
     }
 }
 
-/// Names that clusters on one machine must not share, and what the machine was like before.
-fn remains(state: &StateDir, node: &cli::Node) -> Remains {
-    let before = read_remains(&state.settings()).and_then(|r| r.route_localnet);
-    Remains {
-        own_containerd: node.container_runtime_endpoint.is_none(),
-        runtime_endpoint: node.container_runtime_endpoint.clone(),
-        cni_conf_dir: None,
-        bridge: format!("cni{}", state.id()),
-        cgroup: format!("/corten-{}", state.id()),
-        table: format!("corten-{}", state.id()),
-        route_localnet: before.or_else(proxy::route_localnet),
-    }
-}
-
-/// Notes what `corten down` must know; whole or not at all.
-fn write_remains(state: &StateDir, remains: &Remains) -> Result<()> {
-    let path = state.settings();
-    let partial = path.with_extension("json.new");
-    std::fs::write(&partial, serde_json::to_vec_pretty(remains)?)?;
-    std::fs::rename(&partial, &path).with_context(|| path.display().to_string())
-}
-
-/// The directory of the own containerd.
-#[must_use]
-pub fn containerd_dir(state: &StateDir) -> PathBuf {
-    state.path().join("containerd")
-}
-
-fn cni_conf_dir(state: &StateDir) -> PathBuf {
-    state.path().join("cni/net.d")
-}
-
-/// How the own containerd of a state directory is run.
-#[must_use]
-pub fn containerd_options(state: &StateDir, remains: &Remains, mirrors: Vec<RegistryMirror>) -> Options {
-    let mut options = Options::new(containerd_dir(state));
-    options.cni_conf_dir = cni_conf_dir(state);
-    options.registries = mirrors;
-    options.cgroup_parent = Some(remains.cgroup.clone());
-    options
-}
-
-/// The pods' network of a state directory, for its removal.
-#[must_use]
-pub fn network_options(state: &StateDir, remains: &Remains) -> network::Options {
-    network::Options {
-        bridge: remains.bridge.clone(),
-        pod_cidrs: Vec::new(),
-        mtu: None,
-        conf_dir: remains.cni_conf_dir.clone().unwrap_or_else(|| cni_conf_dir(state)),
-        data_dir: state.path().join("kubelet/cni"),
-        bin_dir: None,
-        masquerade: true,
-        cluster_cidrs: Vec::new(),
-        netns: None,
-    }
-}
-
 fn mirrors(o: &cli::Node) -> Result<Vec<RegistryMirror>> {
     o.registry_mirror
         .iter()
@@ -216,12 +141,9 @@ struct NodeRuntime {
     cgroup_systemd: bool,
 }
 
-/// Where CNI configurations are read when the runtime does not say.
-const CNI_CONF_DIR: &str = "/etc/cni/net.d";
-
 impl NodeRuntime {
     async fn own(state: &StateDir, node: &cli::Node, remains: &Remains) -> Result<Self> {
-        let containerd = Containerd::start(containerd_options(state, remains, mirrors(node)?)).await?;
+        let containerd = Containerd::start(remains.containerd(state, mirrors(node)?)).await?;
         Ok(NodeRuntime {
             endpoint: format!("unix://{}", containerd.socket().display()),
             client: Arc::new(containerd.client()),
@@ -243,7 +165,7 @@ impl NodeRuntime {
         let status =
             client.status(true).await.with_context(|| format!("the container runtime at {endpoint}"))?;
         let facts = cri::facts::of_runtime(&status);
-        let dir = facts.cni_conf_dir.unwrap_or_else(|| CNI_CONF_DIR.into());
+        let dir = facts.cni_conf_dir.unwrap_or_else(|| remains::usual_cni_conf_dir().to_owned());
         let is_foreign = facts.network_ready && !network::is_ours(&dir, &remains.bridge);
         tracing::info!(endpoint, conf_dir = %dir.display(), is_foreign, "the runtime's pod network");
         Ok(NodeRuntime {
@@ -285,20 +207,32 @@ async fn keep_proxy(ctx: Context, settings: proxy::Settings) {
     .await;
 }
 
+/// Notes what this start will put on the machine, before anything is made; with what the machine was like before the
+/// first one, unless it was booted since.
+async fn note_remains(state: &StateDir, node: &cli::Node) -> Result<Remains> {
+    let mut remains = Remains::new(state, node.container_runtime_endpoint.clone());
+    let mut former = Remains::read(state);
+    if let Some(old) = former.take_if(|old| old.is_of_another_boot(&remains.boot_id)) {
+        tracing::info!("the machine was booted since the last start: clearing what that has left");
+        down::clear(state, &old).await.context("clearing what is left from before the boot")?;
+    }
+    remains.route_localnet = former.and_then(|old| old.route_localnet).or_else(proxy::route_localnet);
+    remains.write(state)?;
+    Ok(remains)
+}
+
 /// Runs the node until `stop`. Pods and the runtime go on after that.
 ///
 /// # Errors
 /// What keeps the node from starting.
 pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &CancellationToken) -> Result<()> {
-    let mut remains = remains(state, &s.node);
-    // Noted before anything is made.
-    write_remains(state, &remains)?;
+    let mut remains = note_remains(state, &s.node).await?;
     let runtime = match &s.node.container_runtime_endpoint {
         None => NodeRuntime::own(state, &s.node, &remains).await?,
         Some(endpoint) => {
             let found = NodeRuntime::found(endpoint, &s.node, &remains).await?;
             remains.cni_conf_dir.clone_from(&found.cni_conf_dir);
-            write_remains(state, &remains)?;
+            remains.write(state)?;
             found
         }
     };
@@ -420,10 +354,4 @@ pub async fn run_kubelet(o: &cli::Kubelet, api: Connection, stop: &CancellationT
     config.manage_cni = false;
     let ctx = Context::new(api.client).with_stop(stop.clone());
     kubelet::run(config, ctx, Arc::new(runtime)).await.context("the node agent")
-}
-
-/// What a former start noted; `None` when nothing was started here.
-#[must_use]
-pub fn read_remains(path: &Path) -> Option<Remains> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,15 +10,17 @@ use control::{CancellationToken, Context, Election, Recorder, elect};
 use reconcile::{EventRecord, ObjectReference};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::claim::{claim, need_root};
 use crate::cli::{self, Command};
+use crate::clusters::record::Named;
 use crate::components::accounts::AccountClient;
 use crate::components::{controllers, proxy, scheduler};
 use crate::control_plane::{self, ControlPlane};
 use crate::serving::Component;
-use crate::state::{Lock, StateDir};
+use crate::state::StateDir;
 use crate::{
-    bench, components, detach, doctor, down, host, images, join, log_file, logging, node, remote, serving,
-    status, supervise,
+    bench, clusters, components, detach, doctor, down, host, images, join, log_file, logging, node, remote,
+    service, serving, status, supervise,
 };
 
 /// Upstream's ports for health and metrics.
@@ -32,11 +33,18 @@ const CONTROLLER_MANAGER_PORT: u16 = 10257;
 /// What the user can do something about, in one line.
 pub fn run(command: Command) -> Result<()> {
     match command {
-        Command::Up(o) if o.detach => detach::up(&o),
-        Command::Up(o) => logged(o.logging.v, up(o)),
-        Command::Down(o) => logged(0, down::down(&o.state.state_dir, o.purge)),
-        Command::Status(o) => logged(0, status::run(o)),
+        Command::Up(o) => start(o),
+        Command::List(o) => clusters::list::list(&o.clusters_dir),
+        Command::Down(o) => match &o.place.name {
+            Some(name) => plain(|| clusters::down::down(&o.place, name)),
+            None => logged(0, down::down(&o.place.state.state_dir, o.purge)),
+        },
+        Command::Status(o) => match &o.place.name {
+            Some(name) => plain(|| clusters::look::status(&o, name)),
+            None => logged(0, status::run(&o.place.state.state_dir, &o.cluster_domain)),
+        },
         Command::Doctor(o) => logged(0, doctor::run(o)),
+        Command::Service(o) => logged(0, service::run(o)),
         Command::Images(o) => logged(0, images::run(o)),
         Command::Server(o) => logged(o.logging.v, server(o)),
         Command::Agent(o) => logged(o.logging.v, agent(o)),
@@ -47,6 +55,29 @@ pub fn run(command: Command) -> Result<()> {
         Command::KubeProxy(o) => logged(o.logging.v, kube_proxy(o)),
         Command::Bench(o) => logged(0, bench::run(o)),
     }
+}
+
+/// In the foreground, in the background, or as one machine of a cluster with a name.
+fn start(o: cli::Up) -> Result<()> {
+    match (o.place.name.clone(), o.member) {
+        (None, _) if o.detach => detach::up(&o),
+        (None, _) => logged(o.logging.v, up(o)),
+        (Some(name), None) => plain(|| clusters::up::up(&o, &name)),
+        (Some(name), Some(n)) => {
+            let named = Named::existing(&o.place.clusters.clusters_dir, &name)?;
+            match n {
+                1 => logged(o.logging.v, up(named.first(&o))),
+                _ => logged(o.logging.v, agent(named.further(&o, n)?)),
+            }
+        }
+    }
+}
+
+/// Runs work that makes its own runtimes.
+fn plain(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    logging::init(0);
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    work()
 }
 
 fn logged(v: u8, work: impl Future<Output = Result<()>>) -> Result<()> {
@@ -73,32 +104,8 @@ fn until_signal() -> Result<CancellationToken> {
     Ok(stop)
 }
 
-/// Running pods needs root; say so before anything is made.
-pub fn need_root(what: &str) -> Result<()> {
-    if !host::is_root() {
-        bail!("{what} must be run as root: it starts containers and sets up networks");
-    }
-    Ok(())
-}
-
-/// Takes a state directory for a node. What can be known to be in the way is found before anything is made.
-///
-/// # Errors
-/// What is missing on the machine, or in the way.
-pub fn claim(what: &str, dir: &Path, o: &cli::Node) -> Result<(StateDir, Lock)> {
-    need_root(what)?;
-    node::check_programs(o)?;
-    // Where a cluster runs already, that is to be said, and not that it has the ports.
-    if !dir.exists() || StateDir::open(dir)?.owner().is_none() {
-        node::check_port(o)?;
-    }
-    let state = StateDir::open(dir)?;
-    let lock = state.lock()?;
-    Ok((state, lock))
-}
-
 async fn up(o: cli::Up) -> Result<()> {
-    let (state, _lock) = claim("corten up", &o.state.state_dir, &o.node)?;
+    let (state, _lock) = claim("corten up", &o.place.state.state_dir, &o.node)?;
     let stop = until_signal()?;
     tokio::spawn(log_file::keep_small(state.log(), stop.clone()));
     let mut plane = ControlPlane::start(&state, &o.control_plane, &stop).await?;

@@ -15,10 +15,10 @@ use serde_json::Value;
 use sys::{Clock, SystemClock};
 
 use crate::finding::Findings;
-use crate::node::{self, Remains};
 use crate::probe::{self, Condition, Metadata, Node};
+use crate::remains::{Remains, containerd_dir};
 use crate::state::StateDir;
-use crate::{cli, detach, doctor, remote};
+use crate::{detach, doctor, remote};
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
 const SERVICES: Gvr = Gvr::new("", "v1", "services");
@@ -34,18 +34,25 @@ const CERTIFICATE_DAYS: i64 = 60;
 ///
 /// # Errors
 /// When something is wrong.
-pub async fn run(o: cli::Status) -> Result<()> {
-    let dir = &o.state.state_dir;
+pub async fn run(dir: &Path, domain: &str) -> Result<()> {
+    look(dir, domain).await?.report()
+}
+
+/// Looks at everything of a state directory, from inside the network of its node.
+///
+/// # Errors
+/// When there is nothing to look at.
+pub async fn look(dir: &Path, domain: &str) -> Result<Findings> {
     if !dir.is_dir() {
         bail!("no cluster lives in {}: corten up starts one", dir.display());
     }
     let state = StateDir::open(dir)?;
     let mut found = Findings::default();
     let runs = server(&state, &mut found);
-    let remains = node::read_remains(&state.settings());
+    let remains = Remains::read(&state);
     let (admin, agent) = (state.admin_kubeconfig(), state.path().join("agent.kubeconfig"));
     if admin.exists() {
-        api(&admin, &o, runs, &mut found).await;
+        api(&admin, &state, domain, runs, &mut found).await;
     } else if agent.exists() {
         own_node(&agent, &state, &mut found).await;
     }
@@ -55,7 +62,7 @@ pub async fn run(o: cli::Status) -> Result<()> {
     }
     certificates(&state, SystemClock.now(), &mut found);
     doctor::disk(state.path(), &mut found);
-    found.report()
+    Ok(found)
 }
 
 /// Whether a process owns the state directory; with the reason it gave when it does not.
@@ -70,7 +77,7 @@ fn server(state: &StateDir, found: &mut Findings) -> bool {
     false
 }
 
-async fn api(kubeconfig: &Path, o: &cli::Status, runs: bool, found: &mut Findings) {
+async fn api(kubeconfig: &Path, state: &StateDir, domain: &str, runs: bool, found: &mut Findings) {
     let client = match remote::connect(kubeconfig, "corten") {
         Ok(connection) => connection.client,
         Err(e) => return found.error("API", format!("{}: {e:#}", kubeconfig.display())),
@@ -87,7 +94,7 @@ async fn api(kubeconfig: &Path, o: &cli::Status, runs: bool, found: &mut Finding
     }
     let objects = async {
         nodes(client.as_ref(), found).await?;
-        dns(client.as_ref(), o, found).await?;
+        dns(client.as_ref(), state, domain, found).await?;
         pods(client.as_ref(), found).await
     };
     match tokio::time::timeout(ANSWER_LIMIT * 3, objects).await {
@@ -159,8 +166,8 @@ struct ServiceSpec {
 }
 
 /// Asked through its Service, so a good answer speaks for the proxy too. Only where this machine has a proxy.
-async fn dns(client: &dyn Client, o: &cli::Status, found: &mut Findings) -> Result<()> {
-    if node::read_remains(&StateDir::open(&o.state.state_dir)?.settings()).is_none() {
+async fn dns(client: &dyn Client, state: &StateDir, domain: &str, found: &mut Findings) -> Result<()> {
+    if Remains::read(state).is_none() {
         return Ok(());
     }
     let bytes = Api::new(client, SERVICES, "kube-system").get("kube-dns").await;
@@ -173,7 +180,7 @@ async fn dns(client: &dyn Client, o: &cli::Status, found: &mut Findings) -> Resu
         Err(e) => return Err(e.into()),
     };
     let address = SocketAddr::new(service.spec.cluster_ip.parse().context("address of kube-dns")?, 53);
-    let domain = o.cluster_domain.clone();
+    let domain = domain.to_owned();
     match tokio::task::spawn_blocking(move || probe::dns(address, &domain)).await? {
         Ok(()) => found.good("DNS", format!("answers at {address}")),
         Err(why) => found.error("DNS", why),
@@ -247,9 +254,9 @@ async fn pods(client: &dyn Client, found: &mut Findings) -> Result<()> {
 }
 
 async fn runtime(state: &StateDir, remains: &Remains, found: &mut Findings) {
-    let own = || running_endpoint(&node::containerd_dir(state));
+    let own = || running_endpoint(&containerd_dir(state));
     let Some(endpoint) = remains.runtime_endpoint.clone().or_else(own) else {
-        let log = node::containerd_dir(state).join("containerd.log");
+        let log = containerd_dir(state).join("containerd.log");
         return found.error("runtime", format!("containerd does not run; its log is {}", log.display()));
     };
     let asked = async { CriClient::new(&endpoint, Timeouts::default())?.status(false).await };

@@ -8,6 +8,7 @@
 mod conflist;
 mod host;
 mod masquerade;
+pub mod netns;
 pub mod routes;
 
 use std::path::{Path, PathBuf};

@@ -383,6 +383,39 @@ impl Cluster {
         left
     }
 
+    /// Does what a power cut and a boot do: processes, mounts, cgroups, links and rules of the cluster are gone, files
+    /// stay, and the boot has another id than the one that the server has noted.
+    ///
+    /// # Errors
+    /// When something stays.
+    pub fn reboot(&mut self) -> Result<()> {
+        let path = self.state().join("settings.json");
+        let mut settings: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+        let cgroup = self.cgroup().context("no cgroup was noted")?;
+        let bridge = settings["bridge"].as_str().context("no bridge was noted")?.to_owned();
+        let state = self.state().to_string_lossy().into_owned();
+        for (pid, words) in processes() {
+            let cgroups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            if words.iter().any(|word| word.contains(&state)) || cgroups.contains(&cgroup) {
+                // One may take others with it.
+                let _ = kill(pid);
+            }
+        }
+        cri::containerd::unmount_below(&[&self.state()])?;
+        cri::containerd::remove_cgroup_tree(&cgroup)?;
+        for words in [&["ip", "link", "delete", &bridge][..], &["nft", "flush", "ruleset"]] {
+            let mut command = self.netns.command(words[0]);
+            command.args(&words[1..]);
+            let output = run(command, b"", Duration::from_secs(10));
+            if output.code != Some(0) {
+                bail!("{output}");
+            }
+        }
+        settings["boot_id"] = "00000000-0000-0000-0000-000000000000".into();
+        std::fs::write(&path, serde_json::to_vec(&settings)?)?;
+        Ok(())
+    }
+
     /// What runs or is set up on the machine for this cluster now, its files and the test's registry excepted.
     #[must_use]
     pub fn left_running(&self) -> Vec<String> {

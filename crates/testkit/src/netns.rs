@@ -1,11 +1,11 @@
 //! A network namespace that plays a host: loopback, a default route, and nothing of the real
 //! network.
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use network::netns;
 
 /// A named network namespace, deleted on drop.
 #[derive(Debug)]
@@ -19,9 +19,8 @@ impl Netns {
     /// end there, so that NAT rules on the way are still seen.
     pub fn new(prefix: &str) -> Result<Self> {
         let name = crate::unique(prefix);
-        ip(&["netns", "add", &name])?;
-        let this = Self { path: Path::new("/run/netns").join(&name), name };
-        this.ip(&["link", "set", "lo", "up"])?;
+        netns::add(&name)?;
+        let this = Self { path: netns::path(&name), name };
         this.ip(&["link", "add", "uplink", "type", "bridge"])?;
         this.ip(&["address", "add", "192.0.2.1/24", "dev", "uplink"])?;
         this.ip(&["link", "set", "uplink", "up"])?;
@@ -45,45 +44,25 @@ impl Netns {
     ///
     /// A panic of `work` goes on in the caller.
     pub fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        let file = std::fs::File::open(&self.path).with_context(|| self.path.display().to_string())?;
-        inside_of(&file, work)
+        Ok(netns::inside(&self.path, work)?)
     }
 
     fn ip(&self, words: &[&str]) -> Result<()> {
         let mut all = vec!["-n", &self.name];
         all.extend(words);
-        ip(&all)
+        Ok(netns::ip(&all)?)
     }
 }
 
 /// [`Netns::inside`] of a namespace that is open as a file.
 pub fn inside_of<T: Send>(namespace: &std::fs::File, work: impl FnOnce() -> T + Send) -> Result<T> {
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
-            rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).context("setns")?;
-            Ok(work())
-        });
-        match thread.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
+    Ok(netns::inside_of(namespace, work)?)
 }
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        if let Err(error) = ip(&["netns", "delete", &self.name]) {
-            eprintln!("testkit: {error:#}");
+        if let Err(error) = netns::delete(&self.name) {
+            eprintln!("testkit: {error}");
         }
     }
-}
-
-fn ip(words: &[&str]) -> Result<()> {
-    let output =
-        Command::new("ip").args(words).output().context("ip is not installed: apt-get install iproute2")?;
-    if !output.status.success() {
-        bail!("ip {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
 }

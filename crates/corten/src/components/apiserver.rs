@@ -65,6 +65,8 @@ pub struct Settings {
     pub max_reads: usize,
     pub max_writes: usize,
     pub event_ttl: Duration,
+    /// What kubeconfigs call the cluster.
+    pub context: String,
 }
 
 /// A running server.
@@ -72,6 +74,8 @@ pub struct ApiServer {
     pub server: Arc<Server>,
     pub pki: Arc<Pki>,
     pub address: SocketAddr,
+    /// What kubeconfigs call the cluster.
+    pub context: String,
     serving: JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -128,6 +132,7 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
         dialer: wire.dialer.clone(),
         kubeconfigs: state.path().to_owned(),
         listen: address,
+        context: settings.context.clone(),
     };
     let stop = CancellationToken::new();
     let handler: Arc<dyn Handler> = server.clone();
@@ -135,7 +140,7 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
     server.bootstrap().await.map_err(|s| anyhow!("the server cannot start: {s}"))?;
     tokio::spawn(keep_sweeping(server.clone(), stop.clone()));
     tokio::spawn(keep_certificates(Arc::new(users), clock, stop.clone()));
-    Ok(ApiServer { server, pki, address, serving, stop })
+    Ok(ApiServer { server, pki, address, context: settings.context.clone(), serving, stop })
 }
 
 fn issuer(settings: &Settings, pki: &Pki) -> Result<Issuer> {

@@ -29,27 +29,31 @@ pub struct Users {
     pub kubeconfigs: PathBuf,
     /// What the server listens on.
     pub listen: SocketAddr,
+    /// What kubeconfigs call the cluster.
+    pub context: String,
 }
 
 /// A kubeconfig with a client certificate of this process's making.
 pub struct KubeconfigFile {
     path: PathBuf,
     server: String,
+    context: String,
 }
 
 impl KubeconfigFile {
     /// For a server that listens on this address.
     #[must_use]
-    pub fn new(path: PathBuf, listen: SocketAddr) -> Self {
+    pub fn new(path: PathBuf, listen: SocketAddr, context: &str) -> Self {
         let host = if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
-        KubeconfigFile { path, server: format!("https://{}", SocketAddr::new(host, listen.port())) }
+        let server = format!("https://{}", SocketAddr::new(host, listen.port()));
+        KubeconfigFile { path, server, context: context.to_owned() }
     }
 
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, ca_pem: &str, own: &Pair) -> Result<()> {
         let config =
-            Kubeconfig::with_certificate("corten", &self.server, ca_pem, &own.cert_pem, &own.key_pem);
+            Kubeconfig::with_certificate(&self.context, &self.server, ca_pem, &own.cert_pem, &own.key_pem);
         Ok(config.write(&self.path)?)
     }
 }
@@ -81,7 +85,7 @@ impl Users {
             _ => {
                 let path = self.kubeconfigs.join(format!("{file}.kubeconfig"));
                 if path.exists() {
-                    KubeconfigFile::new(path, self.listen).write(self.pki.ca_pem(), pair)?;
+                    KubeconfigFile::new(path, self.listen, &self.context).write(self.pki.ca_pem(), pair)?;
                 }
             }
         }
@@ -129,6 +133,7 @@ mod tests {
             dialer: Some(Arc::new(Dialer::new(&Default::default()).unwrap())),
             kubeconfigs: dir.clone(),
             listen,
+            context: "corten-a".to_owned(),
         };
         let day = SignedDuration::from_hours(24);
         assert_eq!((users.step(now), users.step(now + day * 240)), (0, 0));
@@ -138,6 +143,7 @@ mod tests {
         for name in ["admin", "kube-scheduler"] {
             let written = std::fs::read_to_string(file(name)).unwrap();
             assert!(written.contains("https://127.0.0.1:6443"), "{written}");
+            assert!(written.contains("current-context: corten-a"), "{written}");
         }
         assert!(!file("kube-proxy").exists(), "only what is there is kept up");
         std::fs::remove_dir_all(dir).unwrap();

@@ -53,32 +53,58 @@ impl Settings {
     }
 }
 
-/// Upstream's names of controllers that are not here yet, or have no work here.
+/// All names that upstream has. What is not among [`all`] is not here yet, or has no work here.
 // k8s: cmd/kube-controller-manager/names/controller_names.go
-const NOT_HERE: &[&str] = &[
+const UPSTREAM: &[&str] = &[
     "bootstrap-signer-controller",
+    "certificatesigningrequest-approving-controller",
+    "certificatesigningrequest-cleaner-controller",
+    "certificatesigningrequest-signing-controller",
+    "clusterrole-aggregation-controller",
     "cronjob-controller",
     "daemonset-controller",
+    "deployment-controller",
+    "device-taint-eviction-controller",
     "disruption-controller",
+    "endpoints-controller",
+    "endpointslice-controller",
+    "endpointslice-mirroring-controller",
     "ephemeral-volume-controller",
+    "garbage-collector-controller",
     "horizontal-pod-autoscaler-controller",
     "job-controller",
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller",
     "legacy-serviceaccount-token-cleaner-controller",
+    "namespace-controller",
+    "node-ipam-controller",
+    "node-lifecycle-controller",
     "persistentvolume-attach-detach-controller",
     "persistentvolume-binder-controller",
     "persistentvolume-expander-controller",
     "persistentvolume-protection-controller",
     "persistentvolumeclaim-protection-controller",
+    "pod-garbage-collector-controller",
+    "podcertificaterequest-cleaner-controller",
+    "podgroup-protection-controller",
+    "replicaset-controller",
     "replicationcontroller-controller",
     "resourceclaim-controller",
+    "resourcepoolstatusrequest-controller",
     "resourcequota-controller",
+    "root-ca-certificate-publisher-controller",
+    "selinux-warning-controller",
     "service-cidr-controller",
+    "serviceaccount-controller",
     "serviceaccount-token-controller",
     "statefulset-controller",
+    "storage-version-migrator-controller",
+    "storageversion-garbage-collector-controller",
+    "taint-eviction-controller",
     "token-cleaner-controller",
     "ttl-after-finished-controller",
     "ttl-controller",
     "validatingadmissionpolicy-status-controller",
+    "volumeattributesclass-protection-controller",
 ];
 
 /// Upstream's older names.
@@ -134,10 +160,11 @@ impl Chosen {
             };
             let name = ALIASES.iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| *new);
             let here = all(&Config::new("")).iter().any(|c| c.name == name);
-            if NOT_HERE.contains(&name) {
+            if !here && !CONDITIONAL.contains(&name) {
+                if !UPSTREAM.contains(&name) {
+                    bail!("{name:?} is not in the list of known controllers");
+                }
                 tracing::warn!("the controller {name} is not there");
-            } else if !here && !CONDITIONAL.contains(&name) {
-                bail!("{name:?} is not in the list of known controllers");
             }
             list.push(name.to_owned());
         }

@@ -122,6 +122,11 @@ fn not_root(cluster: &Cluster) {
     command.args(["up", "--state-dir", &path(&dir.join("state"))]).current_dir("/");
     refused(run(command, b"", LIMIT), &["root"]);
     assert!(!dir.join("state").exists(), "nothing is made before the check");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
+    command.args(["up", "--name", "x", "--clusters-dir", &path(&dir.join("clusters"))]).current_dir("/");
+    refused(run(command, b"", LIMIT), &["corten up must be run as root"]);
+    assert!(!dir.join("clusters").exists(), "nothing is made before the check");
 }
 
 /// A machine on which the program of the package is hidden.

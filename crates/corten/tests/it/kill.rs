@@ -147,6 +147,44 @@ fn still_works(s: &Session) {
 }
 
 #[test]
+fn everything_is_back_after_a_boot() {
+    let mut cluster = start();
+    let (before, namespace) = {
+        let s = Session::newest(&cluster, "boot");
+        s.apply_example();
+        (s.wait_for_ready("app=webapp", 2), s.namespace.clone())
+    };
+    let stale = cluster.state().join("containerd/run/stale");
+    let stale = if stale.parent().is_some_and(|run| run.is_dir()) {
+        std::fs::write(&stale, "").unwrap();
+        Some(stale)
+    } else {
+        None
+    };
+    cluster.reboot().unwrap();
+    cluster.start_server().unwrap_or_else(|error| panic!("{error:#}"));
+    let s = Session { cluster: &cluster, kubectl: testkit::kubectl::newest().unwrap(), namespace };
+    let after = s.wait_for_ready("app=webapp", 2);
+    let uids = |pods: &[Value]| -> Vec<String> {
+        pods.iter().map(|pod| pod["metadata"]["uid"].to_string()).collect()
+    };
+    assert_eq!(uids(&before), uids(&after), "the same pods");
+    assert!(after.iter().all(|pod| restarts(pod) == 1), "{after:?}");
+    wait_for("the NodePort", SOON, || s.node_port(NODE_PORT, "/").map(drop));
+    still_works(&s);
+    s.says("exec deployment/webapp -- /webapp cat /etc/webapp/config", &["colour = rust"]);
+    s.says("exec deployment/webapp -- /webapp ls /etc/webapp-secret", &["token"]);
+    assert!(stale.is_none_or(|stale| !stale.exists()), "what the boot has left is cleared");
+    let log = std::fs::read_to_string(cluster.state().join("corten.log")).unwrap();
+    assert_eq!(log.matches("the machine was booted since").count(), 1);
+    cluster.kill_server().unwrap();
+    cluster.start_server().unwrap();
+    let log = std::fs::read_to_string(cluster.state().join("corten.log")).unwrap();
+    assert_eq!(log.matches("the machine was booted since").count(), 1, "only once");
+    cluster.down().unwrap();
+}
+
+#[test]
 fn pods_outlive_a_killed_node_agent_that_runs_apart() {
     let mut cluster = Cluster::start(CORTEN, Mode::Server).unwrap_or_else(|error| panic!("{error:#}"));
     let mut parts = Parts::start(&cluster);

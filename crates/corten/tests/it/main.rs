@@ -14,6 +14,7 @@ mod first_minutes;
 mod foreign;
 mod join;
 mod kill;
+mod named;
 mod parts;
 mod raw;
 mod serving;
