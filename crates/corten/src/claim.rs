@@ -2,21 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
+use crate::host::need_root;
 use crate::state::{Lock, StateDir};
-use crate::{cli, host, node};
-
-/// Running pods needs root; say so before anything is made.
-///
-/// # Errors
-/// When this is not root.
-pub fn need_root(what: &str) -> Result<()> {
-    if !host::is_root() {
-        bail!("{what} must be run as root: it starts containers and sets up networks");
-    }
-    Ok(())
-}
+use crate::{cli, node};
 
 /// Takes a state directory for a node. What can be known to be in the way is found before anything is made.
 ///

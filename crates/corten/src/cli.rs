@@ -88,9 +88,9 @@ pub struct Place {
     pub name: Option<String>,
 }
 
-/// Flags of a control plane.
+/// Where an API server is found, and what it hands out.
 #[derive(Args, Clone, Debug)]
-pub struct ControlPlane {
+pub struct ApiFlags {
     /// Address the API listens on.
     #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
     pub bind_address: IpAddr,
@@ -106,6 +106,27 @@ pub struct ControlPlane {
     /// Ports of Services of type NodePort.
     #[arg(long, default_value = "30000-32767", value_name = "FROM-TO")]
     pub service_node_port_range: String,
+}
+
+/// Files of an HTTPS server.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TlsFlags {
+    /// Certificate of the HTTPS server [default: one that is made here].
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// The key that belongs to it.
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Authority of clients that show certificates.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// Flags of a control plane.
+#[derive(Args, Clone, Debug)]
+pub struct ControlPlane {
+    #[command(flatten)]
+    pub api: ApiFlags,
     /// Addresses of pods.
     #[arg(long, default_value = "10.244.0.0/16", value_name = "CIDR")]
     pub cluster_cidr: String,
@@ -297,22 +318,10 @@ pub struct Agent {
 pub struct KubeApiserver {
     #[command(flatten)]
     pub state: State,
-    #[arg(long, default_value = "0.0.0.0", value_name = "IP")]
-    pub bind_address: IpAddr,
-    #[arg(long, default_value_t = 6443, value_name = "PORT")]
-    pub secure_port: u16,
-    #[arg(long, value_name = "IP")]
-    pub advertise_address: Option<IpAddr>,
-    #[arg(long, default_value = "10.96.0.0/16", value_name = "CIDR")]
-    pub service_cluster_ip_range: String,
-    #[arg(long, default_value = "30000-32767", value_name = "FROM-TO")]
-    pub service_node_port_range: String,
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert_file: Option<PathBuf>,
-    #[arg(long, value_name = "FILE")]
-    pub tls_private_key_file: Option<PathBuf>,
-    #[arg(long, value_name = "FILE")]
-    pub client_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub api: ApiFlags,
+    #[command(flatten)]
+    pub tls: TlsFlags,
     /// Verify the serving certificates of kubelets against these authorities; without it any is taken.
     #[arg(long, value_name = "FILE")]
     pub kubelet_certificate_authority: Option<PathBuf>,
@@ -381,14 +390,8 @@ pub struct SecureServing {
     /// Port that health and metrics are served on; 0: none [default: 10259 for the scheduler, 10257 for the controllers].
     #[arg(long, value_name = "PORT")]
     pub secure_port: Option<u16>,
-    /// Its certificate [default: a self-signed one].
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert_file: Option<PathBuf>,
-    #[arg(long, value_name = "FILE")]
-    pub tls_private_key_file: Option<PathBuf>,
-    /// Authority of clients that show certificates.
-    #[arg(long, value_name = "FILE")]
-    pub client_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls: TlsFlags,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -471,12 +474,8 @@ pub struct Kubelet {
     pub cluster_domain: String,
     #[arg(long, default_value_t = 10250, value_name = "PORT")]
     pub port: u16,
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert_file: Option<PathBuf>,
-    #[arg(long, value_name = "FILE")]
-    pub tls_private_key_file: Option<PathBuf>,
-    #[arg(long, value_name = "FILE")]
-    pub client_ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub tls: TlsFlags,
     #[arg(long, value_delimiter = ',', value_name = "LABELS")]
     pub node_labels: Vec<String>,
     #[arg(long, value_delimiter = ',', value_name = "TAINTS")]

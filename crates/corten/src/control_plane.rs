@@ -15,11 +15,12 @@ use tokio::task::JoinSet;
 use crate::components::apiserver::{self, ApiServer, KubeletCa, Settings, client_pair, nth_address};
 use crate::components::certificates::KubeconfigFile;
 use crate::components::{authority, controllers, dns, scheduler};
+use crate::duration::duration;
 use crate::join::publish::{self, Published};
 use crate::join::token::JoinToken;
-use crate::node::Roads;
+use crate::roads::Roads;
 use crate::state::StateDir;
-use crate::{addons, cli, host, run, supervise};
+use crate::{addons, cli, host, supervise};
 
 /// The number of the DNS Service's address in the service range, as kubeadm has it.
 pub const DNS_ADDRESS: u32 = 10;
@@ -50,55 +51,53 @@ pub fn apiserver_settings(o: &cli::KubeApiserver) -> Result<Settings> {
         anyhow::bail!("--authorization-mode {unknown:?} is not there: Node, RBAC and AlwaysAllow are");
     }
     Ok(Settings {
-        bind_address: o.bind_address,
-        secure_port: o.secure_port,
-        advertise_address: o.advertise_address.unwrap_or_else(host::address),
-        service_cidr: o.service_cluster_ip_range.clone(),
-        node_ports: port_range(&o.service_node_port_range)?,
-        cluster_domain: "cluster.local".to_owned(),
+        tls: o.tls.clone(),
         issuer: o.service_account_issuer.clone().unwrap_or_default(),
         api_audiences: o.api_audiences.clone(),
-        extra_names: Vec::new(),
-        tls_cert_file: o.tls_cert_file.clone(),
-        tls_key_file: o.tls_private_key_file.clone(),
-        client_ca_file: o.client_ca_file.clone(),
         kubelet_ca: o.kubelet_certificate_authority.clone().map_or(KubeletCa::Any, KubeletCa::File),
         service_account_key_file: o.service_account_signing_key_file.clone(),
         always_allow: modes.contains(&"AlwaysAllow"),
         anonymous: o.anonymous_auth,
         max_reads: o.max_requests_inflight,
         max_writes: o.max_mutating_requests_inflight,
-        event_ttl: run::duration(&o.event_ttl)?,
-        context: "corten".to_owned(),
+        event_ttl: duration(&o.event_ttl)?,
+        ..usual(&o.api)?
     })
 }
 
 fn settings(o: &cli::ControlPlane) -> Result<Settings> {
     Ok(Settings {
-        bind_address: o.bind_address,
-        secure_port: o.secure_port,
-        advertise_address: o.advertise_address.unwrap_or_else(host::address),
-        service_cidr: o.service_cluster_ip_range.clone(),
-        node_ports: port_range(&o.service_node_port_range)?,
         cluster_domain: o.cluster_domain.clone(),
-        issuer: String::new(),
-        api_audiences: Vec::new(),
         extra_names: o.tls_san.clone(),
-        tls_cert_file: None,
-        tls_key_file: None,
-        client_ca_file: None,
         kubelet_ca: match o.kubelet_certificate_authority.as_deref() {
             None => KubeletCa::Own,
             Some("") => KubeletCa::Any,
             Some(path) => KubeletCa::File(path.into()),
         },
+        context: o.context.clone(),
+        ..usual(&o.api)?
+    })
+}
+
+/// What holds unless a flag says otherwise.
+fn usual(api: &cli::ApiFlags) -> Result<Settings> {
+    Ok(Settings {
+        api: api.clone(),
+        tls: cli::TlsFlags::default(),
+        advertise_address: api.advertise_address.unwrap_or_else(host::address),
+        node_ports: port_range(&api.service_node_port_range)?,
+        cluster_domain: "cluster.local".to_owned(),
+        issuer: String::new(),
+        api_audiences: Vec::new(),
+        extra_names: Vec::new(),
+        kubelet_ca: KubeletCa::Any,
         service_account_key_file: None,
         always_allow: false,
         anonymous: true,
         max_reads: 400,
         max_writes: 200,
         event_ttl: Duration::from_secs(3600),
-        context: o.context.clone(),
+        context: "corten".to_owned(),
     })
 }
 
@@ -229,7 +228,7 @@ impl ControlPlane {
     /// What keeps the API server or cluster DNS from starting.
     pub async fn start(state: &StateDir, o: &cli::ControlPlane, stop: &CancellationToken) -> Result<Self> {
         let settings = settings(o)?;
-        let cluster_dns = nth_address(&settings.service_cidr, DNS_ADDRESS)?;
+        let cluster_dns = nth_address(&settings.api.service_cluster_ip_range, DNS_ADDRESS)?;
         // Not the wildcard: an answer must leave from the address that the query was translated to.
         let listen = (settings.advertise_address, o.dns_port).into();
         // Before anything is made: a taken port leaves nothing behind.

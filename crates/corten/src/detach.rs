@@ -170,7 +170,8 @@ impl Server {
             probe::dns(server, &plane.cluster_domain).ok()?;
             probe::dns_identity(server, &control_plane::identity(&ca_pem)).ok()
         };
-        nth_address(&plane.service_cluster_ip_range, DNS_ADDRESS).is_ok_and(|server| ask(server).is_some())
+        nth_address(&plane.api.service_cluster_ip_range, DNS_ADDRESS)
+            .is_ok_and(|server| ask(server).is_some())
     }
 }
 

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use anyhow::Result;
 use cri::containerd::find_program;
 
-use crate::clusters::look;
+use crate::clusters::network::Network;
+use crate::clusters::record::Named;
 use crate::finding::Findings;
 use crate::state::StateDir;
 use crate::{cli, host, node};
@@ -47,7 +48,7 @@ pub async fn run(o: cli::Doctor) -> Result<()> {
     match &o.place.name {
         // Addresses and ports are those of its own networks.
         Some(name) => {
-            look::doctor(&o.place, name, &mut found);
+            named(&o.place, name, &mut found);
             room(&o.place.clusters.clusters_dir, &mut found);
         }
         None => {
@@ -174,8 +175,23 @@ fn silent(command: &mut Command) -> Result<(), String> {
     Err(text.trim().lines().last().unwrap_or("it failed").to_owned())
 }
 
+/// Whether a cluster of the name could be started.
+fn named(place: &cli::Place, name: &str, found: &mut Findings) {
+    match Named::find(&place.clusters.clusters_dir, name) {
+        Ok(None) => match Network::free_range(&[]) {
+            Ok(_) => found.good("name", format!("{name} is free")),
+            Err(e) => found.error("network", e.to_string()),
+        },
+        Ok(Some(named)) if named.running() > 0 => {
+            found.warning("name", format!("a cluster {name} runs already: corten status --name {name}"));
+        }
+        Ok(Some(named)) => found.good("name", format!("{name} is there with {} nodes, stopped", named.nodes)),
+        Err(e) => found.error("name", format!("{e:#}")),
+    }
+}
+
 fn addresses(o: &cli::Doctor, found: &mut Findings) {
-    let given = o.node.node_ip.is_some() && o.control_plane.advertise_address.is_some();
+    let given = o.node.node_ip.is_some() && o.control_plane.api.advertise_address.is_some();
     match host::address() {
         ip if ip.is_loopback() && !given => found.error(
             "address",
@@ -193,10 +209,10 @@ fn ports(o: &cli::Doctor, found: &mut Findings) {
     }
     let plane = &o.control_plane;
     let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-    let own = plane.advertise_address.unwrap_or_else(host::address);
+    let own = plane.api.advertise_address.unwrap_or_else(host::address);
     let before = found.0.len();
     for (ip, port, flag) in [
-        (plane.bind_address, plane.secure_port, "--secure-port"),
+        (plane.api.bind_address, plane.api.secure_port, "--secure-port"),
         (any, o.node.kubelet_port, "--kubelet-port"),
         (own, plane.dns_port, "--dns-port"),
     ] {
@@ -207,7 +223,7 @@ fn ports(o: &cli::Doctor, found: &mut Findings) {
     if found.0.len() == before {
         found.good(
             "ports",
-            format!("{}, {} and {} are free", plane.secure_port, o.node.kubelet_port, plane.dns_port),
+            format!("{}, {} and {} are free", plane.api.secure_port, o.node.kubelet_port, plane.dns_port),
         );
     }
 }

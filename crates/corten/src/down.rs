@@ -10,8 +10,8 @@ use cri::v1::ImageSpec;
 use cri::{CriClient, Runtime, Timeouts};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::claim::need_root;
 use crate::components::proxy;
+use crate::host::need_root;
 use crate::logging::say;
 use crate::remains::Remains;
 use crate::state::StateDir;

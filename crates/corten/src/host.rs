@@ -43,6 +43,17 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Running pods needs root; say so before anything is made.
+///
+/// # Errors
+/// When this is not root.
+pub fn need_root(what: &str) -> Result<()> {
+    if !is_root() {
+        bail!("{what} must be run as root: it starts containers and sets up networks");
+    }
+    Ok(())
+}
+
 /// Whether a server could listen there.
 ///
 /// # Errors

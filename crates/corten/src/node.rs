@@ -15,6 +15,7 @@ use crate::components::{proxy, routes};
 use crate::control_plane::ControlPlane;
 use crate::remains::{Remains, cni_conf_dir};
 use crate::remote::Connection;
+use crate::roads::Roads;
 use crate::state::StateDir;
 use crate::{cli, down, host, images, remains, supervise};
 
@@ -40,6 +41,15 @@ pub struct TlsFiles {
     pub client_ca: PathBuf,
     /// Certificate and key come later, when the cluster has signed them.
     pub is_coming: bool,
+}
+
+impl TlsFiles {
+    fn apply(self, config: &mut kubelet::Config) {
+        config.tls_cert_file = Some(self.cert);
+        config.tls_key_file = Some(self.key);
+        config.client_ca_file = Some(self.client_ca);
+        config.await_tls_files = self.is_coming;
+    }
 }
 
 /// Programs that a node calls, and the packages that have them.
@@ -108,7 +118,7 @@ impl Settings {
             cluster_dns: plane.cluster_dns,
             cluster_domain: o.control_plane.cluster_domain.clone(),
             cluster_cidr: o.control_plane.cluster_cidr.clone(),
-            service_cidr: Some(o.control_plane.service_cluster_ip_range.clone()),
+            service_cidr: Some(o.control_plane.api.service_cluster_ip_range.clone()),
             tls: Some(TlsFiles {
                 cert: dir.join("kubelet.crt"),
                 key: dir.join("kubelet.key"),
@@ -177,12 +187,6 @@ impl NodeRuntime {
             cgroup_systemd: facts.cgroup_systemd,
         })
     }
-}
-
-/// The identities of a node's two parts.
-pub struct Roads {
-    pub kubelet: Context,
-    pub proxy: Context,
 }
 
 async fn keep_routes(ctx: Context, name: String) {
@@ -259,11 +263,8 @@ pub async fn run(state: &StateDir, s: Settings, roads: Roads, stop: &Cancellatio
     config.node_labels = labels(&s.node.node_labels)?;
     config.cni_bridge.clone_from(&remains.bridge);
     config.cluster_cidrs = vec![s.cluster_cidr.clone()];
-    if let Some(tls) = &s.tls {
-        config.tls_cert_file = Some(tls.cert.clone());
-        config.tls_key_file = Some(tls.key.clone());
-        config.client_ca_file = Some(tls.client_ca.clone());
-        config.await_tls_files = tls.is_coming;
+    if let Some(tls) = s.tls {
+        tls.apply(&mut config);
     }
     let proxy_settings = proxy::Settings {
         node_name: s.name.clone(),
@@ -298,7 +299,7 @@ fn labels(list: &[String]) -> Result<Vec<(String, String)>> {
 /// upstream's, a certificate of its own making below its directory; clients are those of the cluster's authority.
 fn kubelet_tls(o: &cli::Kubelet, name: &str, ip: IpAddr, ca_pem: &str) -> Result<TlsFiles> {
     let dir = o.root_dir.join("pki");
-    let (cert, key) = match (&o.tls_cert_file, &o.tls_private_key_file) {
+    let (cert, key) = match (&o.tls.tls_cert_file, &o.tls.tls_private_key_file) {
         (Some(cert), Some(key)) => (cert.clone(), key.clone()),
         (None, None) => {
             std::fs::create_dir_all(&o.root_dir).with_context(|| o.root_dir.display().to_string())?;
@@ -309,7 +310,7 @@ fn kubelet_tls(o: &cli::Kubelet, name: &str, ip: IpAddr, ca_pem: &str) -> Result
         }
         _ => bail!("--tls-cert-file and --tls-private-key-file belong together"),
     };
-    let client_ca = match &o.client_ca_file {
+    let client_ca = match &o.tls.client_ca_file {
         Some(file) => file.clone(),
         None => {
             let file = dir.join("client-ca.crt");
@@ -341,9 +342,7 @@ pub async fn run_kubelet(o: &cli::Kubelet, api: Connection, stop: &CancellationT
     config.cgroup_systemd = cri::facts::of_runtime(&status).cgroup_systemd;
     config.node_ips = vec![ip];
     config.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, o.port));
-    config.tls_cert_file = Some(tls.cert);
-    config.tls_key_file = Some(tls.key);
-    config.client_ca_file = Some(tls.client_ca);
+    tls.apply(&mut config);
     config.max_pods = o.max_pods;
     config.node_labels = labels(&o.node_labels)?;
     config.node_taints.clone_from(&o.register_with_taints);

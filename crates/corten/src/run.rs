@@ -3,19 +3,21 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use control::{CancellationToken, Context, Election, Recorder, elect};
 use reconcile::{EventRecord, ObjectReference};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::claim::{claim, need_root};
+use crate::claim::claim;
 use crate::cli::{self, Command};
 use crate::clusters::record::Named;
 use crate::components::accounts::AccountClient;
 use crate::components::{controllers, proxy, scheduler};
 use crate::control_plane::{self, ControlPlane};
+use crate::duration::duration;
+use crate::host::need_root;
+use crate::roads::Roads;
 use crate::serving::Component;
 use crate::state::StateDir;
 use crate::{
@@ -142,7 +144,7 @@ async fn agent(o: cli::Agent) -> Result<()> {
     if let Some(keeper) = joined.keeper {
         tokio::spawn(keep_certificates(ctx.clone(), Arc::new(keeper)));
     }
-    let roads = node::Roads { kubelet: ctx.clone(), proxy: ctx };
+    let roads = Roads { kubelet: ctx.clone(), proxy: ctx };
     let result = node::run(&state, joined.settings, roads, &stop).await;
     stop.cancel();
     or_undo(&state, result).await
@@ -342,35 +344,6 @@ fn node_port_ranges(texts: &[String], own: IpAddr) -> Result<Vec<String>> {
     }
 }
 
-/// `1h`, `30m`, `90s`, or several of them one after the other, as Go writes durations.
-///
-/// # Errors
-/// When it is none.
-pub fn duration(text: &str) -> Result<Duration> {
-    let wrong = || format!("{text:?} is not a duration such as 1h, 30m or 90s");
-    let mut total = 0_u64;
-    let mut number = String::new();
-    for c in text.chars() {
-        let unit = match c {
-            '0'..='9' => {
-                number.push(c);
-                continue;
-            }
-            'h' => 3600,
-            'm' => 60,
-            's' => 1,
-            _ => bail!(wrong()),
-        };
-        let n: u64 = number.parse().with_context(wrong)?;
-        total = n.checked_mul(unit).and_then(|n| total.checked_add(n)).with_context(wrong)?;
-        number.clear();
-    }
-    if text.is_empty() || !number.is_empty() {
-        bail!(wrong());
-    }
-    Ok(Duration::from_secs(total))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -389,15 +362,6 @@ mod tests {
         ] {
             let texts: Vec<String> = given.split(',').filter(|t| !t.is_empty()).map(str::to_owned).collect();
             assert_eq!(node_port_ranges(&texts, own).ok().map(|r| r.join(",")).as_deref(), want, "{given}");
-        }
-    }
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("1h30m").unwrap(), Duration::from_secs(5400));
-        assert_eq!(duration("90s").unwrap(), Duration::from_secs(90));
-        for bad in ["", "1", "h", "1x", "99999999999999999999h"] {
-            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 }

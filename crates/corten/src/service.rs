@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::claim::need_root;
+use crate::host::need_root;
 use crate::logging::say;
 use crate::state::StateDir;
 use crate::{cli, down};

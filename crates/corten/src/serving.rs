@@ -145,7 +145,7 @@ pub async fn secure(ctx: &Context, component: &Arc<Component>, o: &SecureServing
         return Ok(());
     }
     let read = |path: &PathBuf| std::fs::read(path).with_context(|| path.display().to_string());
-    let (cert, key) = match (&o.tls_cert_file, &o.tls_private_key_file) {
+    let (cert, key) = match (&o.tls.tls_cert_file, &o.tls.tls_private_key_file) {
         (Some(cert), Some(key)) => (read(cert)?, read(key)?),
         (None, None) => {
             let addresses = [IpAddr::V4(Ipv4Addr::LOCALHOST), host::address()];
@@ -154,7 +154,7 @@ pub async fn secure(ctx: &Context, component: &Arc<Component>, o: &SecureServing
         }
         _ => bail!("--tls-cert-file and --tls-private-key-file go together"),
     };
-    let ca = o.client_ca_file.as_ref().map(read).transpose()?;
+    let ca = o.tls.client_ca_file.as_ref().map(read).transpose()?;
     let tls = Tls::new(&cert, &key, ca.as_deref())?;
     let listener = listen(SocketAddr::new(o.bind_address, port)).await?;
     let server = Server { component: component.clone(), guard: Some(ctx.clone()), extra: Vec::new() };

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 use super::record::{Member, Named};
-use crate::claim::need_root;
+use crate::host::need_root;
 use crate::logging::say;
 use crate::{cli, down};
 

@@ -1,8 +1,7 @@
-//! `corten status --name` and `corten doctor --name`.
+//! `corten status --name`.
 
 use anyhow::Result;
 
-use super::network::Network;
 use super::record::Named;
 use crate::finding::Findings;
 use crate::{cli, status};
@@ -25,19 +24,4 @@ pub fn status(o: &cli::Status, name: &str) -> Result<()> {
         }
     }
     found.report()
-}
-
-/// Whether a cluster of the name could be started.
-pub fn doctor(place: &cli::Place, name: &str, found: &mut Findings) {
-    match Named::find(&place.clusters.clusters_dir, name) {
-        Ok(None) => match Network::free_range(&[]) {
-            Ok(_) => found.good("name", format!("{name} is free")),
-            Err(e) => found.error("network", e.to_string()),
-        },
-        Ok(Some(named)) if named.running() > 0 => {
-            found.warning("name", format!("a cluster {name} runs already: corten status --name {name}"));
-        }
-        Ok(Some(named)) => found.good("name", format!("{name} is there with {} nodes, stopped", named.nodes)),
-        Err(e) => found.error("name", format!("{e:#}")),
-    }
 }

@@ -240,8 +240,8 @@ impl Named {
         let mut own = o.clone();
         own.place.state.state_dir.clone_from(&member.state);
         own.node = member.node(&o.node);
-        own.control_plane.bind_address = member.ip;
-        own.control_plane.advertise_address = Some(member.ip);
+        own.control_plane.api.bind_address = member.ip;
+        own.control_plane.api.advertise_address = Some(member.ip);
         own.control_plane.context = format!("corten-{}", self.name);
         own
     }
@@ -257,7 +257,7 @@ impl Named {
         Ok(cli::Agent {
             state: cli::State { state_dir: member.state.clone() },
             node: member.node(&o.node),
-            server: Some(format!("https://{}:{}", first.ip, o.control_plane.secure_port)),
+            server: Some(format!("https://{}:{}", first.ip, o.control_plane.api.secure_port)),
             token: Some(token.trim().to_owned()),
             kubeconfig: None,
             cluster_dns: None,

@@ -5,8 +5,8 @@ use cri::image::{HELLO_NAME, HELLO_PORT};
 
 use super::down;
 use super::record::{Member, Named};
-use crate::claim::need_root;
 use crate::detach::{self, App, Progress, Server};
+use crate::host::need_root;
 use crate::logging::say;
 use crate::{cli, node, remote};
 

@@ -22,6 +22,7 @@ use wire::tls::Tls;
 use wire::tunnel::{Dialer, DialerOptions};
 
 use super::certificates::{self, Users};
+use crate::cli::{ApiFlags, TlsFlags};
 use crate::state::StateDir;
 use crate::supervise;
 
@@ -42,11 +43,11 @@ pub enum KubeletCa {
 /// Settings of one API server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub bind_address: IpAddr,
-    pub secure_port: u16,
+    pub api: ApiFlags,
+    /// PEM files that replace the generated ones.
+    pub tls: TlsFlags,
     /// What others reach it by.
     pub advertise_address: IpAddr,
-    pub service_cidr: String,
     pub node_ports: RangeInclusive<u16>,
     pub cluster_domain: String,
     /// The `iss` of service-account tokens; empty: `https://kubernetes.default.svc.<domain>`.
@@ -54,10 +55,6 @@ pub struct Settings {
     pub api_audiences: Vec<String>,
     /// Further names and addresses for the serving certificate.
     pub extra_names: Vec<String>,
-    /// PEM files that replace the generated ones.
-    pub tls_cert_file: Option<std::path::PathBuf>,
-    pub tls_key_file: Option<std::path::PathBuf>,
-    pub client_ca_file: Option<std::path::PathBuf>,
     pub kubelet_ca: KubeletCa,
     pub service_account_key_file: Option<std::path::PathBuf>,
     pub always_allow: bool,
@@ -99,7 +96,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let listen = SocketAddr::new(settings.bind_address, settings.secure_port);
+    let listen = SocketAddr::new(settings.api.bind_address, settings.api.secure_port);
     let listener = TcpListener::bind(listen).await.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
             anyhow!("port {} is taken by another process; choose another with --secure-port", listen.port())
@@ -112,7 +109,7 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
     let store = tokio::task::spawn_blocking(move || RedbStore::open(path, &cache)).await??;
     let mut config = apiserver::Config::new(Arc::new(store), clock.clone(), entropy, Arc::new(TokioTimer));
     config.issuer = Some(issuer(settings, &pki)?);
-    config.service_cidr.clone_from(&settings.service_cidr);
+    config.service_cidr.clone_from(&settings.api.service_cluster_ip_range);
     config.node_ports = settings.node_ports.clone();
     config.advertise_address = settings.advertise_address;
     config.advertise_port = address.port();
@@ -128,7 +125,7 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
     let wire = wire_config(settings, &pki, clock.clone())?;
     let users = Users {
         pki: pki.clone(),
-        tls: wire.tls.clone().filter(|_| settings.tls_cert_file.is_none()),
+        tls: wire.tls.clone().filter(|_| settings.tls.tls_cert_file.is_none()),
         dialer: wire.dialer.clone(),
         kubeconfigs: state.path().to_owned(),
         listen: address,
@@ -160,20 +157,20 @@ fn issuer(settings: &Settings, pki: &Pki) -> Result<Issuer> {
 fn wire_config(settings: &Settings, pki: &Pki, clock: Arc<dyn Clock>) -> Result<wire::server::Config> {
     let mut extra = settings.extra_names.clone();
     extra.push(settings.advertise_address.to_string());
-    if !settings.bind_address.is_unspecified() {
-        extra.push(settings.bind_address.to_string());
+    if !settings.api.bind_address.is_unspecified() {
+        extra.push(settings.api.bind_address.to_string());
     }
     extra.push(crate::host::name());
-    let service_ip = first_address(&settings.service_cidr)?;
+    let service_ip = first_address(&settings.api.service_cluster_ip_range)?;
     let names = apiserver_names(&settings.cluster_domain, service_ip, &extra);
-    let serving = match (&settings.tls_cert_file, &settings.tls_key_file) {
+    let serving = match (&settings.tls.tls_cert_file, &settings.tls.tls_private_key_file) {
         (Some(cert), Some(key)) => {
             Pair { cert_pem: String::from_utf8(read(cert)?)?, key_pem: String::from_utf8(read(key)?)? }
         }
         (None, None) => pki.leaf(&Leaf::server("apiserver", "kube-apiserver", names), clock.now())?,
         _ => return Err(anyhow!("--tls-cert-file and --tls-private-key-file belong together")),
     };
-    let client_ca = match &settings.client_ca_file {
+    let client_ca = match &settings.tls.client_ca_file {
         Some(path) => read(path)?,
         None => pki.ca_pem().as_bytes().to_vec(),
     };

@@ -2,7 +2,6 @@
 //! certificate with the token, and keeps it. Once it has credentials it needs no token any more.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,10 @@ use client::{Api, Client, Endpoint, Kubeconfig, Token};
 use control::{CancellationToken, Context};
 use jiff::Timestamp;
 use meta::{Gvr, Status};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::credentials::{Credentials, Files, Kept, keep};
 use super::publish::INFO;
-use super::request::{Wish, certificate, own_key};
 use super::rotation::{self, Swap};
 use super::serving::Serving;
 use super::token::{JoinToken, write_private};
@@ -28,19 +26,6 @@ const NODES: Gvr = Gvr::new("", "v1", "nodes");
 const RETRY: Duration = Duration::from_secs(1);
 /// How often a server may say that it does not publish anything: it may just be starting.
 const UNPUBLISHED_LIMIT: u32 = 30;
-
-/// What the control plane has said about the cluster; kept for starts without it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Kept {
-    node_name: String,
-    server: String,
-    #[serde(rename = "clusterCIDR")]
-    cluster_cidr: String,
-    #[serde(rename = "clusterDNS")]
-    cluster_dns: IpAddr,
-    cluster_domain: String,
-}
 
 /// A machine with credentials.
 pub struct Joined {
@@ -61,76 +46,6 @@ impl Keeper {
     /// Runs until the context is stopped.
     pub async fn run(&self, ctx: &Context) {
         tokio::join!(self.serving.run(ctx), rotation::run(ctx, &self.credentials, &self.swap));
-    }
-}
-
-/// The node's client certificate in the state directory.
-pub struct Credentials {
-    files: Files,
-    kept: Kept,
-}
-
-impl Credentials {
-    /// The certificate in PEM.
-    ///
-    /// # Errors
-    /// When its file cannot be read.
-    pub fn certificate(&self) -> Result<String> {
-        let path = self.files.client_cert();
-        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
-    }
-
-    /// A client that shows it.
-    ///
-    /// # Errors
-    /// When a file is damaged.
-    pub fn client(&self) -> Result<Arc<dyn Client>> {
-        Ok(remote::connect(&self.files.kubeconfig, "kubelet")?.client)
-    }
-
-    /// Asks for a new one as the node, and keeps it; false when it is time to stop.
-    ///
-    /// # Errors
-    /// When it is refused or cannot be written.
-    pub async fn renew(&self, ctx: &Context) -> Result<bool> {
-        let cert = self.files.ask(ctx, &self.kept.node_name).await?;
-        let Some(cert) = cert else { return Ok(false) };
-        keep(&self.files, &self.kept, &cert)?;
-        Ok(true)
-    }
-}
-
-/// Paths in an agent's state directory.
-struct Files {
-    kept: PathBuf,
-    kubeconfig: PathBuf,
-    pki: PathBuf,
-}
-
-impl Files {
-    fn of(state: &StateDir) -> Self {
-        let p = state.path();
-        Files { kept: p.join("agent.json"), kubeconfig: p.join("agent.kubeconfig"), pki: p.join("pki") }
-    }
-
-    fn ca(&self) -> PathBuf {
-        self.pki.join("ca.crt")
-    }
-
-    fn client_cert(&self) -> PathBuf {
-        self.pki.join("kubelet-client.crt")
-    }
-
-    fn client_key(&self) -> PathBuf {
-        self.pki.join("kubelet-client.key")
-    }
-
-    /// Asks for a client certificate; `None` when it is time to stop.
-    async fn ask(&self, ctx: &Context, node: &str) -> Result<Option<String>> {
-        let key = own_key(&self.client_key())?;
-        let signer = "kubernetes.io/kube-apiserver-client-kubelet";
-        let wish = Wish { key_pem: &key, node, names: &[], signer, usage: "client auth" };
-        certificate(ctx, &wish).await
     }
 }
 
@@ -220,15 +135,6 @@ fn earlier(o: &cli::Agent, files: &Files) -> Result<Option<Kept>> {
 fn now() -> Timestamp {
     use sys::Clock;
     sys::SystemClock.now()
-}
-
-/// Writes what the next start needs.
-fn keep(files: &Files, kept: &Kept, cert_pem: &str) -> Result<()> {
-    let read = |path: PathBuf| std::fs::read_to_string(&path).with_context(|| path.display().to_string());
-    let (ca, key) = (read(files.ca())?, read(files.client_key())?);
-    write_private(&files.client_cert(), cert_pem)?;
-    Kubeconfig::with_certificate("corten", &kept.server, &ca, cert_pem, &key).write(&files.kubeconfig)?;
-    write_private(&files.kept, &serde_json::to_string_pretty(kept)?)
 }
 
 /// The first start: from a server and a token to credentials.

@@ -3,6 +3,7 @@
 //! kubelet's TLS bootstrap, with the same objects.
 
 pub mod agent;
+pub mod credentials;
 pub mod publish;
 pub mod request;
 pub mod rotation;

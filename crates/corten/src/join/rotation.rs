@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use meta::{BoxFuture, Request, Response, Status};
 use wire::pki::Facts;
 
-use super::agent::Credentials;
+use super::credentials::Credentials;
 
 /// The longest time between two looks at the clock, and between two tries.
 const LOOK: Duration = Duration::from_secs(3600);
