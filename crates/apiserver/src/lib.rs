@@ -35,6 +35,7 @@ mod discovery;
 
 mod server;
 
+pub use authenticate::legacy::sign as sign_legacy_token;
 pub use authenticate::token::Issuer;
 pub use server::{Authorization, Config, LIMIT_BODY_BYTES, Server};
 pub use storage::{NoTimer, Timer};

@@ -18,6 +18,7 @@ use crate::core::nodelifecycle::NodeLifecycle;
 use crate::core::podgc::PodGc;
 use crate::core::rootca::RootCa;
 use crate::core::serviceaccount::ServiceAccounts;
+use crate::core::serviceaccounttoken::ServiceAccountTokens;
 use crate::core::tainteviction::TaintEviction;
 use crate::discovery::endpointslice::EndpointSlices;
 use crate::discovery::endpointslicemirroring::EndpointSliceMirroring;
@@ -39,6 +40,9 @@ pub struct Config {
     pub authority: Option<Arc<dyn Authority>>,
     /// The longest life of a certificate that is signed.
     pub signing_duration: Duration,
+    /// Whether somebody answers for [`crate::core::serviceaccounttoken::PORT`]; without, token Secrets are left to
+    /// another process.
+    pub signs_tokens: bool,
 }
 
 impl Config {
@@ -52,6 +56,7 @@ impl Config {
             terminated_pod_threshold: 12_500,
             authority: None,
             signing_duration: Duration::from_secs(365 * 24 * 3600),
+            signs_tokens: false,
         }
     }
 }
@@ -60,7 +65,7 @@ impl Config {
 pub struct Registration {
     /// The name that `--controllers` knows it by.
     pub name: &'static str,
-    /// The service account in `kube-system` that it acts as.
+    /// The service account in `kube-system` that it acts as; empty: the controller manager itself.
     pub service_account: &'static str,
     pub engine: Engine,
 }
@@ -99,7 +104,7 @@ pub fn all(config: &Config) -> Vec<Registration> {
         one("garbage-collector-controller", "generic-garbage-collector", 20, GarbageCollector),
         one("pod-garbage-collector-controller", "pod-garbage-collector", 5, podgc),
         one("node-lifecycle-controller", "node-controller", 8, lifecycle),
-        one("taint-eviction-controller", "node-controller", 8, TaintEviction::default()),
+        one("taint-eviction-controller", "node-controller", 8, TaintEviction),
         one(
             "clusterrole-aggregation-controller",
             "clusterrole-aggregation-controller",
@@ -110,6 +115,11 @@ pub fn all(config: &Config) -> Vec<Registration> {
     if !config.cluster_cidrs.is_empty() {
         let ipam = NodeIpam { clusters: config.cluster_cidrs.clone() };
         list.push(one("node-ipam-controller", "node-controller", 1, ipam));
+    }
+    if config.signs_tokens {
+        // Nobody has a token before it runs.
+        let tokens = ServiceAccountTokens { root_ca: config.root_ca.clone() };
+        list.push(one("serviceaccount-token-controller", "", 5, tokens));
     }
     if let Some(authority) = &config.authority {
         let approver = Approver { authority: authority.clone() };

@@ -1,5 +1,5 @@
 //! The controllers, each a pure decider in a directory of its own, at the path of its kind. None of them does
-//! I/O or knows a clock, and what one keeps between decisions is never more than when it saw something first: `reconcile::Engine` asks, they answer with a plan.
+//! I/O, knows a clock or keeps state: `reconcile::Engine` asks, they answer with a plan.
 //!
 //! [`all`] is what a controller manager runs.
 
@@ -11,7 +11,6 @@ pub mod certificates;
 pub mod core;
 pub mod discovery;
 pub mod gc;
-mod memory;
 pub mod owners;
 pub mod rbac;
 pub mod safe;

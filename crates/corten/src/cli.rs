@@ -449,6 +449,9 @@ pub struct KubeControllerManager {
     /// The longest life of a certificate that is signed.
     #[arg(long, default_value = "8760h", value_name = "DURATION")]
     pub cluster_signing_duration: String,
+    /// The key that signs the tokens in Secrets; without it such Secrets are not filled.
+    #[arg(long, value_name = "FILE")]
+    pub service_account_private_key_file: Option<PathBuf>,
     /// The CA that pods are given to verify the API with [default: that of the kubeconfig].
     #[arg(long, value_name = "FILE")]
     pub root_ca_file: Option<PathBuf>,

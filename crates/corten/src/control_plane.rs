@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::components::apiserver::{self, ApiServer, KubeletCa, Settings, client_pair, nth_address};
 use crate::components::certificates::KubeconfigFile;
-use crate::components::{authority, controllers, dns, scheduler};
+use crate::components::{authority, controllers, dns, scheduler, token_signer};
 use crate::duration::duration;
 use crate::join::publish::{self, Published};
 use crate::join::token::JoinToken;
@@ -142,7 +142,9 @@ fn manager_settings(api: &ApiServer, o: &cli::ControlPlane) -> Result<controller
     let (cert, key) = api.pki.ca_files();
     let cluster_cidr = controllers::cluster_cidr(&o.cluster_cidr, controllers::NODE_PREFIX)?;
     let authority = authority::from_files(&cert, &key)?;
-    Ok(controllers::Settings::new(api.pki.ca_pem(), Some(cluster_cidr), Some(authority)))
+    let mut settings = controllers::Settings::new(api.pki.ca_pem(), Some(cluster_cidr), Some(authority));
+    settings.tokens = Some(token_signer::from_pem(api.pki.service_account_key().key_pem.as_bytes())?);
+    Ok(settings)
 }
 
 async fn keep_scheduler(ctx: Context) {

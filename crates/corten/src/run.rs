@@ -277,6 +277,13 @@ async fn kube_controller_manager(o: cli::KubeControllerManager) -> Result<()> {
         node_monitor_grace: duration(&o.node_monitor_grace_period)?,
         terminated_pod_threshold: o.terminated_pod_gc_threshold,
         chosen: controllers::Chosen::parse(&o.controllers)?,
+        tokens: match &o.service_account_private_key_file {
+            Some(path) => {
+                let key = std::fs::read(path).with_context(|| path.display().to_string())?;
+                Some(components::token_signer::from_pem(&key)?)
+            }
+            None => None,
+        },
     };
     let ctx = Context::new(Arc::clone(&remote.client)).with_stop(until_signal()?);
     let component = Component::new("kube-controller-manager", o.election.leader_elect);

@@ -7,6 +7,7 @@ use schema::Value;
 
 use crate::columns;
 use crate::selectable::Selectable;
+use crate::warnings::{self, Warnings, Write};
 
 /// Where objects of a kind live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,7 @@ pub trait Strategy: Send + Sync {
     }
     /// Before validation of an update: keeps from `old` what this write may not change. The apiserver has already
     /// carried over system metadata; it bumps `metadata.generation` itself when `spec` has changed
-    /// (see [`Strategy::generation_changes`]).
+    /// (see [`Kind::generation`] and [`Strategy::generation_changes`]).
     fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, _cx: &Context) {
         keep_other_half(new, old, op);
     }
@@ -65,17 +66,9 @@ pub trait Strategy: Send + Sync {
     fn validate_update(&self, new: &Value, _old: &Value, _op: Operation) -> Vec<FieldError> {
         self.validate(new)
     }
-    /// Warnings to send with the answer.
-    fn warnings(&self, _object: &Value) -> Vec<String> {
-        Vec::new()
-    }
     /// Whether the difference between the two counts for `metadata.generation`.
     fn generation_changes(&self, new: &Value, old: &Value) -> bool {
         new.get("spec") != old.get("spec")
-    }
-    /// Whether objects of this kind have `metadata.generation` at all (1 on create).
-    fn has_generation(&self) -> bool {
-        true
     }
     /// Whether a PUT may create the object.
     fn allow_create_on_update(&self) -> bool {
@@ -95,14 +88,6 @@ pub trait Strategy: Send + Sync {
 /// The strategy of a kind with nothing of its own.
 pub struct Plain;
 impl Strategy for Plain {}
-
-/// The strategy of a kind with nothing of its own and no `metadata.generation`.
-pub struct NoGeneration;
-impl Strategy for NoGeneration {
-    fn has_generation(&self) -> bool {
-        false
-    }
-}
 
 /// The form that names of a kind must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,6 +276,16 @@ pub struct Kind {
     pub rules: &'static [crate::shape::Rule],
     /// Said with every answer about this kind; empty: nothing.
     pub deprecation: &'static str,
+    /// Said with the answer to a write.
+    pub warnings: Warnings,
+    /// Whether `metadata.generation` counts the changes of the spec, from 1.
+    // k8s: PrepareForCreate and PrepareForUpdate of the strategies in pkg/registry
+    pub generation: bool,
+    /// Whether a deletion answers with the object and not with a Status.
+    // k8s: ReturnDeletedObject of the stores in pkg/registry
+    pub returns_deleted: bool,
+    /// Whether `spec.finalizers` keep an object as `metadata.finalizers` do.
+    pub spec_finalizers: bool,
 }
 
 impl Kind {
@@ -322,6 +317,10 @@ impl Kind {
             name_rule: NameRule::Subdomain,
             status_keeps: &[],
             rules: &[],
+            warnings: warnings::none,
+            generation: false,
+            returns_deleted: false,
+            spec_finalizers: false,
         }
     }
 
@@ -342,6 +341,30 @@ impl Kind {
     #[must_use]
     pub const fn with_deprecation(mut self, warning: &'static str) -> Self {
         self.deprecation = warning;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_generation(mut self) -> Self {
+        self.generation = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn returning_deleted(mut self) -> Self {
+        self.returns_deleted = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_spec_finalizers(mut self) -> Self {
+        self.spec_finalizers = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn with_warnings(mut self, warnings: Warnings) -> Self {
+        self.warnings = warnings;
         self
     }
 
@@ -411,6 +434,12 @@ impl Kind {
         self
     }
 
+    /// What a write that was found valid is answered with besides the object.
+    #[must_use]
+    pub fn warnings_of(&self, new: &Value, old: Option<&Value>, operation: Operation) -> Vec<String> {
+        (self.warnings)(&Write { new, old, operation })
+    }
+
     /// The kind whose form is in the store: itself, or the one it is stored as.
     #[must_use]
     pub fn storage_kind(&self) -> &Kind {
@@ -460,25 +489,10 @@ impl Kind {
         Gvk { group: self.group.clone(), version: self.version.clone(), kind: self.kind.clone() }
     }
 
-    /// Whether a deletion answers with the object and not with a Status.
-    // k8s: ReturnDeletedObject of the stores in pkg/registry
+    /// Whether a finalizer in `spec` keeps the object.
     #[must_use]
-    pub fn returns_deleted(&self) -> bool {
-        match &*self.group {
-            "" => matches!(
-                &*self.plural,
-                "pods"
-                    | "services"
-                    | "persistentvolumes"
-                    | "persistentvolumeclaims"
-                    | "podtemplates"
-                    | "resourcequotas"
-                    | "serviceaccounts"
-            ),
-            "resource.k8s.io" => true,
-            "storage.k8s.io" => self.plural != "csistoragecapacities",
-            _ => false,
-        }
+    pub fn is_kept_by_spec(&self, object: &Value) -> bool {
+        self.spec_finalizers && !object.list_at(&["spec", "finalizers"]).is_empty()
     }
 
     #[must_use]

@@ -32,6 +32,7 @@ pub mod selectable;
 pub mod shape;
 pub mod storage;
 pub mod storagemigration;
+pub mod warnings;
 
 #[cfg(test)]
 mod sweep;

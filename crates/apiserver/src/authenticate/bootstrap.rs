@@ -90,7 +90,7 @@ pub fn user(token: &str, stored: Option<&[u8]>, now: Timestamp) -> Result<User, 
 }
 
 /// Compares in a time that says nothing about where they differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (x, y)| differ | (x ^ y)) == 0
 }
 

@@ -4,13 +4,14 @@ pub mod bootstrap;
 mod bound;
 pub mod certificate;
 pub mod impersonate;
+pub mod legacy;
 pub mod token;
 
 use jiff::Timestamp;
 use meta::{Credentials, Status, User};
 
 use crate::request::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};
-use token::{Bound, Issuer};
+use token::{Bound, Issuer, Signed};
 
 /// The identity behind credentials.
 ///
@@ -36,7 +37,7 @@ pub fn authenticate(
         }
         Credentials::Bearer(text) => {
             let issuer = issuer.ok_or_else(Status::unauthorized)?;
-            let checked = issuer.verify(text, &[], now).and_then(|(c, _)| token::user(&c, bound));
+            let checked = issuer.verify(text, &[], now).and_then(|(signed, _)| token_user(&signed, bound));
             checked.map_err(|why| {
                 tracing::debug!(why, "a bearer token was refused");
                 Status::unauthorized()
@@ -47,4 +48,15 @@ pub fn authenticate(
         user.groups.push(AUTHENTICATED.to_owned());
     }
     Ok(user)
+}
+
+/// The user of a token of a service account, when the account and what the token depends on are still there.
+///
+/// # Errors
+/// A text saying what is gone.
+pub fn token_user(signed: &Signed, bound: &dyn Bound) -> Result<User, String> {
+    match signed {
+        Signed::Bound(claims) => token::user(claims, bound),
+        Signed::Legacy(claims, token) => legacy::user(claims, token, bound),
+    }
 }

@@ -52,6 +52,41 @@ pub struct Claims {
     pub sub: String,
 }
 
+/// The `iss` claim of a token that lives in a Secret.
+pub(super) const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+
+/// The claims of a token that lives in a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LegacyClaims {
+    pub iss: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/namespace")]
+    pub namespace: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/secret.name")]
+    pub secret: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.name")]
+    pub account: String,
+    #[serde(rename = "kubernetes.io/serviceaccount/service-account.uid")]
+    pub uid: String,
+    pub sub: String,
+}
+
+/// Claims with a good signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// Of a token that expires.
+    Bound(Box<Claims>),
+    /// Of the token that a Secret holds, with the token itself.
+    Legacy(LegacyClaims, String),
+}
+
+/// Both forms of claims, told apart by their fields.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Either {
+    Bound(Box<Claims>),
+    Legacy(LegacyClaims),
+}
+
 /// The keys of the token issuer.
 pub struct Issuer {
     /// The `iss` claim: a URL.
@@ -65,7 +100,7 @@ pub struct Issuer {
     /// JSON Web Key Set with all verifying keys.
     jwks: String,
     /// Claims of tokens whose signature was found good. Times and audiences are checked at every use.
-    verified: Mutex<HashMap<String, Claims>>,
+    verified: Mutex<HashMap<String, Signed>>,
 }
 
 /// Why a key cannot be used.
@@ -122,7 +157,7 @@ impl Issuer {
     ///
     /// # Errors
     /// 500 when signing fails.
-    pub fn sign(&self, claims: &Claims) -> Result<String, Status> {
+    pub fn sign<C: Serialize>(&self, claims: &C) -> Result<String, Status> {
         let mut header = Header::new(self.algorithm);
         header.typ = None;
         header.kid = self.verifying.first().map(|(id, _)| id.clone());
@@ -131,7 +166,7 @@ impl Issuer {
     }
 
     /// The claims of a token with a good signature.
-    fn claims(&self, token: &str) -> Result<Claims, String> {
+    fn claims(&self, token: &str) -> Result<Signed, String> {
         if token.len() > LIMIT_TOKEN_BYTES {
             return Err("the token is too long".to_owned());
         }
@@ -150,10 +185,14 @@ impl Issuer {
         validation.required_spec_claims.clear();
         let keys = self.verifying.iter().filter(|(id, _)| header.kid.as_ref().is_none_or(|k| k == id));
         let claims = keys
-            .filter_map(|(_, key)| jsonwebtoken::decode::<Claims>(token, key, &validation).ok())
+            .filter_map(|(_, key)| jsonwebtoken::decode::<Either>(token, key, &validation).ok())
             .next()
             .ok_or_else(|| "invalid signature".to_owned())?
             .claims;
+        let claims = match claims {
+            Either::Bound(claims) => Signed::Bound(claims),
+            Either::Legacy(claims) => Signed::Legacy(claims, token.to_owned()),
+        };
         let mut verified = self.verified.lock();
         if verified.len() >= LIMIT_VERIFIED {
             verified.clear();
@@ -171,8 +210,24 @@ impl Issuer {
         token: &str,
         audiences: &[String],
         now: Timestamp,
-    ) -> Result<(Claims, Vec<String>), String> {
-        let claims = self.claims(token)?;
+    ) -> Result<(Signed, Vec<String>), String> {
+        let signed = self.claims(token)?;
+        let aud = match &signed {
+            Signed::Bound(claims) => self.check(claims, now)?,
+            // They name no audience: they are for this server.
+            Signed::Legacy(claims, _) if claims.iss == LEGACY_ISSUER => &self.audiences,
+            Signed::Legacy(..) => return Err("the token was issued by someone else".to_owned()),
+        };
+        let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
+        let common: Vec<String> = wanted.iter().filter(|a| aud.contains(a)).cloned().collect();
+        if common.is_empty() {
+            return Err(format!("token audiences {aud:?} is invalid for the target audiences {wanted:?}"));
+        }
+        Ok((signed, common))
+    }
+
+    /// Checks issuer and times. Gives the audiences.
+    fn check<'a>(&self, claims: &'a Claims, now: Timestamp) -> Result<&'a Vec<String>, String> {
         let now = now.as_second();
         if claims.iss != self.url {
             return Err("the token was issued by someone else".to_owned());
@@ -183,15 +238,7 @@ impl Issuer {
         if claims.nbf > now + 60 {
             return Err("service account token is not valid yet".to_owned());
         }
-        let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
-        let common: Vec<String> = wanted.iter().filter(|a| claims.aud.contains(a)).cloned().collect();
-        if common.is_empty() {
-            return Err(format!(
-                "token audiences {:?} is invalid for the target audiences {wanted:?}",
-                claims.aud
-            ));
-        }
-        Ok((claims, common))
+        Ok(&claims.aud)
     }
 }
 
@@ -211,7 +258,7 @@ pub trait Bound {
 /// # Errors
 /// A text saying what is gone.
 // k8s: pkg/serviceaccount/claims.go validator.Validate
-pub fn user(claims: &Claims, bound: &dyn Bound) -> Result<User, String> {
+pub(super) fn user(claims: &Claims, bound: &dyn Bound) -> Result<User, String> {
     let p = &claims.private;
     let account = &p.serviceaccount;
     if claims.sub != format!("system:serviceaccount:{}:{}", p.namespace, account.name) {

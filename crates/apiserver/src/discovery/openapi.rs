@@ -68,7 +68,7 @@ fn routes() -> Vec<Route> {
             subresource: subresource.to_owned(),
             namespaced: kind.namespaced(),
             object,
-            returns_deleted: kind.returns_deleted(),
+            returns_deleted: kind.returns_deleted,
             verbs: verbs.iter().map(|v| (*v).to_owned()).collect(),
         };
         out.push(route("", kind.gvk(), kind.verbs));

@@ -1,7 +1,6 @@
 //! The resources that are served, each with its kind, its types and its cache. It must never hold behaviour
 //! of a kind.
 
-pub mod generation;
 pub mod selector;
 
 use std::collections::HashMap;

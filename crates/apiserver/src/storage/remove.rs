@@ -116,9 +116,7 @@ enum Plan {
 fn plan(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Plan {
     let mut new = old.clone();
     let changed = set_finalizers(&mut new, options);
-    let is_namespace = old.str_at(&["kind"]) == "Namespace";
-    let pending = !object::finalizers(&new).is_empty()
-        || (is_namespace && !old.list_at(&["spec", "finalizers"]).is_empty());
+    let pending = !object::finalizers(&new).is_empty() || call.resource.kind.is_kept_by_spec(old);
     let grace = call.resource.kind.strategy.grace_period_seconds(old, options.grace_period_seconds);
     if object::is_terminating(old) {
         let left = old.int_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0);
@@ -139,11 +137,11 @@ fn plan(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Plan {
         return Plan::Remove(Box::new(new));
     }
     mark(&mut new, call.now, seconds);
-    if is_namespace {
+    if call.resource.kind.spec_finalizers {
         new.remove_at(&["metadata", "deletionGracePeriodSeconds"]);
         new.set_at(&["status", "phase"], "Terminating");
     }
-    if crate::registry::generation::is_counted(&call.resource.gvr) {
+    if call.resource.kind.generation {
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
         new.set_at(&["metadata", "generation"], next);
     }

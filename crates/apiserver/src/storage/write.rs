@@ -108,7 +108,7 @@ fn check_namespace(call: &Call<'_>, value: &Value) -> Result<(), Status> {
 fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
     let strategy = call.resource.kind.strategy;
     strategy.prepare_for_create(value, &call.context());
-    if crate::registry::generation::is_counted(&call.resource.gvr) {
+    if call.resource.kind.generation {
         value.set_at(&["metadata", "generation"], 1i64);
     }
     let mut errors = kinds::metadata::validate_create(call.resource.kind, value);
@@ -117,7 +117,7 @@ fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>
     if !errors.is_empty() {
         return Err(call.invalid(object::text(value, "name"), &errors));
     }
-    warnings.extend(strategy.warnings(value));
+    warnings.extend(call.resource.kind.warnings_of(value, None, Operation::Create));
     Ok(())
 }
 
@@ -202,7 +202,7 @@ pub async fn update(
             let object = watchcache::splice_revision(&bytes, entry.mod_revision());
             return Ok(Written { object, created: false, warnings });
         }
-        let gone = is_finished(&new);
+        let gone = is_finished(r.kind, &new);
         let txn = if gone {
             Txn::delete(key.as_str(), entry.mod_revision())
         } else {
@@ -218,11 +218,11 @@ pub async fn update(
 
 /// An object that was only kept by finalizers and has none left.
 // k8s: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go ShouldDeleteDuringUpdate
-fn is_finished(new: &Value) -> bool {
+fn is_finished(kind: &kinds::Kind, new: &Value) -> bool {
     object::is_terminating(new)
         && object::finalizers(new).is_empty()
         && new.int_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0
-        && (new.str_at(&["kind"]) != "Namespace" || new.list_at(&["spec", "finalizers"]).is_empty())
+        && !kind.is_kept_by_spec(new)
 }
 
 /// The uid and resource version that the new object brings must be the current ones.
@@ -279,7 +279,7 @@ fn prepare_update(
     }
     if !rules.keeps_generation
         && rules.operation != Operation::UpdateStatus
-        && crate::registry::generation::is_counted(&r.gvr)
+        && r.kind.generation
         && strategy.generation_changes(new, old)
     {
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
@@ -293,6 +293,6 @@ fn prepare_update(
     if !errors.is_empty() {
         return Err(call.invalid(object::text(old, "name"), &errors));
     }
-    warnings.extend(strategy.warnings(new));
+    warnings.extend(r.kind.warnings_of(new, Some(old), rules.operation));
     Ok(hold)
 }

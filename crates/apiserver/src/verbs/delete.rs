@@ -23,7 +23,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, true)?;
     let options = DeleteOptions::of(call.request)?;
     let deleted = remove::remove(call, call.name, &options).await?;
-    if !deleted.gone || call.resource.kind.returns_deleted() {
+    if !deleted.gone || call.resource.kind.returns_deleted {
         let code = if !deleted.gone && options.orphan_dependents == Some(false) { 202 } else { 200 };
         return content::object(call, &accepted, code, deleted.object, Vec::new());
     }

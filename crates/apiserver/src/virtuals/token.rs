@@ -3,7 +3,8 @@
 use meta::{Status, User};
 use schema::{Map, Value};
 
-use crate::authenticate::token::{self, Issuer};
+use crate::authenticate::token::Issuer;
+use crate::authenticate::token_user;
 use crate::request::AUTHENTICATED;
 use crate::storage::State;
 use crate::storage::object::{map, texts};
@@ -20,7 +21,7 @@ pub(crate) fn review(state: &State, issuer: Option<&Issuer>, review: &mut Value)
         None => Err("no token issuer is configured".to_owned()),
         Some(issuer) => issuer
             .verify(&given, &audiences, state.now())
-            .and_then(|(claims, common)| Ok((token::user(&claims, state)?, common))),
+            .and_then(|(claims, common)| Ok((token_user(&claims, state)?, common))),
     };
     let status = match checked {
         Ok((mut user, common)) => {

@@ -10,11 +10,16 @@ use crate::pods;
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 fn world() -> World {
+    world_and_signer().0
+}
+
+/// A cluster, and its key once more.
+fn world_and_signer() -> (World, Issuer) {
     let key = rcgen::KeyPair::generate().unwrap();
-    let issuer = Issuer::from_pem(ISSUER, &[], key.serialize_pem().as_bytes()).unwrap();
-    let w = World::with(|c| c.issuer = Some(issuer));
+    let issuer = || Issuer::from_pem(ISSUER, &[], key.serialize_pem().as_bytes()).unwrap();
+    let w = World::with(|c| c.issuer = Some(issuer()));
     pods::account(&w);
-    w
+    (w, issuer())
 }
 
 fn request(spec: Json) -> Json {
@@ -182,4 +187,36 @@ fn a_node_asks_only_for_audiences_that_a_pod_names() {
         "subjects": [{"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:nodes"}]});
     w.create("rbac.authorization.k8s.io/clusterrolebindings", "", &binding).expect(201);
     ask("p", json!(["other"])).expect(201);
+}
+
+/// A token that a Secret holds is good as long as the Secret holds it and its account is the one it was made for.
+#[test]
+fn a_token_of_a_secret_is_good_while_the_secret_holds_it() {
+    let (w, signer) = world_and_signer();
+    let uid = w.get("serviceaccounts", "default", "default").expect(200).at("/metadata/uid");
+    let sign = |uid: &str| apiserver::sign_legacy_token(&signer, "default", "default", uid, "s").unwrap();
+    let token = sign(&uid);
+    let secret = |token: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+            "metadata": {"name": "s", "annotations": {"kubernetes.io/service-account.name": "default"}},
+            "stringData": {"token": token},
+        })
+    };
+    whoami(&w, &token).expect(401);
+    w.create("secrets", "default", &secret(&token)).expect(201);
+    let me = whoami(&w, &token).expect(201);
+    assert_eq!(me.at("/status/userInfo/username"), "system:serviceaccount:default:default");
+    assert_eq!(me.at("/status/userInfo/uid"), uid);
+    assert!(me.at("/status/userInfo/groups").contains("system:serviceaccounts:default"));
+    w.pass(400 * 24 * 3600);
+    whoami(&w, &token).expect(201);
+
+    w.delete("secrets", "default", "s", &Json::Null).expect(200);
+    whoami(&w, &token).expect(401);
+    // Another Secret of the name does not bring it back.
+    let other = sign("another");
+    w.create("secrets", "default", &secret(&other)).expect(201);
+    whoami(&w, &token).expect(401);
+    whoami(&w, &other).expect(401);
 }

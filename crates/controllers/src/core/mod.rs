@@ -11,4 +11,5 @@ pub mod podgc;
 pub mod rootca;
 pub mod service;
 pub mod serviceaccount;
+pub mod serviceaccounttoken;
 pub mod tainteviction;

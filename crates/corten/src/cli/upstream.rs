@@ -54,7 +54,6 @@ const CONTROLLERS: &[&str] = &[
     "min-resync-period",
     "namespace-sync-period",
     "node-monitor-period",
-    "service-account-private-key-file",
     "service-cluster-ip-range",
 ];
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use client::Local;
-use control::{Context, Controllers, Informers, Recorder};
+use control::{Context, Controllers, Informers, Port, Recorder};
 use controllers::certificates::Authority;
 use controllers::core::nodeipam::ClusterCidr;
+use controllers::core::serviceaccounttoken;
 use controllers::{Config, all};
 use meta::{Handler, User};
 
@@ -15,7 +16,7 @@ use meta::{Handler, User};
 pub const NODE_PREFIX: u8 = 24;
 
 /// What the controllers must be told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// CA bundle (PEM) that pods verify the API with.
     pub root_ca: String,
@@ -30,6 +31,8 @@ pub struct Settings {
     /// Finished pods that may stay; 0: all.
     pub terminated_pod_threshold: usize,
     pub chosen: Chosen,
+    /// Signs the tokens that live in Secrets; `None`: somebody else does that.
+    pub tokens: Option<Arc<dyn Port>>,
 }
 
 impl Settings {
@@ -49,6 +52,7 @@ impl Settings {
             node_monitor_grace: defaults.node_monitor_grace,
             terminated_pod_threshold: defaults.terminated_pod_threshold,
             chosen: Chosen::default(),
+            tokens: None,
         }
     }
 }
@@ -126,6 +130,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("replicaset", "replicaset-controller"),
     ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
     ("serviceaccount", "serviceaccount-controller"),
+    ("serviceaccount-token", "serviceaccount-token-controller"),
     ("tokencleaner", "token-cleaner-controller"),
 ];
 
@@ -135,6 +140,7 @@ const CONDITIONAL: &[&str] = &[
     "certificatesigningrequest-cleaner-controller",
     "certificatesigningrequest-signing-controller",
     "node-ipam-controller",
+    "serviceaccount-token-controller",
 ];
 
 /// What `--controllers` says.
@@ -206,16 +212,25 @@ pub fn local_identity(handler: &Arc<dyn Handler>, base: &Context, controller: &s
 pub async fn run(ctx: &Context, settings: &Settings, identity: &(dyn Fn(&str) -> Context + Sync)) {
     let stop = ctx.stop.child_token();
     let _ended = stop.clone().drop_guard();
-    let ctx = &ctx.clone().with_stop(stop.clone());
+    let mut own = ctx.clone().with_stop(stop.clone());
+    if let Some(signer) = &settings.tokens {
+        own.ports = own.ports.with(serviceaccounttoken::PORT, signer.clone());
+    }
+    let ctx = &own;
     let mut config = Config::new(&settings.root_ca);
     config.cluster_cidrs.extend(settings.cluster_cidr);
     config.authority.clone_from(&settings.authority);
     config.signing_duration = settings.signing_duration;
     config.node_monitor_grace = settings.node_monitor_grace;
     config.terminated_pod_threshold = settings.terminated_pod_threshold;
+    config.signs_tokens = settings.tokens.is_some();
     let mut running = Controllers::default();
     for c in all(&config).into_iter().filter(|c| settings.chosen.runs(c.name)) {
-        running.add(c.engine, &identity(c.service_account).with_stop(stop.clone()));
+        let acting = match c.service_account {
+            "" => ctx.clone(),
+            account => identity(account).with_stop(stop.clone()),
+        };
+        running.add(c.engine, &acting);
     }
     running.run(&Informers::new(ctx), &Recorder::new(ctx, "")).await;
 }

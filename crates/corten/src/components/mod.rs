@@ -11,3 +11,4 @@ mod mirror;
 pub mod proxy;
 pub mod routes;
 pub mod scheduler;
+pub mod token_signer;

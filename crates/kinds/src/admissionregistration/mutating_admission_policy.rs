@@ -13,7 +13,8 @@ pub static KIND: Kind = Kind::cluster_kind(
     "mutatingadmissionpolicy",
 )
 .with_categories(&["api-extensions"])
-.with_columns(COLUMNS);
+.with_columns(COLUMNS)
+.with_generation();
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -15,8 +15,10 @@ pub static KIND: Kind = Kind::cluster_kind(
 )
 .with_categories(&["api-extensions"])
 .with_columns(COLUMNS)
+.with_warnings(super::webhooks::told)
 .with_strategy(&WebhooksStrategy)
-.with_rules(super::webhooks::RULES);
+.with_rules(super::webhooks::RULES)
+.with_generation();
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -15,7 +15,8 @@ pub static KIND: Kind = Kind::cluster_kind(
 .with_categories(&["api-extensions"])
 .with_subresources(WITH_STATUS)
 .with_columns(COLUMNS)
-.with_status_keeping(crate::kind::USER_METADATA);
+.with_status_keeping(crate::kind::USER_METADATA)
+.with_generation();
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -1,10 +1,12 @@
 //! What the two kinds of webhook configurations and the admission policies share.
 // k8s: pkg/apis/admissionregistration/v1/defaults.go
 
+use meta::Path;
 use schema::Value;
 
 use crate::defaults::{at, each, empty_map, text, value};
 use crate::shape::{Check, Rule, rule};
+use crate::warnings::{self, Write};
 
 /// What every webhook must have.
 // k8s: pkg/apis/admissionregistration/validation/validation.go validateValidatingWebhook
@@ -65,4 +67,48 @@ pub(super) fn param_ref(o: &Value) -> String {
             format!("{namespace}/{name}")
         }
     }
+}
+
+/// Resources that no webhook is asked about.
+// k8s: pkg/kubeapiserver/admission/exclusion/resources.go excluded
+const EXCLUDED: &[(&str, &str)] = &[
+    ("authentication.k8s.io", "selfsubjectreviews"),
+    ("authentication.k8s.io", "tokenreviews"),
+    ("authorization.k8s.io", "localsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authorization.k8s.io", "subjectaccessreviews"),
+];
+
+/// What a configuration of webhooks is answered with.
+// k8s: pkg/apis/admissionregistration/validation/warnings.go warningsForExcludedRules
+pub(super) fn told(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (i, hook) in w.new.list_at(&["webhooks"]).iter().enumerate() {
+        for (n, rule) in hook.list_at(&["rules"]).iter().enumerate() {
+            let path = Path::new("webhooks").index(i).child("rules").index(n);
+            for (group, resource) in excluded(rule) {
+                let why = "is excluded from admission webhooks; this rule will have no effect";
+                out.push(format!("{path}: {resource}.{group} {why}"));
+            }
+        }
+    }
+    out
+}
+
+/// The excluded resources that a rule names, each once.
+fn excluded(rule: &Value) -> Vec<(&str, &str)> {
+    let names =
+        |field: &'static str| warnings::texts(rule, &[field]).map(|(_, name)| name).collect::<Vec<_>>();
+    let (groups, resources) = (names("apiGroups"), names("resources"));
+    let mut found = Vec::new();
+    if groups.contains(&"*") || resources.contains(&"*") {
+        return found;
+    }
+    for pair in groups.iter().flat_map(|g| resources.iter().map(move |r| (*g, *r))) {
+        if EXCLUDED.contains(&pair) && !found.contains(&pair) {
+            found.push(pair);
+        }
+    }
+    found
 }

@@ -21,7 +21,8 @@ pub static KIND: Kind = Kind::cluster_kind(
 .with_categories(&["api-extensions"])
 .with_subresources(WITH_STATUS)
 .with_strategy(&DefinitionStrategy)
-.with_status_keeping(crate::kind::USER_METADATA);
+.with_status_keeping(crate::kind::USER_METADATA)
+.with_generation();
 
 struct DefinitionStrategy;
 

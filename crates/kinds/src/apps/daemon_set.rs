@@ -10,6 +10,7 @@ use crate::core::pod_spec::{self, defaults::pod_spec};
 use crate::defaults::{value, with_map};
 use crate::kind::{Cell, Column, Kind, Operation, Strategy, WITH_STATUS};
 use crate::rules::{Errors, immutable, non_negative};
+use crate::warnings::Write;
 
 /// `apps/v1` DaemonSet.
 pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "DaemonSet", "daemonsets", "daemonset")
@@ -17,7 +18,9 @@ pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "DaemonSet", "daemon
     .with_categories(&["all"])
     .with_subresources(WITH_STATUS)
     .with_columns(COLUMNS)
-    .with_strategy(&DaemonSetStrategy);
+    .with_warnings(warnings)
+    .with_strategy(&DaemonSetStrategy)
+    .with_generation();
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -85,4 +88,13 @@ impl Strategy for DaemonSetStrategy {
         immutable(&mut errors, new.at(selector), old.at(selector), &Path::new("spec").child("selector"));
         errors
     }
+}
+
+// k8s: pkg/registry/apps/daemonset/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn warnings(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if w.changes(&["spec", "template"]) {
+        pod_spec::warnings::template(&mut out, w.new.at(&["spec", "template"]), "spec.template");
+    }
+    out
 }

@@ -17,8 +17,10 @@ pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "Deployment", "deplo
     .with_categories(&["all"])
     .with_subresources(WITH_SCALE)
     .with_columns(COLUMNS)
+    .with_warnings(pod_spec::warnings::workload)
     .with_strategy(&DeploymentStrategy)
-    .with_status_keeping(&["labels"]);
+    .with_status_keeping(&["labels"])
+    .with_generation();
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -19,7 +19,9 @@ pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "ReplicaSet", "repli
     .with_subresources(WITH_SCALE)
     .with_columns(COLUMNS)
     .with_selectable_fields(FIELDS)
-    .with_strategy(&ReplicaSetStrategy);
+    .with_warnings(pod_spec::warnings::workload)
+    .with_strategy(&ReplicaSetStrategy)
+    .with_generation();
 
 const FIELDS: &[Selectable] = &[field("status.replicas").or("0")];
 

@@ -13,6 +13,7 @@ use crate::core::pod_spec::{self, defaults::pod_spec};
 use crate::defaults::{self, at, each as each_item, value, with_map};
 use crate::kind::{Cell, Column, Kind, Operation, Strategy, WITH_SCALE, carry};
 use crate::rules::{Errors, each, non_negative, same};
+use crate::warnings::Write;
 
 /// `apps/v1` StatefulSet.
 pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "StatefulSet", "statefulsets", "statefulset")
@@ -20,7 +21,9 @@ pub static KIND: Kind = Kind::namespaced_kind("apps", "v1", "StatefulSet", "stat
     .with_categories(&["all"])
     .with_subresources(WITH_SCALE)
     .with_columns(COLUMNS)
-    .with_strategy(&StatefulSetStrategy);
+    .with_warnings(warnings)
+    .with_strategy(&StatefulSetStrategy)
+    .with_generation();
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -178,6 +181,30 @@ fn claim_templates(errors: &mut Errors, spec: &Value, path: &Path) {
         }
         validate_spec(errors, c.get("spec").unwrap_or(&empty), &at.child("spec"));
     }
+}
+
+// k8s: pkg/registry/apps/statefulset/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn warnings(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if !w.is_whole() {
+        return out;
+    }
+    if w.changes(&["spec"]) {
+        pod_spec::warnings::template(&mut out, w.new.at(&["spec", "template"]), "spec.template");
+    }
+    for (i, claim) in w.new.list_at(&["spec", "volumeClaimTemplates"]).iter().enumerate() {
+        let path = Path::new("spec").child("volumeClaimTemplates").index(i);
+        // Upstream's two ways of writing it.
+        let path = if w.creates() { path } else { path.child("Spec") };
+        if let Some(spec) = claim.get("spec") {
+            pod_spec::warnings::claim(&mut out, spec, &path);
+        }
+    }
+    if w.new.int_at(&["spec", "revisionHistoryLimit"]).is_some_and(|n| n < 0) {
+        let why = "a negative value retains all historical revisions; a value >= 0 is recommended";
+        out.push(format!("spec.revisionHistoryLimit: {why}"));
+    }
+    out
 }
 
 #[cfg(test)]

@@ -98,10 +98,6 @@ impl Strategy for AutoscalerStrategy {
         });
     }
 
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     // k8s: pkg/apis/autoscaling/validation/validation.go validateHorizontalPodAutoscalerSpec
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();

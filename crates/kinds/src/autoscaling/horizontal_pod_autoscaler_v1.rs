@@ -57,10 +57,6 @@ impl Strategy for AutoscalerStrategy {
         with_map(o, "spec", |s| value(s, "minReplicas", 1));
     }
 
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         v2::AutoscalerStrategy.validate(&to_storage(o.clone()))
     }

@@ -10,8 +10,10 @@ use crate::columns::{
 };
 use crate::core::pod_spec::defaults::pod_spec;
 use crate::defaults::{self, at, empty_map, value, with_map};
+use crate::kind::Operation;
 use crate::kind::{Cell, Column, Kind, Strategy, WITH_STATUS};
 use crate::rules::{Errors, non_negative, one_of, required};
+use crate::warnings::{Write, names_pods};
 
 /// `batch/v1` CronJob.
 pub static KIND: Kind = Kind::namespaced_kind("batch", "v1", "CronJob", "cronjobs", "cronjob")
@@ -19,7 +21,9 @@ pub static KIND: Kind = Kind::namespaced_kind("batch", "v1", "CronJob", "cronjob
     .with_categories(&["all"])
     .with_subresources(WITH_STATUS)
     .with_columns(COLUMNS)
-    .with_strategy(&CronJobStrategy);
+    .with_warnings(warnings)
+    .with_strategy(&CronJobStrategy)
+    .with_generation();
 
 const TEMPLATE_CONTAINERS: &[&str] = &["spec", "jobTemplate", "spec", "template", "spec", "containers"];
 
@@ -94,4 +98,23 @@ impl Strategy for CronJobStrategy {
         super::job::spec_errors(&mut errors, spec.at(&["jobTemplate", "spec"]).unwrap_or(&empty), false, &at);
         errors
     }
+}
+
+// k8s: pkg/registry/batch/cronjob/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn warnings(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if w.creates() {
+        names_pods(&mut out, w.new);
+    }
+    if let Some(spec) = w.new.at(&["spec", "jobTemplate", "spec"]).filter(|_| w.changes(&["spec"])) {
+        super::job::spec_warnings(&mut out, spec, "spec.jobTemplate.spec");
+    }
+    if w.operation == Operation::Update && w.new.str_at(&["spec", "schedule"]).contains("TZ") {
+        out.push(
+            "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see \
+             https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+                .to_owned(),
+        );
+    }
+    out
 }

@@ -11,6 +11,7 @@ use crate::defaults::{self, at, empty_map, value, with_map};
 use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy, WITH_STATUS, clear_status};
 use crate::rules::{Errors, immutable, non_negative};
 use crate::selectable::{Selectable, field};
+use crate::warnings::{Write, names_pods};
 
 /// `batch/v1` Job.
 pub static KIND: Kind = Kind::namespaced_kind("batch", "v1", "Job", "jobs", "job")
@@ -18,7 +19,9 @@ pub static KIND: Kind = Kind::namespaced_kind("batch", "v1", "Job", "jobs", "job
     .with_subresources(WITH_STATUS)
     .with_columns(COLUMNS)
     .with_selectable_fields(FIELDS)
-    .with_strategy(&JobStrategy);
+    .with_warnings(warnings)
+    .with_strategy(&JobStrategy)
+    .with_generation();
 
 const FIELDS: &[Selectable] = &[field("status.successful").at("status.succeeded").or("0")];
 
@@ -193,6 +196,36 @@ pub(super) fn spec_errors(errors: &mut Errors, spec: &Value, with_selector: bool
             .map_or_else(|| "{}".to_owned(), |l| crate::rules::printed(Some(l)));
         errors.push(FieldError::invalid(&at, shown, "`selector` does not match template `labels`"));
     }
+}
+
+// k8s: pkg/registry/batch/job/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn warnings(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if w.creates() {
+        names_pods(&mut out, w.new);
+    }
+    if let Some(spec) = w.new.get("spec").filter(|_| w.changes(&["spec"])) {
+        spec_warnings(&mut out, spec, "spec");
+    }
+    out
+}
+
+const COMPLETIONS_SOFT_LIMIT: i64 = 100_000;
+const PARALLELISM_SOFT_LIMIT: i64 = 10_000;
+
+/// What the spec of a job at that path is answered with.
+// k8s: pkg/api/job/warnings.go WarningsForJobSpec
+pub(super) fn spec_warnings(out: &mut Vec<String>, spec: &Value, path: &str) {
+    let number = |field: &str| spec.int_at(&[field]).unwrap_or(0);
+    let is_large =
+        number("completions") > COMPLETIONS_SOFT_LIMIT && number("parallelism") > PARALLELISM_SOFT_LIMIT;
+    if spec.str_at(&["completionMode"]) == "Indexed" && is_large {
+        out.push(format!(
+            "{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than \
+             10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+        ));
+    }
+    pod_spec::warnings::template(out, spec.get("template"), &format!("{path}.template"));
 }
 
 #[cfg(test)]

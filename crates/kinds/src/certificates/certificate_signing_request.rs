@@ -114,10 +114,6 @@ impl Strategy for RequestStrategy {
         }
     }
 
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     // k8s: pkg/apis/certificates/validation/validation.go validateCertificateSigningRequest
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();

@@ -23,10 +23,6 @@ impl Strategy for LeaseStrategy {
 
     fn prepare_for_update(&self, _new: &mut Value, _old: &Value, _op: Operation, _cx: &Context) {}
 
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     fn allow_create_on_update(&self) -> bool {
         true
     }

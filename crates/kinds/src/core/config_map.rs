@@ -52,10 +52,6 @@ impl Strategy for ConfigMapStrategy {
 
     fn prepare_for_update(&self, _new: &mut Value, _old: &Value, _op: Operation, _cx: &Context) {}
 
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
         let mut size_bytes = 0;

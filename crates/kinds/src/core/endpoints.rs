@@ -9,12 +9,14 @@ use crate::columns::{AGE, NAME, text};
 use crate::defaults::{self, each as each_of};
 use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy};
 use crate::rules::{Errors, each, one_of};
+use crate::warnings::{self, Write};
 
 /// `v1` Endpoints.
 pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Endpoints", "endpoints", "endpoints")
     .with_short_names(&["ep"])
     .with_deprecation("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
     .with_columns(COLUMNS)
+    .with_warnings(told)
     .with_strategy(&EndpointsStrategy);
 
 const COLUMNS: &[Column] =
@@ -63,10 +65,6 @@ impl Strategy for EndpointsStrategy {
     fn prepare_for_create(&self, _object: &mut Value, _cx: &Context) {}
 
     fn prepare_for_update(&self, _new: &mut Value, _old: &Value, _op: Operation, _cx: &Context) {}
-
-    fn has_generation(&self) -> bool {
-        false
-    }
 
     fn allow_create_on_update(&self) -> bool {
         true
@@ -149,6 +147,23 @@ fn port(errors: &mut Errors, p: &Value, name_required: bool, path: &Path) {
     if let Some(protocol) = p.get("appProtocol").and_then(Value::as_str) {
         each(errors, &path.child("appProtocol"), protocol, name::qualified_name(protocol));
     }
+}
+
+// k8s: pkg/registry/core/endpoint/strategy.go endpointsWarnings
+fn told(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if w.new.str_at(&["metadata", "labels", "endpoints.kubernetes.io/managed-by"]) == "endpoint-controller" {
+        return out;
+    }
+    for (i, subset) in w.new.list_at(&["subsets"]).iter().enumerate() {
+        for field in ["addresses", "notReadyAddresses"] {
+            let path = Path::new("subsets").index(i).child(field);
+            for (n, address) in subset.list_at(&[field]).iter().enumerate() {
+                warnings::ip(&mut out, &path.index(n).child("ip"), address.str_at(&["ip"]));
+            }
+        }
+    }
+    out
 }
 
 #[cfg(test)]

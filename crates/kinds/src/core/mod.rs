@@ -23,3 +23,4 @@ pub mod secret;
 pub mod service;
 pub mod service_account;
 pub mod service_rules;
+pub mod service_warnings;

@@ -24,7 +24,8 @@ pub static KIND: Kind = Kind::cluster_kind("", "v1", "Namespace", "namespaces", 
     .with_verbs(&["create", "delete", "get", "list", "patch", "update", "watch"])
     .with_columns(COLUMNS)
     .with_selectable_fields(FIELDS)
-    .with_strategy(&NamespaceStrategy);
+    .with_strategy(&NamespaceStrategy)
+    .with_spec_finalizers();
 
 const FIELDS: &[Selectable] = &[field("status.phase")];
 
@@ -71,10 +72,6 @@ impl Strategy for NamespaceStrategy {
             Operation::UpdateSubresource(_) => carry(new, old, "status"),
             _ => keep_other_half(new, old, op),
         }
-    }
-
-    fn has_generation(&self) -> bool {
-        false
     }
 
     fn validate(&self, o: &Value) -> Vec<FieldError> {

@@ -10,6 +10,7 @@ use crate::columns::{AGE, NAME, text, text_at, text_or, wide};
 use crate::kind::{Cell, Column, Context, Kind, Operation, STATUS, Strategy, Subresource, keep_other_half};
 use crate::rules::{Errors, each, printed, required};
 use crate::selectable::{Selectable, field};
+use crate::warnings::{self, Write};
 
 const SUBRESOURCES: &[Subresource] = &[
     Subresource {
@@ -26,6 +27,7 @@ pub static KIND: Kind = Kind::cluster_kind("", "v1", "Node", "nodes", "node")
     .with_subresources(SUBRESOURCES)
     .with_columns(COLUMNS)
     .with_selectable_fields(FIELDS)
+    .with_warnings(told)
     .with_strategy(&NodeStrategy);
 
 const FIELDS: &[Selectable] = &[field("spec.unschedulable").or("false")];
@@ -113,10 +115,6 @@ impl Strategy for NodeStrategy {
     fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, cx: &Context) {
         keep_other_half(new, old, op);
         date_taints(new, old, &cx.now);
-    }
-
-    fn has_generation(&self) -> bool {
-        false
     }
 
     // k8s: pkg/apis/core/validation/validation.go ValidateNode
@@ -240,6 +238,25 @@ fn taints(errors: &mut Errors, taints: &[Value]) {
         }
         seen.push(pair);
     }
+}
+
+// k8s: pkg/registry/core/node/strategy.go nodeWarnings
+fn told(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if !w.is_whole() {
+        return out;
+    }
+    if w.new.at(&["spec", "configSource"]).is_some() {
+        out.push("spec.configSource: the feature is removed".to_owned());
+    }
+    if !w.new.str_at(&["spec", "externalID"]).is_empty() {
+        out.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+    }
+    let path = Path::new("spec").child("podCIDRs");
+    for (i, value) in warnings::texts(w.new, &["spec", "podCIDRs"]) {
+        warnings::cidr(&mut out, &path.index(i), value);
+    }
+    out
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! PersistentVolume: a piece of storage.
 
+use meta::Path;
 use schema::Value;
 
 use crate::columns::{AGE, NAME, text, text_at, text_or, wide};
@@ -8,6 +9,7 @@ use crate::core::pod_spec::defaults::volume_source;
 use crate::defaults::{self, with_map};
 use crate::kind::{Cell, Column, Context, Kind, Strategy, WITH_STATUS};
 use crate::shape::{Check, Rule, rule};
+use crate::warnings::{self, Write};
 
 /// `v1` PersistentVolume.
 pub static KIND: Kind =
@@ -15,8 +17,10 @@ pub static KIND: Kind =
         .with_short_names(&["pv"])
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
+        .with_warnings(told)
         .with_strategy(&PersistentVolumeStrategy)
-        .with_rules(RULES);
+        .with_rules(RULES)
+        .returning_deleted();
 
 // k8s: pkg/apis/core/validation/validation.go ValidatePersistentVolumeSpec
 const RULES: &[Rule] = &[
@@ -74,8 +78,55 @@ impl Strategy for PersistentVolumeStrategy {
         o.set_at(&["status"], defaults::empty_map());
         o.set_at(&["status", "phase"], "Pending");
     }
+}
 
-    fn has_generation(&self) -> bool {
-        false
+const ANNOTATIONS: &[(&str, &str)] = &[
+    (
+        "volume.beta.kubernetes.io/storage-class",
+        "deprecated since v1.8; use \"storageClassName\" attribute instead",
+    ),
+    (
+        "volume.beta.kubernetes.io/mount-options",
+        "deprecated since v1.31; use \"mountOptions\" attribute instead",
+    ),
+];
+const GONE: &[(&str, &str)] = &[
+    ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    ("photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+    ("scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    ("storageos", "deprecated in v1.22, non-functional in v1.25+"),
+    ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
+];
+
+// k8s: pkg/api/persistentvolume/util.go warningsForPersistentVolumeSpecAndMeta
+fn told(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if !w.is_whole() {
+        return out;
     }
+    for (key, why) in ANNOTATIONS {
+        if w.new.at(&["metadata", "annotations", key]).is_some() {
+            out.push(format!("metadata.annotations[{key}]: {why}"));
+        }
+    }
+    if w.new.str_at(&["spec", "persistentVolumeReclaimPolicy"]) == "Recycle" {
+        out.push(
+            "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended \
+             approach is to use dynamic provisioning."
+                .to_owned(),
+        );
+    }
+    let terms = ["spec", "nodeAffinity", "required", "nodeSelectorTerms"];
+    for (i, term) in w.new.list_at(&terms).iter().enumerate() {
+        warnings::node_expressions(&mut out, term, false, &Path::new(&terms.join(".")).index(i));
+    }
+    for (field, why) in GONE {
+        if w.new.at(&["spec", field]).is_some() {
+            // Upstream's names of the fields inside it.
+            let field = if *field == "storageos" { "storageOS" } else { field };
+            out.push(format!("spec.{field}: {why}"));
+        }
+    }
+    out
 }

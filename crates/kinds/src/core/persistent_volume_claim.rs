@@ -9,6 +9,7 @@ use crate::core::pod_spec::quantity;
 use crate::defaults::{self, with_map};
 use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy, WITH_STATUS, carry};
 use crate::rules::{Errors, each, label_selector, optional_one_of, printed, same};
+use crate::warnings::Write;
 
 /// `v1` PersistentVolumeClaim.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -21,7 +22,9 @@ pub static KIND: Kind = Kind::namespaced_kind(
 .with_short_names(&["pvc"])
 .with_subresources(WITH_STATUS)
 .with_columns(COLUMNS)
-.with_strategy(&PersistentVolumeClaimStrategy);
+.with_warnings(told)
+.with_strategy(&PersistentVolumeClaimStrategy)
+.returning_deleted();
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -58,10 +61,6 @@ impl Strategy for PersistentVolumeClaimStrategy {
     fn prepare_for_create(&self, o: &mut Value, _cx: &Context) {
         o.set_at(&["status"], defaults::empty_map());
         o.set_at(&["status", "phase"], "Pending");
-    }
-
-    fn has_generation(&self) -> bool {
-        false
     }
 
     fn validate(&self, o: &Value) -> Vec<FieldError> {
@@ -128,6 +127,23 @@ pub fn validate_spec(errors: &mut Errors, spec: &Value, path: &Path) {
         each(errors, &path.child("storageClassName"), class, name::dns1123_subdomain(class));
     }
     optional_one_of(errors, spec, "volumeMode", path, &["Block", "Filesystem"]);
+}
+
+// k8s: pkg/api/persistentvolumeclaim/util.go GetWarningsForPersistentVolumeClaim
+fn told(w: &Write<'_>) -> Vec<String> {
+    const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+    let mut out = Vec::new();
+    if !w.is_whole() {
+        return out;
+    }
+    if w.new.at(&["metadata", "annotations", CLASS]).is_some() {
+        let why = "deprecated since v1.8; use \"storageClassName\" attribute instead";
+        out.push(format!("metadata.annotations[{CLASS}]: {why}"));
+    }
+    if let Some(spec) = w.new.get("spec") {
+        crate::core::pod_spec::warnings::claim(&mut out, spec, &Path::new("spec"));
+    }
+    out
 }
 
 #[cfg(test)]

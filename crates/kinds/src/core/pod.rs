@@ -43,8 +43,11 @@ pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Pod", "pods", "pod")
     .with_subresources(SUBRESOURCES)
     .with_columns(COLUMNS)
     .with_selectable_fields(FIELDS)
+    .with_warnings(pod_spec::warnings::pod)
     .with_strategy(&PodStrategy)
-    .with_status_keeping(&["ownerReferences"]);
+    .with_status_keeping(&["ownerReferences"])
+    .with_generation()
+    .returning_deleted();
 
 // k8s: pkg/registry/core/pod/strategy.go ToSelectableFields
 const FIELDS: &[Selectable] = &[

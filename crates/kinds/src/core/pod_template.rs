@@ -7,11 +7,15 @@ use crate::columns::{NAME, container_images, container_names, labels_text, text}
 use crate::core::pod_spec::{self, defaults::pod_spec};
 use crate::defaults::with_map;
 use crate::kind::{Cell, Column, Kind, Strategy};
+use crate::warnings::Write;
 
 /// `v1` PodTemplate.
 pub static KIND: Kind = Kind::namespaced_kind("", "v1", "PodTemplate", "podtemplates", "podtemplate")
     .with_columns(COLUMNS)
-    .with_strategy(&PodTemplateStrategy);
+    .with_warnings(warnings)
+    .with_strategy(&PodTemplateStrategy)
+    .with_generation()
+    .returning_deleted();
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -43,4 +47,13 @@ impl Strategy for PodTemplateStrategy {
         pod_spec::validate_template(&mut errors, o.get("template").unwrap_or(&empty), &Path::new("template"));
         errors
     }
+}
+
+// k8s: pkg/registry/core/podtemplate/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn warnings(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if w.changes(&["template"]) {
+        pod_spec::warnings::template(&mut out, w.new.get("template"), "template");
+    }
+    out
 }

@@ -10,6 +10,7 @@ use crate::defaults::{at, value, with_map};
 use crate::kind::{Cell, Column, Kind, Strategy, WITH_SCALE};
 use crate::rules::{Errors, non_negative, selects};
 use crate::selectable::{Selectable, field};
+use crate::warnings::{Write, names_pods};
 
 /// `v1` ReplicationController.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -24,7 +25,9 @@ pub static KIND: Kind = Kind::namespaced_kind(
 .with_subresources(WITH_SCALE)
 .with_columns(COLUMNS)
 .with_selectable_fields(FIELDS)
-.with_strategy(&ReplicationControllerStrategy);
+.with_warnings(warnings)
+.with_strategy(&ReplicationControllerStrategy)
+.with_generation();
 
 // k8s: pkg/apis/core/v1/conversion.go
 const FIELDS: &[Selectable] = &[field("status.replicas").or("0")];
@@ -88,4 +91,18 @@ impl Strategy for ReplicationControllerStrategy {
         pod_spec::always_restarted(&mut errors, spec, "ReplicationController", &path);
         errors
     }
+}
+
+// k8s: pkg/registry/core/replicationcontroller/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn warnings(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if w.creates() {
+        names_pods(&mut out, w.new);
+    }
+    if w.changes(&["spec"]) {
+        // An update is told of the template that it replaces: upstream hands the two over the other way round.
+        let about = w.old.unwrap_or(w.new);
+        pod_spec::warnings::template(&mut out, about.at(&["spec", "template"]), "spec.template");
+    }
+    out
 }

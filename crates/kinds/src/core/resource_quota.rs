@@ -7,13 +7,16 @@ use schema::Value;
 use crate::columns::{AGE, NAME, text};
 use crate::kind::{Cell, Column, Kind, Operation, Strategy, WITH_STATUS};
 use crate::rules::{Errors, each, immutable};
+use crate::warnings::Write;
 
 /// `v1` ResourceQuota.
 pub static KIND: Kind = Kind::namespaced_kind("", "v1", "ResourceQuota", "resourcequotas", "resourcequota")
     .with_short_names(&["quota"])
     .with_subresources(WITH_STATUS)
     .with_columns(COLUMNS)
-    .with_strategy(&QuotaStrategy);
+    .with_warnings(told)
+    .with_strategy(&QuotaStrategy)
+    .returning_deleted();
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -80,10 +83,6 @@ const COUNTED: &[&str] = &[
 struct QuotaStrategy;
 
 impl Strategy for QuotaStrategy {
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     // k8s: pkg/apis/core/validation/validation.go ValidateResourceQuotaSpec
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
@@ -127,6 +126,26 @@ fn bound(errors: &mut Errors, resource: &str, amount: &Value, at: &Path) {
     if COUNTED.contains(&resource) && q.as_f64().fract() != 0.0 {
         errors.push(FieldError::invalid(at, quoted(&text), "must be an integer"));
     }
+}
+
+// k8s: pkg/registry/core/resourcequota/strategy.go WarningsOnCreate
+fn told(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    let hard = |name: &str| {
+        let text = w.new.at(&["spec", "hard", name]).and_then(Value::as_str)?;
+        Some((name.to_owned(), text.parse::<Quantity>().ok()?))
+    };
+    for name in ["cpu", "memory", "storage", "ephemeral-storage"] {
+        let bare = ["cpu", "memory"].contains(&name);
+        let request = hard(&format!("requests.{name}")).or_else(|| bare.then(|| hard(name)).flatten());
+        let (Some((asked, request)), Some((most, limit))) = (request, hard(&format!("limits.{name}"))) else {
+            continue;
+        };
+        if w.creates() && request > limit {
+            out.push(format!("ResourceQuota {asked} ({request}) should be less than {most} ({limit})"));
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -61,10 +61,6 @@ impl Strategy for SecretStrategy {
         }
     }
 
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
         let path = Path::new("data");

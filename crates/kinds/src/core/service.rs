@@ -30,7 +30,9 @@ pub static KIND: Kind = Kind::namespaced_kind("", "v1", "Service", "services", "
     .with_subresources(SUBRESOURCES)
     .with_columns(COLUMNS)
     .with_selectable_fields(FIELDS)
-    .with_strategy(&ServiceStrategy);
+    .with_warnings(super::service_warnings::warnings)
+    .with_strategy(&ServiceStrategy)
+    .returning_deleted();
 
 const FIELDS: &[Selectable] = &[field("spec.clusterIP"), field("spec.type")];
 
@@ -200,10 +202,6 @@ impl Strategy for ServiceStrategy {
                 p.remove_at(&["nodePort"]);
             });
         }
-    }
-
-    fn has_generation(&self) -> bool {
-        false
     }
 
     fn validate(&self, o: &Value) -> Vec<FieldError> {

@@ -9,12 +9,15 @@ use crate::core::endpoints::{first_few, special_ip};
 use crate::defaults::{self, each as each_of};
 use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy};
 use crate::rules::{Errors, each, immutable, labels};
+use crate::warnings::{self, Write};
 
 /// `discovery.k8s.io/v1` EndpointSlice.
 pub static KIND: Kind =
     Kind::namespaced_kind("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice")
         .with_columns(COLUMNS)
-        .with_strategy(&EndpointSliceStrategy);
+        .with_warnings(told)
+        .with_strategy(&EndpointSliceStrategy)
+        .with_generation();
 
 /// Limits of one slice.
 const MAX_ENDPOINTS: usize = 1000;
@@ -206,6 +209,25 @@ fn ports_valid(errors: &mut Errors, list: &[Value]) {
             each(errors, &at.child("appProtocol"), protocol, name::qualified_name(protocol));
         }
     }
+}
+
+// k8s: pkg/registry/discovery/endpointslice/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn told(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    if w.creates() && w.new.str_at(&["addressType"]) == "FQDN" {
+        out.push("spec.addressType: FQDN endpoints are deprecated".to_owned());
+    }
+    let by = w.new.str_at(&["metadata", "labels", "endpointslice.kubernetes.io/managed-by"]);
+    if ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"].contains(&by) {
+        return out;
+    }
+    for (i, endpoint) in w.new.list_at(&["endpoints"]).iter().enumerate() {
+        let path = Path::new("endpoints").index(i).child("addresses");
+        for (n, address) in warnings::texts(endpoint, &["addresses"]) {
+            warnings::ip(&mut out, &path.index(n), address);
+        }
+    }
+    out
 }
 
 #[cfg(test)]

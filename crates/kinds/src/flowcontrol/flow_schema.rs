@@ -12,7 +12,8 @@ pub static KIND: Kind =
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
         .with_rules(RULES)
-        .with_status_keeping(crate::kind::USER_METADATA);
+        .with_status_keeping(crate::kind::USER_METADATA)
+        .with_generation();
 
 // k8s: pkg/apis/flowcontrol/validation/validation.go ValidateFlowSchemaSpec
 const RULES: &[Rule] = &[

@@ -19,7 +19,8 @@ pub static KIND: Kind = Kind::cluster_kind(
 .with_columns(COLUMNS)
 .with_strategy(&PriorityLevelStrategy)
 .with_rules(RULES)
-.with_status_keeping(crate::kind::USER_METADATA);
+.with_status_keeping(crate::kind::USER_METADATA)
+.with_generation();
 
 // k8s: pkg/apis/flowcontrol/validation/validation.go ValidatePriorityLevelConfigurationSpec
 const RULES: &[Rule] = &[

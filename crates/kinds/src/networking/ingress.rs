@@ -7,13 +7,16 @@ use schema::Value;
 use crate::columns::{AGE, NAME, text};
 use crate::kind::{Cell, Column, Kind, Strategy, WITH_STATUS};
 use crate::rules::{Errors, each, printed};
+use crate::warnings::{self, Write};
 
 /// `networking.k8s.io/v1` Ingress.
 pub static KIND: Kind = Kind::namespaced_kind("networking.k8s.io", "v1", "Ingress", "ingresses", "ingress")
     .with_short_names(&["ing"])
     .with_subresources(WITH_STATUS)
     .with_columns(COLUMNS)
-    .with_strategy(&IngressStrategy);
+    .with_warnings(told)
+    .with_strategy(&IngressStrategy)
+    .with_generation();
 
 const COLUMNS: &[Column] = &[
     NAME,
@@ -152,6 +155,20 @@ fn backend(errors: &mut Errors, b: &Value, at: &Path) {
         (text, 0) => each(errors, &port_at.child("name"), text, name::port_name(text)),
         _ => errors.push(FieldError::invalid(at, "\"\"", "cannot set both port name & port number")),
     }
+}
+
+// k8s: pkg/registry/networking/ingress/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn told(w: &Write<'_>) -> Vec<String> {
+    const CLASS: &str = "kubernetes.io/ingress.class";
+    let mut out = Vec::new();
+    if !w.is_whole() {
+        warnings::load_balancer_ips(&mut out, w.new);
+    }
+    let named = w.new.at(&["metadata", "annotations", CLASS]).is_some();
+    if w.creates() && named && w.new.at(&["spec", "ingressClassName"]).is_none() {
+        out.push(format!("annotation \"{CLASS}\" is deprecated, please use 'spec.ingressClassName' instead"));
+    }
+    out
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use crate::shape::{Check, Rule, rule};
 pub static KIND: Kind =
     Kind::cluster_kind("networking.k8s.io", "v1", "IngressClass", "ingressclasses", "ingressclass")
         .with_columns(COLUMNS)
-        .with_rules(RULES);
+        .with_rules(RULES)
+        .with_generation();
 
 // k8s: pkg/apis/networking/validation/validation.go validateIngressClassSpec
 const RULES: &[Rule] = &[rule("spec.controller", Check::DomainPath)];

@@ -3,7 +3,7 @@
 use schema::Value;
 
 use crate::columns::{AGE, NAME, text};
-use crate::kind::{Cell, Column, Kind, NameRule, NoGeneration};
+use crate::kind::{Cell, Column, Kind, NameRule};
 use crate::shape::{Check, Rule, rule};
 
 /// `networking.k8s.io/v1` IPAddress.
@@ -12,7 +12,6 @@ pub static KIND: Kind =
         .with_short_names(&["ip"])
         .with_names(NameRule::Ip)
         .with_columns(COLUMNS)
-        .with_strategy(&NoGeneration)
         .with_rules(RULES);
 
 // k8s: pkg/apis/networking/validation/validation.go ValidateIPAddress

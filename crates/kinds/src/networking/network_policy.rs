@@ -1,19 +1,23 @@
 //! NetworkPolicy: which traffic pods may have.
 
+use meta::Path;
 use schema::Value;
 
 use crate::columns::{AGE, NAME, selector_text, text};
 use crate::defaults::{each, text as text_default};
 use crate::kind::{Cell, Column, Kind, Strategy};
 use crate::shape::{Check, Rule, rule};
+use crate::warnings::{self, Write};
 
 /// `networking.k8s.io/v1` NetworkPolicy.
 pub static KIND: Kind =
     Kind::namespaced_kind("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", "networkpolicy")
         .with_short_names(&["netpol"])
         .with_columns(COLUMNS)
+        .with_warnings(told)
         .with_strategy(&NetworkPolicyStrategy)
-        .with_rules(RULES);
+        .with_rules(RULES)
+        .with_generation();
 
 const PROTOCOLS: Check = Check::Word(&["SCTP", "TCP", "UDP"]);
 
@@ -50,4 +54,22 @@ impl Strategy for NetworkPolicyStrategy {
             each(o, &["spec", direction], |r| each(r, &["ports"], |p| text_default(p, "protocol", "TCP")));
         }
     }
+}
+
+// k8s: pkg/registry/networking/networkpolicy/strategy.go networkPolicyWarnings
+fn told(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        for (i, rule) in w.new.list_at(&["spec", direction]).iter().enumerate() {
+            let path = Path::new("spec").child(direction).index(i).child(peers);
+            for (n, peer) in rule.list_at(&[peers]).iter().enumerate() {
+                let path = path.index(n).child("ipBlock");
+                warnings::cidr(&mut out, &path.child("cidr"), peer.str_at(&["ipBlock", "cidr"]));
+                for (k, except) in warnings::texts(peer, &["ipBlock", "except"]) {
+                    warnings::cidr(&mut out, &path.child("except").index(k), except);
+                }
+            }
+        }
+    }
+    out
 }

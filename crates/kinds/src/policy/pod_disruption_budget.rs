@@ -20,7 +20,8 @@ pub static KIND: Kind = Kind::namespaced_kind(
 .with_subresources(WITH_STATUS)
 .with_columns(COLUMNS)
 .with_strategy(&BudgetStrategy)
-.with_rules(RULES);
+.with_rules(RULES)
+.with_generation();
 
 // k8s: pkg/apis/policy/validation/validation.go ValidatePodDisruptionBudgetSpec
 const RULES: &[Rule] =

@@ -22,10 +22,6 @@ impl Strategy for RoleStrategy {
 
     fn prepare_for_update(&self, _new: &mut Value, _old: &Value, _op: Operation, _cx: &Context) {}
 
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     fn allow_create_on_update(&self) -> bool {
         true
     }
@@ -98,10 +94,6 @@ impl Strategy for BindingStrategy {
     fn prepare_for_create(&self, _object: &mut Value, _cx: &Context) {}
 
     fn prepare_for_update(&self, _new: &mut Value, _old: &Value, _op: Operation, _cx: &Context) {}
-
-    fn has_generation(&self) -> bool {
-        false
-    }
 
     fn allow_create_on_update(&self) -> bool {
         true

@@ -8,7 +8,8 @@ use crate::shape::{Check, Rule, rule};
 pub static KIND: Kind =
     Kind::cluster_kind("resource.k8s.io", "v1", "DeviceClass", "deviceclasses", "deviceclass")
         .with_columns(COLUMNS)
-        .with_rules(RULES);
+        .with_rules(RULES)
+        .returning_deleted();
 
 // k8s: pkg/apis/resource/validation/validation.go validateSelector
 const RULES: &[Rule] = &[

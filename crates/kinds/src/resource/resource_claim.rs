@@ -3,15 +3,15 @@
 use schema::Value;
 
 use crate::columns::{AGE, NAME, text};
-use crate::kind::{Cell, Column, Kind, NoGeneration, WITH_STATUS};
+use crate::kind::{Cell, Column, Kind, WITH_STATUS};
 
 /// `resource.k8s.io/v1` ResourceClaim.
 pub static KIND: Kind =
     Kind::namespaced_kind("resource.k8s.io", "v1", "ResourceClaim", "resourceclaims", "resourceclaim")
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
-        .with_strategy(&NoGeneration)
-        .with_status_keeping(crate::kind::USER_METADATA);
+        .with_status_keeping(crate::kind::USER_METADATA)
+        .returning_deleted();
 
 const COLUMNS: &[Column] =
     &[NAME, text("State", "What has become of the claim.", |o, _| Cell::Text(state(o))), AGE];

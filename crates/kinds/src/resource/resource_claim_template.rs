@@ -1,7 +1,7 @@
 //! ResourceClaimTemplate: a template of resource claims.
 
 use crate::columns::{AGE, NAME};
-use crate::kind::{Column, Kind, NoGeneration};
+use crate::kind::{Column, Kind};
 
 /// `resource.k8s.io/v1` ResourceClaimTemplate.
 pub static KIND: Kind = Kind::namespaced_kind(
@@ -12,6 +12,6 @@ pub static KIND: Kind = Kind::namespaced_kind(
     "resourceclaimtemplate",
 )
 .with_columns(COLUMNS)
-.with_strategy(&NoGeneration);
+.returning_deleted();
 
 const COLUMNS: &[Column] = &[NAME, AGE];

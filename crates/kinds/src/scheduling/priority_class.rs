@@ -12,7 +12,8 @@ pub static KIND: Kind =
     Kind::cluster_kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass")
         .with_short_names(&["pc"])
         .with_columns(COLUMNS)
-        .with_strategy(&PriorityClassStrategy);
+        .with_strategy(&PriorityClassStrategy)
+        .with_generation();
 
 const COLUMNS: &[Column] = &[
     NAME,

@@ -6,12 +6,15 @@ use crate::columns::{AGE, NAME, boolean, text};
 use crate::defaults::{self, with_map};
 use crate::kind::{Cell, Column, Kind, Strategy};
 use crate::shape::{Check, Rule, rule};
+use crate::warnings::Write;
 
 /// `storage.k8s.io/v1` CSIDriver.
 pub static KIND: Kind = Kind::cluster_kind("storage.k8s.io", "v1", "CSIDriver", "csidrivers", "csidriver")
     .with_columns(COLUMNS)
+    .with_warnings(told)
     .with_strategy(&CsiDriverStrategy)
-    .with_rules(RULES);
+    .with_rules(RULES)
+    .returning_deleted();
 
 // k8s: pkg/apis/storage/validation/validation.go validateCSIDriverSpec
 const RULES: &[Rule] = &[
@@ -67,4 +70,16 @@ impl Strategy for CsiDriverStrategy {
             defaults::value(s, "seLinuxMount", false);
         });
     }
+}
+
+// k8s: pkg/registry/storage/csidriver/strategy.go WarningsOnCreate, WarningsOnUpdate
+fn told(w: &Write<'_>) -> Vec<String> {
+    let tokens = ["spec", "tokenRequests"];
+    let unsaid = w.new.at(&["spec", "serviceAccountTokenInSecrets"]).is_none();
+    if w.new.list_at(&tokens).is_empty() || !unsaid || !w.changes(&tokens) {
+        return Vec::new();
+    }
+    let why = "is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume \
+               attributes";
+    vec![format!("spec.serviceAccountTokenInSecrets {why}")]
 }

@@ -1,7 +1,7 @@
 //! CSINode: the storage drivers of a node.
 
 use crate::columns::{AGE, NAME, int};
-use crate::kind::{Cell, Column, Kind, NoGeneration, USER_METADATA, WITH_STATUS};
+use crate::kind::{Cell, Column, Kind, USER_METADATA, WITH_STATUS};
 use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` CSINode.
@@ -9,8 +9,8 @@ pub static KIND: Kind = Kind::cluster_kind("storage.k8s.io", "v1", "CSINode", "c
     .with_columns(COLUMNS)
     .with_subresources(WITH_STATUS)
     .with_status_keeping(USER_METADATA)
-    .with_strategy(&NoGeneration)
-    .with_rules(RULES);
+    .with_rules(RULES)
+    .returning_deleted();
 
 // k8s: pkg/apis/storage/validation/validation.go validateCSINodeDriver
 const RULES: &[Rule] =

@@ -8,14 +8,17 @@ use crate::defaults;
 use crate::kind::{Cell, Column, Kind, Operation, Strategy};
 use crate::rules::{immutable, required};
 use crate::shape::{Check, Rule, rule};
+use crate::warnings::{self, Write};
 
 /// `storage.k8s.io/v1` StorageClass.
 pub static KIND: Kind =
     Kind::cluster_kind("storage.k8s.io", "v1", "StorageClass", "storageclasses", "storageclass")
         .with_short_names(&["sc"])
         .with_columns(COLUMNS)
+        .with_warnings(told)
         .with_strategy(&StorageClassStrategy)
-        .with_rules(RULES);
+        .with_rules(RULES)
+        .returning_deleted();
 
 // k8s: pkg/apis/storage/validation/validation.go ValidateStorageClass
 const RULES: &[Rule] = &[
@@ -56,10 +59,6 @@ impl Strategy for StorageClassStrategy {
         defaults::text(o, "volumeBindingMode", "Immediate");
     }
 
-    fn has_generation(&self) -> bool {
-        false
-    }
-
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();
         required(&mut errors, o, "provisioner", &Path::default());
@@ -82,4 +81,18 @@ impl Strategy for StorageClassStrategy {
         immutable(&mut errors, new.get(field), old.get(field), &Path::new(field));
         errors
     }
+}
+
+// k8s: pkg/api/storage/util.go GetWarningsForStorageClass
+fn told(w: &Write<'_>) -> Vec<String> {
+    let mut out = Vec::new();
+    for (i, term) in w.new.list_at(&["allowedTopologies"]).iter().enumerate() {
+        let path = Path::new("allowedTopologies").index(i).child("matchLabelExpressions");
+        for (n, e) in term.list_at(&["matchLabelExpressions"]).iter().enumerate() {
+            if let Some(why) = warnings::node_label(e.str_at(&["key"])) {
+                out.push(format!("{}: {why}", path.index(n).child("key")));
+            }
+        }
+    }
+    out
 }

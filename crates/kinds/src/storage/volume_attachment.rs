@@ -1,7 +1,7 @@
 //! VolumeAttachment: the wish that a volume be attached to a node.
 
 use crate::columns::{AGE, NAME, boolean, text, text_at};
-use crate::kind::{Cell, Column, Kind, NoGeneration, WITH_STATUS};
+use crate::kind::{Cell, Column, Kind, WITH_STATUS};
 use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` VolumeAttachment.
@@ -9,9 +9,9 @@ pub static KIND: Kind =
     Kind::cluster_kind("storage.k8s.io", "v1", "VolumeAttachment", "volumeattachments", "volumeattachment")
         .with_subresources(WITH_STATUS)
         .with_columns(COLUMNS)
-        .with_strategy(&NoGeneration)
         .with_rules(RULES)
-        .with_status_keeping(crate::kind::USER_METADATA);
+        .with_status_keeping(crate::kind::USER_METADATA)
+        .returning_deleted();
 
 // k8s: pkg/apis/storage/validation/validation.go validateVolumeAttachmentSpec
 const RULES: &[Rule] = &[

@@ -1,7 +1,7 @@
 //! VolumeAttributesClass: attributes of volumes that can change.
 
 use crate::columns::{AGE, NAME, text, text_at};
-use crate::kind::{Column, Kind, NoGeneration};
+use crate::kind::{Column, Kind};
 use crate::shape::{Check, Rule, rule};
 
 /// `storage.k8s.io/v1` VolumeAttributesClass.
@@ -14,8 +14,8 @@ pub static KIND: Kind = Kind::cluster_kind(
 )
 .with_short_names(&["vac"])
 .with_columns(COLUMNS)
-.with_strategy(&NoGeneration)
-.with_rules(RULES);
+.with_rules(RULES)
+.returning_deleted();
 
 // k8s: pkg/apis/storage/validation/validation.go ValidateVolumeAttributesClass
 const RULES: &[Rule] = &[rule("driverName", Check::Required(""))];

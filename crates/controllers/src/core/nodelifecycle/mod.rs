@@ -23,12 +23,11 @@ use reconcile::{
 };
 use serde_json::json;
 
-use self::silence::Seen;
+pub use self::silence::Seen;
 pub use self::state::{Lease, LeaseSpec, Signs, State, Zone};
 use crate::core::condition::find;
 use crate::core::node::{BY_ZONE, EMPTIED_BY_ZONE, NOT_READY_BY_ZONE, Node, READY, WAITING_BY_ZONE};
 use crate::core::pod::{self, PODS, Pod};
-use crate::memory::Memory;
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 
@@ -38,14 +37,13 @@ pub struct NodeLifecycle {
     pub grace: Duration,
     /// How long a new node may take to report first.
     pub startup_grace: Duration,
-    memory: Memory<Seen>,
 }
 
 impl NodeLifecycle {
     /// With upstream's time for a new node.
     #[must_use]
     pub fn new(grace: Duration) -> Self {
-        NodeLifecycle { grace, startup_grace: Duration::from_secs(60), memory: Memory::default() }
+        NodeLifecycle { grace, startup_grace: Duration::from_secs(60) }
     }
 }
 
@@ -84,7 +82,7 @@ fn zone(node: &Node, caches: &Caches) -> Zone {
 
 impl Controller for NodeLifecycle {
     type State = State;
-    type Memory = ();
+    type Memory = Seen;
 
     fn name(&self) -> &'static str {
         "node-controller"
@@ -98,10 +96,7 @@ impl Controller for NodeLifecycle {
 
     fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<State> {
         let nodes = caches.kind::<Node>();
-        let Some(node) = nodes.by_key(key).filter(|n| !n.metadata.deleting()).cloned() else {
-            self.memory.forget(key);
-            return None;
-        };
+        let node = nodes.by_key(key).filter(|n| !n.metadata.deleting())?.clone();
         let lease = caches.kind::<Lease>().get(LEASE_NAMESPACE, &key.name);
         let beat = find(&node.status.conditions, "Ready").and_then(|c| {
             // What this controller wrote itself is no sign of life.
@@ -122,12 +117,11 @@ impl Controller for NodeLifecycle {
         })
     }
 
-    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, seen: &mut Seen, now: Timestamp) -> Plan {
         let n = &state.node;
         let grace = if n.ready_status().is_empty() { self.startup_grace } else { self.grace };
         let period = grace / 4;
-        let m = &n.metadata;
-        let silent = self.memory.with(m.key(), |seen| seen.look(&m.uid, &state.signs, now, period * 2));
+        let silent = seen.look(&n.metadata.uid, &state.signs, now, period * 2);
         let mut plan = Plan::default();
         if silent > grace {
             if let Some(action) = health::silence(n, now) {

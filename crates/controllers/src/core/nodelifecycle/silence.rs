@@ -14,7 +14,7 @@ use super::state::Signs;
 
 /// What was seen of one node.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub struct Seen {
     uid: Arc<str>,
     signs: Signs,
     /// `None`: never.

@@ -17,6 +17,11 @@ fn controller() -> NodeLifecycle {
     NodeLifecycle::new(Duration::from_secs(40))
 }
 
+/// A decision by a controller that has not seen the node before.
+fn first(state: &State, seconds: i64) -> Plan {
+    controller().reconcile(state, &mut Seen::default(), at(seconds))
+}
+
 fn state(ready: &str, taints: &str) -> State {
     State {
         node: node("a", ready, taints),
@@ -37,13 +42,13 @@ fn bodies(plan: &Plan) -> Vec<serde_json::Value> {
 
 #[test]
 fn a_silent_node_becomes_unknown_after_the_grace_period() {
-    let c = controller();
+    let (c, mut seen) = (controller(), Seen::default());
     for seconds in [100, 110, 120, 130, 140] {
-        let plan = c.reconcile(&state("True", "[]"), &mut (), at(seconds));
+        let plan = c.reconcile(&state("True", "[]"), &mut seen, at(seconds));
         assert!(plan.steps.is_empty(), "{seconds}");
         assert!(plan.requeue_at.is_some_and(|t| t <= at(seconds + 10)), "{seconds}");
     }
-    let plan = c.reconcile(&state("True", "[]"), &mut (), at(141));
+    let plan = c.reconcile(&state("True", "[]"), &mut seen, at(141));
     let body = &bodies(&plan)[0];
     assert_eq!(body["status"]["conditions"][0]["status"], "Unknown");
     assert_eq!(body["status"]["conditions"][0]["reason"], "NodeStatusUnknown");
@@ -96,11 +101,11 @@ fn only_silence_that_was_watched_counts() {
         ),
     ];
     for (what, looks, silent) in cases {
-        let c = controller();
+        let mut seen = Seen::default();
         let mut last = Plan::default();
         for (now, renewed, beat) in looks {
             let signs = Signs { renewed: renewed.map(at), beat: beat.map(at) };
-            last = c.reconcile(&State { signs, ..state("True", "[]") }, &mut (), at(now));
+            last = controller().reconcile(&State { signs, ..state("True", "[]") }, &mut seen, at(now));
         }
         assert_eq!(!last.steps.is_empty(), silent, "{what}");
     }
@@ -108,7 +113,7 @@ fn only_silence_that_was_watched_counts() {
 
 #[test]
 fn a_new_node_has_longer_and_one_of_an_old_name_is_new() {
-    let c = controller();
+    let (c, mut seen) = (controller(), Seen::default());
     let mut quiet = (*node("a", "True", "[]")).clone();
     quiet.status.conditions.clear();
     let quiet = |uid: &str| {
@@ -117,17 +122,16 @@ fn a_new_node_has_longer_and_one_of_an_old_name_is_new() {
         State { node: Arc::new(node), ..state("True", "[]") }
     };
     for seconds in [100, 120, 140, 160] {
-        assert!(c.reconcile(&quiet("a"), &mut (), at(seconds)).steps.is_empty(), "{seconds}");
+        assert!(c.reconcile(&quiet("a"), &mut seen, at(seconds)).steps.is_empty(), "{seconds}");
     }
-    assert_eq!(c.reconcile(&quiet("a"), &mut (), at(161)).steps.len(), 1);
-    assert!(c.reconcile(&quiet("b"), &mut (), at(162)).steps.is_empty());
+    assert_eq!(c.reconcile(&quiet("a"), &mut seen, at(161)).steps.len(), 1);
+    assert!(c.reconcile(&quiet("b"), &mut seen, at(162)).steps.is_empty());
 }
 
 #[test]
 fn taints_follow_readiness() {
-    let c = controller();
     let keys = |s: &State| -> Vec<String> {
-        let plan = c.reconcile(s, &mut (), at(120));
+        let plan = first(s, 120);
         let all = bodies(&plan);
         let Some(list) = all.last().and_then(|b| b["spec"]["taints"].as_array()) else { return Vec::new() };
         list.iter()
@@ -158,7 +162,7 @@ fn pods_of_a_silent_node_are_told_not_ready() {
     let taints = r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoSchedule"},
         {"key":"node.kubernetes.io/unreachable","effect":"NoExecute"}]"#;
     let ready_pods = vec![Arc::new(serde_json::from_str(pod).unwrap())];
-    let plan = controller().reconcile(&State { ready_pods, ..state("Unknown", taints) }, &mut (), at(1));
+    let plan = first(&State { ready_pods, ..state("Unknown", taints) }, 1);
     let event = plan.actions().next().and_then(|a| a.on_ok.clone()).unwrap();
     assert_eq!(
         (event.reason, &*event.message, &*event.regarding.kind),
@@ -180,8 +184,7 @@ fn older_labels_follow_the_newer_ones() {
     ] {
         let mut n = (*node("a", "True", "[]")).clone();
         n.metadata.labels = serde_json::from_str(labels).unwrap();
-        let plan =
-            controller().reconcile(&State { node: Arc::new(n), ..state("True", "[]") }, &mut (), at(1));
+        let plan = first(&State { node: Arc::new(n), ..state("True", "[]") }, 1);
         assert_eq!(bodies(&plan).first().map(|b| b["metadata"]["labels"].clone()), want, "{labels}");
     }
 }

@@ -22,6 +22,16 @@ pub struct ServiceAccounts;
 #[serde(default)]
 pub struct ServiceAccount {
     pub metadata: ObjectMeta,
+    /// References to Secrets.
+    pub secrets: Vec<serde_json::Value>,
+}
+
+impl ServiceAccount {
+    /// Whether it refers to a Secret of that name.
+    #[must_use]
+    pub fn names(&self, secret: &str) -> bool {
+        self.secrets.iter().any(|s| s["name"] == *secret)
+    }
 }
 
 impl Projection for ServiceAccount {

@@ -15,17 +15,13 @@ use serde_json::json;
 
 use crate::core::node::{Node, Taint};
 use crate::core::pod::{self, PODS, Pod, Toleration};
-use crate::memory::Memory;
 
 /// The controller. Its keys are pods.
-#[derive(Default)]
-pub struct TaintEviction {
-    memory: Memory<Planned>,
-}
+pub struct TaintEviction;
 
 /// When a pod of that UID was first told to leave some time; `None`: it is not.
 #[derive(Clone, Debug, Default)]
-struct Planned(Option<(Arc<str>, Timestamp)>);
+pub struct Planned(Option<(Arc<str>, Timestamp)>);
 
 /// What a decision on a pod depends on.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +47,11 @@ fn node_changed(delta: &Delta<Node>, caches: &Caches, sink: &mut KeySink) {
 }
 
 fn pod_changed(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
-    let Some(p) = &delta.new else { return };
+    let Some(p) = &delta.new else {
+        // Nothing is to be remembered of it.
+        delta.old.iter().for_each(|p| sink.add(p.metadata.key()));
+        return;
+    };
     let node = caches.kind::<Node>().get("", &p.spec.node_name);
     if node.is_some_and(|n| execute(n).next().is_some()) {
         sink.add(p.metadata.key());
@@ -60,7 +60,7 @@ fn pod_changed(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
 
 impl Controller for TaintEviction {
     type State = State;
-    type Memory = ();
+    type Memory = Planned;
 
     fn name(&self) -> &'static str {
         "taint-eviction-controller"
@@ -72,34 +72,25 @@ impl Controller for TaintEviction {
     }
 
     fn observe(&self, key: &Key, caches: &Caches, _: &Answers) -> Option<State> {
-        let Some(pod) = caches.kind::<Pod>().by_key(key).filter(|p| p.active()).cloned() else {
-            self.memory.forget(key);
-            return None;
-        };
+        let pod = caches.kind::<Pod>().by_key(key).filter(|p| p.active())?.clone();
         let node = caches.kind::<Node>().get("", &pod.spec.node_name)?;
         Some(State { taints: execute(node).cloned().collect(), pod })
     }
 
     // k8s: pkg/controller/tainteviction/taint_eviction.go processPodOnNode
-    fn reconcile(&self, state: &State, _: &mut (), now: Timestamp) -> Plan {
-        let m = &state.pod.metadata;
-        let stay = stay(state);
-        let was_planned =
-            |p: &Planned| p.0.as_ref().filter(|(uid, _)| *uid == m.uid).map(|(_, since)| *since);
-        let Stay::For(stay) = stay else {
-            let planned = self.memory.with(m.key(), |p| was_planned(&std::mem::take(p)));
-            self.memory.forget(&m.key());
-            return match stay {
-                Stay::Not => evict(&state.pod, now),
-                _ if planned.is_some() => Plan { events: vec![cancelled(&state.pod)], ..Plan::default() },
-                _ => Plan::default(),
-            };
+    fn reconcile(&self, state: &State, planned: &mut Planned, now: Timestamp) -> Plan {
+        let uid = &state.pod.metadata.uid;
+        let before = planned.0.take().filter(|(of, _)| of == uid).map(|(_, since)| since);
+        let stay = match stay(state) {
+            Stay::Not => return evict(&state.pod, now),
+            Stay::Ever => {
+                let events = before.map(|_| said(&state.pod, "Cancelling deletion of"));
+                return Plan { events: events.into_iter().collect(), ..Plan::default() };
+            }
+            Stay::For(stay) => stay,
         };
-        let since = self.memory.with(m.key(), |p| {
-            let since = was_planned(p).unwrap_or(now);
-            *p = Planned(Some((m.uid.clone(), since)));
-            since
-        });
+        let since = before.unwrap_or(now);
+        planned.0 = Some((uid.clone(), since));
         match time::after(since, stay) {
             at if at > now => Plan::at(at),
             _ => evict(&state.pod, now),
@@ -147,10 +138,6 @@ fn said(p: &Pod, what: &str) -> EventRecord {
     let m = &p.metadata;
     let about = ObjectReference::to("v1", "Pod", m);
     EventRecord::normal(about, "TaintManagerEviction", format!("{what} Pod {}/{}", m.namespace, m.name))
-}
-
-fn cancelled(p: &Pod) -> EventRecord {
-    said(p, "Cancelling deletion of")
 }
 
 fn evict(p: &Pod, now: Timestamp) -> Plan {
@@ -259,11 +246,12 @@ mod tests {
             ),
         ];
         for (what, looks, want) in cases {
-            let c = TaintEviction::default();
+            let mut planned = Planned::default();
             let done: Vec<String> = looks
                 .iter()
                 .map(|(now, uid, tolerations, taints)| {
-                    let plan = c.reconcile(&state(uid, tolerations, taints), &mut (), at(*now));
+                    let plan =
+                        TaintEviction.reconcile(&state(uid, tolerations, taints), &mut planned, at(*now));
                     let message = plan.events.first().map(|e| e.message.clone()).unwrap_or_default();
                     match (plan.steps.is_empty(), &*message, plan.requeue_at) {
                         (false, "Marking for deletion Pod n/p", None) => "evict".to_owned(),

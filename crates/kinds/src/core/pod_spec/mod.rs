@@ -14,6 +14,7 @@ mod security;
 pub mod update;
 mod validate;
 mod volume;
+pub mod warnings;
 
 pub use probe::port as port_name_or_number;
 pub use resources::{check_quantity, quantity};

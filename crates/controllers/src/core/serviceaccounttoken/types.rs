@@ -1,0 +1,95 @@
+//! What is read of Secrets. The data of others than tokens of service accounts is not kept.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use meta::Gvr;
+use reconcile::{IndexSink, ObjectMeta, Projection};
+use serde::{Deserialize, Deserializer};
+
+use super::Owner;
+
+/// `secrets`.
+pub const SECRETS: Gvr = Gvr::new("", "v1", "secrets");
+/// Index of token Secrets by their account: see [`index`].
+pub(super) const BY_ACCOUNT: &str = "service-account";
+/// The annotation with the account's name.
+pub(super) const ACCOUNT: &str = "kubernetes.io/service-account.name";
+/// The annotation with the account's UID.
+pub(super) const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
+const TYPE: &str = "kubernetes.io/service-account-token";
+
+/// A Secret.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Secret {
+    pub metadata: ObjectMeta,
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    pub data: Data,
+}
+
+/// What a token's Secret holds.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Data {
+    /// In base64.
+    #[serde(rename = "ca.crt")]
+    pub ca: Box<str>,
+    #[serde(deserialize_with = "is_there")]
+    pub namespace: bool,
+    #[serde(deserialize_with = "is_there")]
+    pub token: bool,
+}
+
+/// Whether a text is not empty; the text itself is not kept.
+fn is_there<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
+    Ok(!Box::<str>::deserialize(d)?.is_empty())
+}
+
+pub(super) fn base64(text: &str) -> String {
+    STANDARD.encode(text)
+}
+
+/// The value of an account in [`BY_ACCOUNT`].
+pub(super) fn index(namespace: &str, account: &str) -> String {
+    format!("{namespace}/{account}")
+}
+
+impl Secret {
+    pub(super) fn is_token(&self) -> bool {
+        &*self.kind == TYPE
+    }
+
+    pub(super) fn account(&self) -> &str {
+        self.metadata.annotations.get(ACCOUNT).unwrap_or_default()
+    }
+
+    pub(super) fn account_uid(&self) -> &str {
+        self.metadata.annotations.get(ACCOUNT_UID).unwrap_or_default()
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        Owner { name: self.account().to_owned(), uid: self.account_uid().to_owned() }
+    }
+}
+
+impl Projection for Secret {
+    const GVR: Gvr = SECRETS;
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn indexes(&self, sink: &mut IndexSink) {
+        if self.is_token() {
+            sink.add(BY_ACCOUNT, &index(&self.metadata.namespace, self.account()));
+        }
+    }
+
+    fn compact(&mut self) {
+        if !self.is_token() {
+            self.data = Data::default();
+        }
+        self.metadata.annotations.retain(|k| k == ACCOUNT || k == ACCOUNT_UID);
+    }
+}
