@@ -122,6 +122,7 @@ impl Controller for NodeLifecycle {
         let grace = if n.ready_status().is_empty() { self.startup_grace } else { self.grace };
         let period = grace / 4;
         let silent = seen.look(&n.metadata.uid, &state.signs, now, period * 2);
+        let alive = seen.alive(grace);
         let mut plan = Plan::default();
         if silent > grace {
             if let Some(action) = health::silence(n, now) {
@@ -132,7 +133,9 @@ impl Controller for NodeLifecycle {
         } else {
             plan.requeue_by(time::after(now, period.min(grace - silent + Duration::from_millis(100))));
         }
-        if n.ready_status() == "Unknown" {
+        // An agent that is heard again will say so of its node too, and of its pods it does already: nobody must write
+        // against it, as fast as both can.
+        if n.ready_status() == "Unknown" && !alive {
             plan.step(state.ready_pods.iter().map(|p| not_ready(p, now)).collect());
         }
         plan.step(labels::settle(n).into_iter().collect());

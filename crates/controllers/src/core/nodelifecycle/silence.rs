@@ -20,6 +20,8 @@ pub struct Seen {
     /// `None`: never.
     looked: Option<Timestamp>,
     silent: Duration,
+    /// Whether it showed a sign of life between two looks.
+    heard: bool,
 }
 
 /// Whether this is new. A sign that is missing says nothing.
@@ -41,10 +43,16 @@ impl Seen {
         self.looked = Some(now);
         let renewed = changed(signs.renewed, &mut self.signs.renewed);
         let beat = changed(signs.beat, &mut self.signs.beat);
+        self.heard |= passed.is_some() && (renewed || beat);
         self.silent = match passed {
             Some(passed) if !renewed && !beat => self.silent + passed.min(gap),
             _ => Duration::ZERO,
         };
         self.silent
+    }
+
+    /// Whether it was seen to be alive within this time, whatever its conditions say.
+    pub(super) fn alive(&self, grace: Duration) -> bool {
+        self.heard && self.silent <= grace
     }
 }

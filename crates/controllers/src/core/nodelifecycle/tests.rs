@@ -162,13 +162,24 @@ fn pods_of_a_silent_node_are_told_not_ready() {
     let taints = r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoSchedule"},
         {"key":"node.kubernetes.io/unreachable","effect":"NoExecute"}]"#;
     let ready_pods = vec![Arc::new(serde_json::from_str(pod).unwrap())];
-    let plan = first(&State { ready_pods, ..state("Unknown", taints) }, 1);
+    let (c, mut seen) = (controller(), Seen::default());
+    let renewed = |t| State {
+        ready_pods: ready_pods.clone(),
+        signs: Signs { renewed: Some(at(t)), beat: None },
+        ..state("Unknown", taints)
+    };
+    let plan = c.reconcile(&renewed(1), &mut seen, at(1));
     let event = plan.actions().next().and_then(|a| a.on_ok.clone()).unwrap();
     assert_eq!(
         (event.reason, &*event.message, &*event.regarding.kind),
         ("NodeNotReady", "Node is not ready", "Pod")
     );
     assert_eq!(bodies(&plan)[0]["status"]["conditions"][0]["status"], "False");
+    // Its agent is back and tells of its pods; that of its node it tells a little later.
+    for (now, sign, marks) in [(5, 5, 0), (20, 5, 0), (30, 5, 0), (40, 5, 0), (50, 5, 1)] {
+        let plan = c.reconcile(&renewed(sign), &mut seen, at(now));
+        assert_eq!(plan.actions().count(), marks, "{now}");
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use reconcile::{Action, Answer, Answers, Caches, Controller, Delta, Interests, Key, KeySink, Plan};
 use serde_json::{Value, json};
 
-pub use self::types::{SECRETS, Secret};
+pub use self::types::{Owner, SECRETS, Secret};
 use crate::core::serviceaccount::{SERVICEACCOUNTS, ServiceAccount};
 
 /// Signs tokens. The question has the fields of [`question`], the answer is the token as a JSON string.
@@ -23,13 +23,6 @@ pub const PORT: &str = "service-account-token";
 pub struct ServiceAccountTokens {
     /// The `ca.crt` of tokens, in PEM; empty: they have none.
     pub root_ca: Arc<str>,
-}
-
-/// Which account a Secret that was seen belongs to: its name, its UID if the Secret says one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Owner {
-    pub name: String,
-    pub uid: String,
 }
 
 /// What a decision on a Secret depends on.

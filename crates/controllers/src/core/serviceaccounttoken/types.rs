@@ -6,8 +6,6 @@ use meta::Gvr;
 use reconcile::{IndexSink, ObjectMeta, Projection};
 use serde::{Deserialize, Deserializer};
 
-use super::Owner;
-
 /// `secrets`.
 pub const SECRETS: Gvr = Gvr::new("", "v1", "secrets");
 /// Index of token Secrets by their account: see [`index`].
@@ -17,6 +15,13 @@ pub(super) const ACCOUNT: &str = "kubernetes.io/service-account.name";
 /// The annotation with the account's UID.
 pub(super) const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 const TYPE: &str = "kubernetes.io/service-account-token";
+
+/// Which account a Secret that was seen belongs to: its name, its UID if the Secret says one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    pub name: String,
+    pub uid: String,
+}
 
 /// A Secret.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use meta::Path;
 use schema::Value;
 
-use super::{About, BYTES};
+use super::about::{About, BYTES};
 use crate::warnings::fractional;
 
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";

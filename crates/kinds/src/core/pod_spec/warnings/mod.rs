@@ -1,6 +1,7 @@
 //! What pods and templates of pods are answered with besides the object.
 // k8s: pkg/api/pod/warnings.go warningsForPodSpecAndMeta
 
+mod about;
 mod containers;
 mod paths;
 mod volumes;
@@ -15,10 +16,10 @@ use std::collections::BTreeSet;
 use meta::Path;
 use schema::Value;
 
-use crate::kind::Operation;
+use self::about::{About, BYTES};
+use crate::operation::Operation;
 use crate::warnings::{Write, fractional, ip, names_pods, node_expressions, node_label, texts};
 
-const BYTES: &[&str] = &["memory", "ephemeral-storage"];
 const NO_SELECTOR: &str = "a null labelSelector results in matching no pod";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 
@@ -34,29 +35,6 @@ const ANNOTATIONS: &[(&str, &str)] = &[
         "non-functional in v1.11+; use the \"sysctls\" field instead",
     ),
 ];
-
-/// A pod to be made, or a template.
-pub(super) struct About<'a> {
-    pub spec: &'a Value,
-    pub annotations: Option<&'a Value>,
-    /// Where it stands; empty for a pod.
-    pub path: Path,
-    pub is_template: bool,
-}
-
-impl About<'_> {
-    fn at(&self, field: &str) -> Path {
-        self.path.child("spec").child(field)
-    }
-
-    fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.and_then(|a| a.get(key)).and_then(Value::as_str)
-    }
-
-    fn annotation_path(&self, key: &str) -> Path {
-        self.path.child("metadata").child("annotations").key(key)
-    }
-}
 
 /// Of a pod. Only making one is answered: pods are seldom updated by hand.
 #[must_use]

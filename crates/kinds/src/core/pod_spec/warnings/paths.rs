@@ -5,7 +5,7 @@ use std::fmt;
 
 use schema::Value;
 
-use super::About;
+use super::about::About;
 
 /// A path in a volume, and what brings it.
 #[derive(Clone, PartialEq)]

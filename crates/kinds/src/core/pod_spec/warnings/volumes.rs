@@ -2,7 +2,7 @@
 
 use schema::Value;
 
-use super::About;
+use super::about::About;
 use crate::warnings::fractional;
 
 const GONE: &[(&str, &str)] = &[
