@@ -6,6 +6,7 @@ use meta::{FieldError, Gvk, Gvr, name};
 use schema::Value;
 
 use crate::columns;
+pub use crate::operation::Operation;
 use crate::selectable::Selectable;
 use crate::warnings::{self, Warnings, Write};
 
@@ -14,18 +15,6 @@ use crate::warnings::{self, Warnings, Write};
 pub enum Scope {
     Namespaced,
     Cluster,
-}
-
-/// Which write is happening.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Create,
-    /// A write to the object itself.
-    Update,
-    /// A write to `status`.
-    UpdateStatus,
-    /// A write through another subresource that changes part of the object (`resize`, `ephemeralcontainers`, ...).
-    UpdateSubresource(&'static str),
 }
 
 /// What a strategy may know besides the objects. No clock, no store: facts are put in by the caller.

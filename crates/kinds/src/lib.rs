@@ -21,6 +21,7 @@ pub mod kind;
 pub mod metadata;
 pub mod networking;
 pub mod node;
+pub mod operation;
 pub mod policy;
 pub mod rbac;
 pub mod registry;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use meta::{Path, Quantity, name};
 use schema::Value;
 
-use crate::kind::Operation;
+use crate::operation::Operation;
 
 /// A write that was valid.
 #[derive(Clone, Copy, Debug)]
