@@ -287,6 +287,8 @@ fn rules_and_switches_that_others_took_away_come_back() {
     std::thread::scope(|scope| {
         let run = || world.on_node(super::run(&ctx, settings(Duration::from_millis(50))));
         let running = scope.spawn(run);
+        // A check that fails ends the proxy too: the scope waits for it.
+        let stop = ctx.stop.clone().drop_guard();
         serves("the start");
         for harm in [
             vec!["flush", "ruleset"],
@@ -305,7 +307,7 @@ fn rules_and_switches_that_others_took_away_come_back() {
                 other => Err(other.to_owned()),
             });
         }
-        ctx.stop.cancel();
+        drop(stop);
         running.join().unwrap();
     });
     drop(world.servers);
