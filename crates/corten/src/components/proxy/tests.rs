@@ -274,11 +274,13 @@ impl Client for Fixed {
 
 #[test]
 fn rules_and_switches_that_others_took_away_come_back() {
+    // Looks are as far apart as a look takes, many times over: on a busy machine that is long.
+    const SOON: Duration = Duration::from_secs(120);
     let world = World::new();
     let ctx = Context::new(Arc::new(Fixed));
     let nft = |words: &[&str]| world.node.command("nft").args(words).output().unwrap();
     let serves = |after: &str| {
-        wait_for(after, Duration::from_secs(20), || match world.ask("outside", "192.0.2.7:80").as_str() {
+        wait_for(after, SOON, || match world.ask("outside", "192.0.2.7:80").as_str() {
             "near" => Ok(()),
             other => Err(other.to_owned()),
         });
@@ -302,7 +304,7 @@ fn rules_and_switches_that_others_took_away_come_back() {
         for switch in [IP_FORWARD, ROUTE_LOCALNET] {
             let value = || world.node.inside(|| std::fs::read_to_string(switch).unwrap()).unwrap();
             world.node.inside(|| std::fs::write(switch, "0").unwrap()).unwrap();
-            wait_for(switch, Duration::from_secs(20), || match value().trim() {
+            wait_for(switch, SOON, || match value().trim() {
                 "1" => Ok(()),
                 other => Err(other.to_owned()),
             });
