@@ -118,6 +118,15 @@ impl Controller for Copier {
     }
 }
 
+/// Waits until it holds. The clock is virtual: it moves on when everything else waits.
+async fn within(seconds: u64, what: &str, holds: &dyn Fn() -> bool) {
+    let end = tokio::time::Instant::now() + Duration::from_secs(seconds);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < end, "not within {seconds} s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_driver_converges_through_errors_and_forbidden_patches() {
     let server = Arc::new(Scripted::default());
@@ -132,21 +141,9 @@ async fn the_driver_converges_through_errors_and_forbidden_patches() {
     controllers.add(Engine::new(Copier, EngineConfig::default()), &ctx);
     let running = tokio::spawn(async move { controllers.run(&informers, &recorder).await });
     let all = || (0..20).all(|i| server.object(&format!("t{i}")).unwrap()["status"]["seen"] == i);
-    for _ in 0..2000 {
-        if all() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(all());
+    within(100, "all copies", &all).await;
     server.put("t3", json!({"size": 33}));
-    for _ in 0..2000 {
-        if server.object("t3").unwrap()["status"]["seen"] == 33 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(server.object("t3").unwrap()["status"]["seen"], 33);
+    within(100, "the change", &|| server.object("t3").unwrap()["status"]["seen"] == 33).await;
     ctx.stop.cancel();
     running.await.unwrap();
 }
@@ -213,13 +210,7 @@ async fn a_port_outside_the_api_is_asked_until_it_answers() {
     let mut controllers = Controllers::default();
     controllers.add(Engine::new(Meter, EngineConfig::default()), &ctx);
     let running = tokio::spawn(async move { controllers.run(&informers, &recorder).await });
-    for _ in 0..2000 {
-        if server.object("four").unwrap()["status"]["load"] == 4 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(server.object("four").unwrap()["status"]["load"], 4);
+    within(100, "the answer", &|| server.object("four").unwrap()["status"]["load"] == 4).await;
     ctx.stop.cancel();
     running.await.unwrap();
 }
@@ -265,19 +256,10 @@ async fn the_graph_is_followed_by_whoever_comes_late() {
         let engine = Engine::new(Reader { graph }, EngineConfig::default());
         tokio::spawn(async move { control::run(engine, &ctx, &informers, &recorder).await })
     };
-    let within = async |what: &str, holds: &dyn Fn() -> bool| {
-        for _ in 0..100 {
-            if holds() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("not within a second: {what}");
-    };
     let first = start(false);
-    within("discovery", &|| informers.caches().discovery.synced()).await;
+    within(1, "discovery", &|| informers.caches().discovery.synced()).await;
     let second = start(true);
-    within("the graph", &|| informers.caches().graph.get("a").is_some()).await;
+    within(1, "the graph", &|| informers.caches().graph.get("a").is_some()).await;
     ctx.stop.cancel();
     first.await.unwrap();
     second.await.unwrap();

@@ -40,8 +40,11 @@ const FLOWS_LIMIT: usize = 1000;
 
 /// How often it is looked whether the kernel still has the rules, as upstream's `syncPeriod`.
 pub const SYNC_PERIOD: Duration = Duration::from_secs(30);
-/// The part of the time that may be spent with looking: with many rules it happens less often.
+/// A look is followed by this many times its own duration without one: with many rules it happens less often.
 const LOOK_SHARE: u32 = 100;
+/// Sync periods that lie between two looks at most, however long one takes: a machine that is busy for a moment makes a
+/// short look long.
+const LOOK_PERIODS: u32 = 20;
 
 /// Settings of one node's proxy.
 #[derive(Clone, Debug)]
@@ -132,7 +135,7 @@ pub async fn run(ctx: &Context, settings: Settings) {
                 if proxy.is_changed_by_others().await {
                     due = Some(began);
                 }
-                look = Instant::now() + proxy.settings.sync_period.max(began.elapsed() * LOOK_SHARE);
+                look = Instant::now() + until_next_look(proxy.settings.sync_period, began.elapsed());
                 false
             }
         };
@@ -140,6 +143,11 @@ pub async fn run(ctx: &Context, settings: Settings) {
             due = due.or(Some(Instant::now() + GATHER));
         }
     }
+}
+
+/// The time from a look that took that long to the next one.
+fn until_next_look(period: Duration, took: Duration) -> Duration {
+    period.max((took * LOOK_SHARE).min(period * LOOK_PERIODS))
 }
 
 impl Proxy {

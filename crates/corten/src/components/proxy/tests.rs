@@ -273,9 +273,16 @@ impl Client for Fixed {
 }
 
 #[test]
+fn looks_are_rare_with_many_rules_and_never_rarer_than_a_bound() {
+    for (took_ms, seconds) in [(5, 30), (300, 30), (2000, 200), (60_000, 600)] {
+        let next = super::until_next_look(SYNC_PERIOD, Duration::from_millis(took_ms));
+        assert_eq!(next, Duration::from_secs(seconds), "{took_ms}");
+    }
+}
+
+#[test]
 fn rules_and_switches_that_others_took_away_come_back() {
-    // Looks are as far apart as a look takes, many times over: on a busy machine that is long.
-    const SOON: Duration = Duration::from_secs(120);
+    const SOON: Duration = Duration::from_secs(20);
     let world = World::new();
     let ctx = Context::new(Arc::new(Fixed));
     let nft = |words: &[&str]| world.node.command("nft").args(words).output().unwrap();
