@@ -47,6 +47,12 @@ pub trait Strategy: Send + Sync {
     fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, _cx: &Context) {
         keep_other_half(new, old, op);
     }
+    /// Puts what deprecated forms of a new object say into the fields that replaced them, and says so: warnings.
+    fn carry_over(&self, _object: &mut Value) -> Vec<String> {
+        Vec::new()
+    }
+    /// Marks an object whose deletion begins, besides the metadata (done for all kinds alike).
+    fn mark_deleted(&self, _object: &mut Value) {}
     /// Everything wrong with an object to be created, metadata excepted (done for all kinds alike).
     fn validate(&self, _object: &Value) -> Vec<FieldError> {
         Vec::new()

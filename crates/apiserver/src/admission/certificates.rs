@@ -1,6 +1,6 @@
 //! Certificate requests: who may approve and who may sign for a signer, and that nobody gets a certificate of
-//! `system:masters` this way.
-// k8s: plugin/pkg/admission/certificates/{approval,signing,subjectrestriction}
+//! `system:masters` this way; who may say whom to trust for a signer.
+// k8s: plugin/pkg/admission/certificates/{approval,ctbattest,signing,subjectrestriction}
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -51,6 +51,17 @@ pub(crate) fn update(call: &Call<'_>, new: &Value, old: &Value, op: Operation) -
         }
         _ => Ok(()),
     }
+}
+
+/// Checks a ClusterTrustBundle that is written.
+pub(crate) fn attest(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    let signer = new.str_at(&["spec", "signerName"]);
+    let is_same = old.is_some_and(|old| object::is_only_for_deletion(new, old));
+    if signer.is_empty() || is_same || may(call, "attest", signer) {
+        return Ok(());
+    }
+    let why = format!("user not permitted to attest for signerName \"{signer}\"");
+    Err(Status::forbidden(&call.resource.gvr, object::text(new, "name"), &why))
 }
 
 /// Whether the user may do this for the signer, or for all signers of its domain.

@@ -22,23 +22,10 @@ pub(crate) fn check(
     new: &Value,
     old: Option<&Value>,
 ) -> Result<(), Status> {
-    if call.user.in_group(MASTERS) || old.is_some_and(|old| is_only_for_deletion(new, old)) {
+    if call.user.in_group(MASTERS) || old.is_some_and(|old| object::is_only_for_deletion(new, old)) {
         return Ok(());
     }
     if new.get("roleRef").is_some() { binding(call, auth, new) } else { role(call, auth, new, old) }
-}
-
-/// Whether nothing changes but what the garbage collector changes to let an object go.
-// k8s: pkg/registry/rbac/helpers.go IsOnlyMutatingGCFields
-fn is_only_for_deletion(new: &Value, old: &Value) -> bool {
-    let rest = |object: &Value| {
-        let mut object = object.clone();
-        for field in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
-            object.remove_at(&["metadata", field]);
-        }
-        object
-    };
-    rest(new) == rest(old)
 }
 
 fn role(call: &Call<'_>, auth: &AuthIndex, new: &Value, old: Option<&Value>) -> Result<(), Status> {

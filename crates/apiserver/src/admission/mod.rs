@@ -1,10 +1,13 @@
 //! Admission: what is put into or refused of a write besides what the kind's strategy says. Each plugin is a
 //! file with pure checks over the object and facts looked up in the cache.
-//! Not there yet: LimitRanger, ResourceQuota, webhooks and policies.
+//! Of what upstream has on by default, these are not there yet: LimitRanger, ResourceQuota, PodSecurity, webhooks and
+//! policies, DefaultStorageClass, StorageObjectInUseProtection, PersistentVolumeClaimResize, DefaultIngressClass,
+//! PodTopologyLabels, PodResizeValidator.
 
 mod allocator;
 mod certificates;
 mod escalation;
+mod mountable;
 mod namespace;
 mod node;
 mod priority;
@@ -54,6 +57,7 @@ impl Stages for Plugins {
             ("", "services") => hold = Box::new(service::create(call, &self.services, object)?),
             ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, object, None)?,
             ("certificates.k8s.io", "certificatesigningrequests") => certificates::create(call, object)?,
+            ("certificates.k8s.io", "clustertrustbundles") => certificates::attest(call, object, None)?,
             _ => {}
         }
         warnings.extend(unenforced::warning(&call.resource.gvr, object, None));
@@ -69,16 +73,24 @@ impl Stages for Plugins {
         warnings: &mut Vec<String>,
     ) -> Result<Hold, Status> {
         node::update(call, new, old, rules.operation)?;
-        if call.resource.gvr.resource == "certificatesigningrequests" {
-            certificates::update(call, new, old, rules.operation)?;
+        let of = (&*call.resource.gvr.group, &*call.resource.gvr.resource);
+        match of {
+            ("certificates.k8s.io", "certificatesigningrequests") => {
+                certificates::update(call, new, old, rules.operation)?;
+            }
+            ("", "pods") if rules.operation == Operation::UpdateSubresource("ephemeralcontainers") => {
+                service_account::ephemeral(call, new)?;
+            }
+            _ => {}
         }
         let mut hold: Hold = Box::new(());
         if rules.operation != Operation::Update {
             return Ok(hold);
         }
-        match (&*call.resource.gvr.group, &*call.resource.gvr.resource) {
+        match of {
             ("", "services") => hold = Box::new(service::update(call, &self.services, new, old)?),
             ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, new, Some(old))?,
+            ("certificates.k8s.io", "clustertrustbundles") => certificates::attest(call, new, Some(old))?,
             _ => {}
         }
         warnings.extend(unenforced::warning(&call.resource.gvr, new, Some(old)));

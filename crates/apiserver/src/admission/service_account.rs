@@ -1,10 +1,13 @@
 //! ServiceAccount: every pod runs as an account that exists, gets its image pull secrets and a token volume.
 // k8s: plugin/pkg/admission/serviceaccount/admission.go
 
+use std::collections::BTreeMap;
+
 use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
+use super::mountable::{self, Mountable};
 use crate::authorize::node::{MIRROR, api_reference};
 use crate::storage::object::map;
 use crate::storage::{Call, object, peek};
@@ -19,6 +22,27 @@ const EXPIRATION_SECONDS: i64 = 3607;
 struct Account {
     automount_service_account_token: Option<bool>,
     image_pull_secrets: Option<Vec<Named>>,
+    secrets: Option<Vec<Named>>,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Metadata {
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Account {
+    /// What its pods may use; `None`: anything.
+    fn mountable<'a>(&'a self, account: &'a str) -> Option<Mountable<'a>> {
+        let asked = self.metadata.annotations.as_ref()?.get(mountable::ENFORCE)?;
+        let names = |list: &'a Option<Vec<Named>>| list.iter().flatten().map(|s| &*s.name).collect();
+        mountable::is_true(asked).then(|| Mountable {
+            account,
+            secrets: names(&self.secrets),
+            pull_secrets: names(&self.image_pull_secrets),
+        })
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -45,12 +69,29 @@ pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
     if automount {
         mount(call, pod);
     }
-    let secrets = account.image_pull_secrets.unwrap_or_default();
+    let secrets = account.image_pull_secrets.as_deref().unwrap_or_default();
     if pod.list_at(&["spec", "imagePullSecrets"]).is_empty() && !secrets.is_empty() {
-        let list: Vec<Value> = secrets.into_iter().map(|s| map([("name", s.name.into())])).collect();
+        let list: Vec<Value> = secrets.iter().map(|s| map([("name", s.name.as_str().into())])).collect();
         pod.set_at(&["spec", "imagePullSecrets"], list);
     }
-    Ok(())
+    refuse(call, pod, account.mountable(&name).and_then(|m| m.refused(pod)))
+}
+
+/// Checks ephemeral containers that are put into a pod.
+pub(crate) fn ephemeral(call: &Call<'_>, pod: &Value) -> Result<(), Status> {
+    let name = pod.str_at(&["spec", "serviceAccountName"]);
+    if name.is_empty() {
+        let why = format!("no service account specified for pod {}/{}", call.namespace, call.name);
+        return refuse(call, pod, Some(why));
+    }
+    let account = find(call, pod, name)?;
+    let found = account.mountable(name);
+    let list = "ephemeralContainers";
+    refuse(call, pod, found.and_then(|m| m.of_containers(pod, list, "ephemeral container")))
+}
+
+fn refuse(call: &Call<'_>, pod: &Value, why: Option<String>) -> Result<(), Status> {
+    why.map_or(Ok(()), |why| Err(Status::forbidden(&call.resource.gvr, object::text(pod, "name"), &why)))
 }
 
 /// The kubelet's picture of a static pod may refer to no account and no secret, in no way.

@@ -1,15 +1,17 @@
 //! What tokens are bound to, looked up in the cache.
 
-use super::token::Bound;
+use super::token::{Bound, Found};
 use crate::storage::{State, peek};
 
 impl Bound for State {
-    fn uid(&self, resource: &str, namespace: &str, name: &str) -> Option<String> {
+    fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<Found> {
         let registry = self.registry().ok()?;
         let gvr = meta::Gvr { group: "".into(), version: "v1".into(), resource: resource.to_owned().into() };
         let found = registry.find(&gvr).ok()?;
         let entry = found.cache.get(&found.key(namespace, name))?;
-        Some(peek::metadata(entry.object_bytes()).uid)
+        let metadata = peek::metadata(entry.object_bytes());
+        let deleted = metadata.deletion_timestamp.as_deref().and_then(meta::time::parse);
+        Some(Found { uid: metadata.uid, deleted })
     }
 
     fn secret(&self, namespace: &str, name: &str) -> Option<Vec<u8>> {

@@ -77,14 +77,17 @@ pub(super) fn user(claims: &LegacyClaims, token: &str, bound: &dyn Bound) -> Res
     if !super::bootstrap::same(&held, token.as_bytes()) {
         return Err("Token does not match server's copy".to_owned());
     }
-    match bound.uid("serviceaccounts", namespace, account) {
+    match bound.find("serviceaccounts", namespace, account) {
         None => return Err(format!("serviceaccounts \"{account}\" not found")),
-        Some(actual) if actual != *uid => {
-            return Err(format!("ServiceAccount UID ({actual}) does not match claim ({uid})"));
+        Some(found) if found.deleted.is_some() => {
+            return Err(format!("ServiceAccount {namespace}/{account} has been deleted"));
+        }
+        Some(found) if found.uid != *uid => {
+            return Err(format!("ServiceAccount UID ({}) does not match claim ({uid})", found.uid));
         }
         Some(_) => {}
     }
-    if secret.metadata.labels.contains_key(INVALID_SINCE) {
+    if secret.metadata.labels.get(INVALID_SINCE).is_some_and(|since| !since.is_empty()) {
         return Err(format!(
             "the token in secret {namespace}/{name} for service account {namespace}/{account} has been marked invalid. \
              Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the \

@@ -37,7 +37,8 @@ pub fn authenticate(
         }
         Credentials::Bearer(text) => {
             let issuer = issuer.ok_or_else(Status::unauthorized)?;
-            let checked = issuer.verify(text, &[], now).and_then(|(signed, _)| token_user(&signed, bound));
+            let checked =
+                issuer.verify(text, &[], now).and_then(|(signed, _)| token_user(&signed, text, bound, now));
             checked.map_err(|why| {
                 tracing::debug!(why, "a bearer token was refused");
                 Status::unauthorized()
@@ -54,9 +55,9 @@ pub fn authenticate(
 ///
 /// # Errors
 /// A text saying what is gone.
-pub fn token_user(signed: &Signed, bound: &dyn Bound) -> Result<User, String> {
+pub fn token_user(signed: &Signed, text: &str, bound: &dyn Bound, now: Timestamp) -> Result<User, String> {
     match signed {
-        Signed::Bound(claims) => token::user(claims, bound),
-        Signed::Legacy(claims, token) => legacy::user(claims, token, bound),
+        Signed::Bound(claims) => token::user(claims, bound, now),
+        Signed::Legacy(claims) => legacy::user(claims, text, bound),
     }
 }

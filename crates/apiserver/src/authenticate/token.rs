@@ -14,6 +14,10 @@ use serde::{Deserialize, Serialize};
 const LIMIT_TOKEN_BYTES: usize = 64 << 10;
 /// Most tokens whose signature is remembered.
 const LIMIT_VERIFIED: usize = 4096;
+/// Longer tokens are checked at every use and not kept.
+const LIMIT_KEPT_BYTES: usize = 4096;
+/// How far clocks may be apart, and how long what is being deleted still counts.
+const LEEWAY_SECONDS: i64 = 60;
 
 /// The private part of the claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +79,8 @@ pub struct LegacyClaims {
 pub enum Signed {
     /// Of a token that expires.
     Bound(Box<Claims>),
-    /// Of the token that a Secret holds, with the token itself.
-    Legacy(LegacyClaims, String),
+    /// Of the token that a Secret holds.
+    Legacy(Box<LegacyClaims>),
 }
 
 /// Both forms of claims, told apart by their fields.
@@ -84,7 +88,7 @@ pub enum Signed {
 #[serde(untagged)]
 enum Either {
     Bound(Box<Claims>),
-    Legacy(LegacyClaims),
+    Legacy(Box<LegacyClaims>),
 }
 
 /// The keys of the token issuer.
@@ -191,8 +195,11 @@ impl Issuer {
             .claims;
         let claims = match claims {
             Either::Bound(claims) => Signed::Bound(claims),
-            Either::Legacy(claims) => Signed::Legacy(claims, token.to_owned()),
+            Either::Legacy(claims) => Signed::Legacy(claims),
         };
+        if token.len() > LIMIT_KEPT_BYTES {
+            return Ok(claims);
+        }
         let mut verified = self.verified.lock();
         if verified.len() >= LIMIT_VERIFIED {
             verified.clear();
@@ -215,7 +222,7 @@ impl Issuer {
         let aud = match &signed {
             Signed::Bound(claims) => self.check(claims, now)?,
             // They name no audience: they are for this server.
-            Signed::Legacy(claims, _) if claims.iss == LEGACY_ISSUER => &self.audiences,
+            Signed::Legacy(claims) if claims.iss == LEGACY_ISSUER => &self.audiences,
             Signed::Legacy(..) => return Err("the token was issued by someone else".to_owned()),
         };
         let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
@@ -235,17 +242,25 @@ impl Issuer {
         if claims.exp <= now {
             return Err("service account token has expired".to_owned());
         }
-        if claims.nbf > now + 60 {
+        if claims.nbf > now + LEEWAY_SECONDS {
             return Err("service account token is not valid yet".to_owned());
         }
         Ok(&claims.aud)
     }
 }
 
+/// What is there of an object that a token depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub uid: String,
+    /// When it is to be gone; `None`: it is not being deleted.
+    pub deleted: Option<Timestamp>,
+}
+
 /// The live facts that a token depends on.
 pub trait Bound {
-    /// The uid of an object, when it exists and is not being deleted longer than upstream allows.
-    fn uid(&self, resource: &str, namespace: &str, name: &str) -> Option<String>;
+    /// An object, when it exists.
+    fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<Found>;
 
     /// A Secret as JSON, when it exists.
     fn secret(&self, _namespace: &str, _name: &str) -> Option<Vec<u8>> {
@@ -258,17 +273,20 @@ pub trait Bound {
 /// # Errors
 /// A text saying what is gone.
 // k8s: pkg/serviceaccount/claims.go validator.Validate
-pub(super) fn user(claims: &Claims, bound: &dyn Bound) -> Result<User, String> {
+pub(super) fn user(claims: &Claims, bound: &dyn Bound, now: Timestamp) -> Result<User, String> {
     let p = &claims.private;
     let account = &p.serviceaccount;
     if claims.sub != format!("system:serviceaccount:{}:{}", p.namespace, account.name) {
         return Err("the subject is not the service account of the token".to_owned());
     }
-    let check = |resource: &str, namespace: &str, r: &Ref| match bound.uid(resource, namespace, &r.name) {
+    // k8s: jwt.DefaultLeeway
+    let gone = |f: &Found| f.deleted.is_some_and(|at| at.as_second() < now.as_second() - LEEWAY_SECONDS);
+    let check = |resource: &str, namespace: &str, r: &Ref| match bound.find(resource, namespace, &r.name) {
         None => Err(format!("{resource} \"{}\" not found", r.name)),
-        Some(uid) if uid != r.uid && !r.uid.is_empty() => {
+        Some(f) if f.uid != r.uid && !r.uid.is_empty() => {
             Err(format!("{resource} \"{}\" has another uid than the token", r.name))
         }
+        Some(f) if gone(&f) => Err(format!("{resource} \"{}\" has been deleted", r.name)),
         Some(_) => Ok(()),
     };
     check("serviceaccounts", &p.namespace, account)?;

@@ -6,19 +6,22 @@ use std::collections::HashMap;
 
 use super::rbac::{Rule, path_matches};
 
-/// A rule of more combinations of verb, group, resource and name than this is not taken apart.
+/// Rules of more combinations of verb, group, resource and name than this, all together, are not taken apart.
 const LIMIT_COMBINATIONS: usize = 100_000;
 
 /// The parts of `wanted` that `owned` does not cover, taken apart into single verbs, groups, resources and names.
-/// A rule of more than 100 000 combinations that no single owned rule covers comes back whole.
+/// Once 100 000 combinations were looked at, a rule that no single owned rule covers comes back whole.
 #[must_use]
 pub fn uncovered(owned: &[Rule], wanted: &[Rule]) -> Vec<Rule> {
     let covered = |rule: &Rule| owned.iter().any(|o| covers(o, rule));
     let mut out = Vec::new();
+    let mut left = LIMIT_COMBINATIONS;
     for rule in wanted.iter().filter(|r| !covered(r)) {
-        if combinations(rule) > LIMIT_COMBINATIONS {
+        let parts = combinations(rule);
+        if parts > left {
             out.push(rule.clone());
         } else {
+            left -= parts;
             out.extend(break_down(rule).into_iter().filter(|part| !covered(part)));
         }
     }
@@ -208,6 +211,20 @@ mod tests {
         };
         assert!(uncovered(&[rule("*|*|*|")], std::slice::from_ref(&wanted)).is_empty());
         assert_eq!(uncovered(&[rule("get|g|r1|")], std::slice::from_ref(&wanted)), [wanted]);
+    }
+
+    #[test]
+    fn many_rules_have_one_limit_together() {
+        let some: Vec<String> = (0..300).map(|i| format!("r{i}")).collect();
+        let one = Rule {
+            verbs: some.clone(),
+            api_groups: vec!["g".to_owned()],
+            resources: some,
+            ..Rule::default()
+        };
+        let all = vec![one; 50];
+        assert!(uncovered(&[], &all).len() < LIMIT_COMBINATIONS + 50);
+        assert!(uncovered(&[rule("*|*|*|")], &all).is_empty());
     }
 
     #[test]

@@ -139,3 +139,17 @@ pub fn carry_metadata(new: &mut Value, old: &Value, fields: &[&'static str]) {
         }
     }
 }
+
+/// Whether nothing changes but what the garbage collector changes to let an object go.
+// k8s: pkg/registry/rbac/helpers.go IsOnlyMutatingGCFields
+#[must_use]
+pub fn is_only_for_deletion(new: &Value, old: &Value) -> bool {
+    let rest = |object: &Value| {
+        let mut object = object.clone();
+        for field in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
+            object.remove_at(&["metadata", field]);
+        }
+        object
+    };
+    rest(new) == rest(old)
+}

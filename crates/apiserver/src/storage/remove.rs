@@ -137,10 +137,7 @@ fn plan(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Plan {
         return Plan::Remove(Box::new(new));
     }
     mark(&mut new, call.now, seconds);
-    if call.resource.kind.spec_finalizers {
-        new.remove_at(&["metadata", "deletionGracePeriodSeconds"]);
-        new.set_at(&["status", "phase"], "Terminating");
-    }
+    call.resource.kind.strategy.mark_deleted(&mut new);
     if call.resource.kind.generation {
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
         new.set_at(&["metadata", "generation"], next);

@@ -108,6 +108,7 @@ fn check_namespace(call: &Call<'_>, value: &Value) -> Result<(), Status> {
 fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
     let strategy = call.resource.kind.strategy;
     strategy.prepare_for_create(value, &call.context());
+    warnings.extend(strategy.carry_over(value));
     if call.resource.kind.generation {
         value.set_at(&["metadata", "generation"], 1i64);
     }

@@ -52,9 +52,18 @@ pub(crate) fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let (scheme, host, port, client_certificate) = match &*call.resource.gvr.resource {
         "nodes" => {
             let (host, port) = node::kubelet(call, parts.name)?;
-            match parts.port.parse::<u16>() {
-                Ok(given) if given != port => (parts.scheme, host, given, false),
-                _ => ("https", host, port, true),
+            match parts.port {
+                "" => ("https", host, port, true),
+                given => match given.parse::<u16>() {
+                    Ok(given) if given == port => ("https", host, port, true),
+                    Ok(given) => (parts.scheme, host, given, false),
+                    Err(_) => {
+                        return Err(Status::bad_request(format!(
+                            "invalid port {given:?} of node {}",
+                            parts.name
+                        )));
+                    }
+                },
             }
         }
         "pods" => {

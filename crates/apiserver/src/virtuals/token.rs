@@ -21,7 +21,7 @@ pub(crate) fn review(state: &State, issuer: Option<&Issuer>, review: &mut Value)
         None => Err("no token issuer is configured".to_owned()),
         Some(issuer) => issuer
             .verify(&given, &audiences, state.now())
-            .and_then(|(claims, common)| Ok((token_user(&claims, state)?, common))),
+            .and_then(|(claims, common)| Ok((token_user(&claims, &given, state, state.now())?, common))),
     };
     let status = match checked {
         Ok((mut user, common)) => {

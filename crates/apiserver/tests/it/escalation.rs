@@ -162,3 +162,32 @@ fn bind_and_escalate_may_be_given_for_one_role() {
     // The name of a new object is not part of the question.
     u.create(&at("clusterroles"), "", &strong("three")).expect(403);
 }
+
+/// Whom to trust for a signer says only who may attest for it.
+#[test]
+fn trust_bundles_of_a_signer_are_written_by_who_may_attest() {
+    let rules = json!([
+        {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "verbs": ["*"]},
+        {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": ["example.com/*"], "verbs": ["attest"]},
+    ]);
+    let (w, u) = holder(&rules);
+    let pem = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+    let bundle = |name: &str, signer: &str| {
+        json!({"apiVersion": "certificates.k8s.io/v1", "kind": "ClusterTrustBundle",
+            "metadata": {"name": name}, "spec": {"signerName": signer, "trustBundle": pem}})
+    };
+    let plural = "certificates.k8s.io/clustertrustbundles";
+    u.create(plural, "", &bundle("example.com:s:a", "example.com/s")).expect(201);
+    u.create(plural, "", &bundle("any", "")).expect(201);
+    let signer = "kubernetes.io/kube-apiserver-serving";
+    let named = bundle("kubernetes.io:kube-apiserver-serving:a", signer);
+    let refused = u.create(plural, "", &named).expect(403).message();
+    assert!(
+        refused.ends_with(&format!("user not permitted to attest for signerName \"{signer}\"")),
+        "{refused}"
+    );
+    w.create(plural, "", &named).expect(201);
+    let at = "kubernetes.io:kube-apiserver-serving:a";
+    u.patch(plural, "", at, "merge", &json!({"metadata": {"labels": {"a": "b"}}})).expect(403);
+    u.patch(plural, "", at, "merge", &json!({"metadata": {"finalizers": ["example.com/x"]}})).expect(200);
+}

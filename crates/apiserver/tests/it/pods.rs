@@ -207,3 +207,63 @@ fn generated_names_are_free() {
         assert!(names.insert(name));
     }
 }
+
+/// An account that names what its pods may mount.
+#[test]
+fn pods_use_only_secrets_that_their_account_lets_them() {
+    let w = World::new();
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "default", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}},
+        "secrets": [{"name": "mine"}], "imagePullSecrets": [{"name": "pull"}]});
+    w.create("serviceaccounts", "default", &account).expect(201);
+    let variable =
+        |name: &str| json!({"name": "V", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}});
+    let with = |name: &str, secret: &str, how: &str| {
+        let mut pod = pod(name);
+        let c = &mut pod["spec"]["containers"][0];
+        match how {
+            "env" => c["env"] = json!([variable(secret)]),
+            "envFrom" => c["envFrom"] = json!([{"secretRef": {"name": secret}}]),
+            "pull" => pod["spec"]["imagePullSecrets"] = json!([{"name": secret}]),
+            _ => pod["spec"]["volumes"] = json!([{"name": "v", "secret": {"secretName": secret}}]),
+        }
+        pod
+    };
+    let because = "is not allowed because service account default does not reference that secret";
+    for (how, why) in [
+        ("volume", format!("volume with secret.secretName=\"other\" {because}")),
+        ("env", format!("container c with envVar V referencing secret.secretName=\"other\" {because}")),
+        ("envFrom", format!("container c with envFrom referencing secret.secretName=\"other\" {because}")),
+        (
+            "pull",
+            "imagePullSecrets[0].name=\"other\" is not allowed because service account default does not reference \
+             that imagePullSecret"
+                .to_owned(),
+        ),
+    ] {
+        let refused = w.create("pods", "default", &with("p", "other", how)).expect(403).message();
+        assert_eq!(refused, format!("pods \"p\" is forbidden: {why}"));
+        let good = if how == "pull" { "pull" } else { "mine" };
+        w.create("pods", "default", &with(&format!("{}-good", how.to_lowercase()), good, how)).expect(201);
+    }
+    let debug = |secret: &str| json!({"spec": {"ephemeralContainers": [{"name": "e", "image": "i", "env": [variable(secret)]}]}});
+    let add = |secret: &str| {
+        w.patch("pods", "default", "env-good/ephemeralcontainers", "strategic-merge", &debug(secret))
+    };
+    let refused = add("other").expect(403).message();
+    assert!(refused.contains("ephemeral container e with envVar V"), "{refused}");
+    add("mine").expect(200);
+}
+
+/// A profile that an annotation names is the container's, and whoever writes it is told.
+#[test]
+fn a_profile_in_an_annotation_becomes_the_field() {
+    let w = World::new();
+    account(&w);
+    let mut object = pod("p");
+    object["metadata"]["annotations"] =
+        json!({"container.apparmor.security.beta.kubernetes.io/c": "localhost/mine"});
+    let made = w.create("pods", "default", &object).expect(201);
+    let profile = &made.json()["spec"]["containers"][0]["securityContext"]["appArmorProfile"];
+    assert_eq!(*profile, json!({"type": "Localhost", "localhostProfile": "mine"}));
+}

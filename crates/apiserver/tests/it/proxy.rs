@@ -72,6 +72,10 @@ fn nodes_are_asked_at_addresses_of_the_network_only() {
     assert_eq!(ask(&w, "nodes", "good"), goes("https://192.0.2.7:10250", true));
     assert_eq!(ask(&w, "nodes", "good:10250"), goes("https://192.0.2.7:10250", true));
     assert_eq!(ask(&w, "nodes", "good:9100"), goes("http://192.0.2.7:9100", false));
+    for port in ["abc", "70000"] {
+        let (code, why) = ask(&w, "nodes", &format!("good:{port}")).unwrap_err();
+        assert_eq!(code, 400, "{why}");
+    }
     for (i, ip) in ["127.0.0.1", "0.0.0.0", "169.254.169.254", "::ffff:127.0.0.1"].iter().enumerate() {
         let name = format!("bad{i}");
         node(&name, ip);

@@ -220,3 +220,53 @@ fn a_token_of_a_secret_is_good_while_the_secret_holds_it() {
     whoami(&w, &token).expect(401);
     whoami(&w, &other).expect(401);
 }
+
+/// What is being deleted counts for a minute more, whatever holds it; for a token in a Secret it does not.
+#[test]
+fn a_token_does_not_outlive_what_finalizers_hold() {
+    let (w, signer) = world_and_signer();
+    let held = json!({"metadata": {"finalizers": ["example.com/x"]}});
+    w.create("pods", "default", &pods::pod("p")).expect(201);
+    w.patch("pods", "default", "p", "merge", &held).expect(200);
+    let bound = request(json!({"boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "p"}}));
+    let ask = |spec: &Json| {
+        w.post("serviceaccounts", "default", "default/token", spec).expect(201).at("/status/token")
+    };
+    let (of_pod, of_account) = (ask(&bound), ask(&request(json!({}))));
+    let uid = w.get("serviceaccounts", "default", "default").at("/metadata/uid");
+    let of_secret = apiserver::sign_legacy_token(&signer, "default", "default", &uid, "s").unwrap();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "s", "annotations": {"kubernetes.io/service-account.name": "default"}},
+        "stringData": {"token": of_secret}});
+    w.create("secrets", "default", &secret).expect(201);
+
+    w.delete("pods", "default", "p", &json!({"gracePeriodSeconds": 0})).expect(200);
+    whoami(&w, &of_pod).expect(201);
+    w.pass(62);
+    whoami(&w, &of_pod).expect(401);
+    whoami(&w, &of_secret).expect(201);
+
+    w.patch("serviceaccounts", "default", "default", "merge", &held).expect(200);
+    w.delete("serviceaccounts", "default", "default", &Json::Null).expect(200);
+    whoami(&w, &of_secret).expect(401);
+    whoami(&w, &of_account).expect(201);
+    w.pass(62);
+    whoami(&w, &of_account).expect(401);
+}
+
+/// The label is read as upstream reads it: an empty one says nothing.
+#[test]
+fn a_token_of_a_secret_can_be_marked_invalid() {
+    let (w, signer) = world_and_signer();
+    let uid = w.get("serviceaccounts", "default", "default").at("/metadata/uid");
+    let token = apiserver::sign_legacy_token(&signer, "default", "default", &uid, "s").unwrap();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "s", "annotations": {"kubernetes.io/service-account.name": "default"}},
+        "stringData": {"token": token}});
+    w.create("secrets", "default", &secret).expect(201);
+    for (since, code) in [("", 201), ("2026-01-01", 401), ("", 201)] {
+        let label = json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": since}}});
+        w.patch("secrets", "default", "s", "merge", &label).expect(200);
+        whoami(&w, &token).expect(code);
+    }
+}

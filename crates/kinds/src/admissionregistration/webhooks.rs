@@ -98,17 +98,22 @@ pub(super) fn told(w: &Write<'_>) -> Vec<String> {
 
 /// The excluded resources that a rule names, each once.
 fn excluded(rule: &Value) -> Vec<(&str, &str)> {
-    let names =
-        |field: &'static str| warnings::texts(rule, &[field]).map(|(_, name)| name).collect::<Vec<_>>();
-    let (groups, resources) = (names("apiGroups"), names("resources"));
-    let mut found = Vec::new();
-    if groups.contains(&"*") || resources.contains(&"*") {
-        return found;
-    }
-    for pair in groups.iter().flat_map(|g| resources.iter().map(move |r| (*g, *r))) {
-        if EXCLUDED.contains(&pair) && !found.contains(&pair) {
-            found.push(pair);
+    // Each once and in the order of the rule, and only those that can be excluded: a rule may name very many.
+    let names = |field: &'static str, can: &dyn Fn(&str) -> bool| {
+        let mut found: Vec<&str> = Vec::new();
+        for (_, name) in warnings::texts(rule, &[field]) {
+            if can(name) && !found.contains(&name) {
+                found.push(name);
+            }
         }
+        found
+    };
+    let groups = names("apiGroups", &|name| name == "*" || EXCLUDED.iter().any(|(group, _)| *group == name));
+    let resources =
+        names("resources", &|name| name == "*" || EXCLUDED.iter().any(|(_, plural)| *plural == name));
+    if groups.contains(&"*") || resources.contains(&"*") {
+        return Vec::new();
     }
-    found
+    let pairs = groups.iter().flat_map(|g| resources.iter().map(move |r| (*g, *r)));
+    pairs.filter(|pair| EXCLUDED.contains(pair)).collect()
 }

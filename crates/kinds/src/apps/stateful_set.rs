@@ -1,7 +1,7 @@
 //! StatefulSet: numbered pods, each with its own volumes and network name.
 // k8s: pkg/registry/apps/statefulset/strategy.go, pkg/apis/apps/validation/validation.go ValidateStatefulSetSpec
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meta::field::quoted;
 use meta::{FieldError, Path, name};
@@ -146,11 +146,16 @@ fn with_claims(spec: &Value) -> Value {
     }
     let template = &["template", "spec", "volumes"];
     let mut volumes: Vec<Value> = spec.list_at(template).to_vec();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for (place, volume) in volumes.iter().enumerate() {
+        places.entry(volume.str_at(&["name"]).to_owned()).or_insert(place);
+    }
     for name in claims {
         let mut volume = defaults::empty_map();
         volume.set_at(&["persistentVolumeClaim", "claimName"], name.as_str());
         volume.set_at(&["name"], name.as_str());
-        match volumes.iter_mut().find(|v| v.str_at(&["name"]) == name) {
+        let place = *places.entry(name).or_insert(volumes.len());
+        match volumes.get_mut(place) {
             Some(same) => *same = volume,
             None => volumes.push(volume),
         }

@@ -19,6 +19,7 @@ pub static KIND: Kind = Kind::namespaced_kind(
 .with_short_names(&["hpa"])
 .with_categories(&["all"])
 .with_subresources(WITH_STATUS)
+.with_generation()
 .with_columns(COLUMNS)
 .with_strategy(&AutoscalerStrategy);
 

@@ -63,6 +63,12 @@ impl Strategy for NamespaceStrategy {
         self.default_fields(o);
     }
 
+    // k8s: pkg/registry/core/namespace/storage/storage.go Delete
+    fn mark_deleted(&self, o: &mut Value) {
+        o.remove_at(&["metadata", "deletionGracePeriodSeconds"]);
+        o.set_at(&["status", "phase"], "Terminating");
+    }
+
     fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, _cx: &Context) {
         match op {
             Operation::Update => {

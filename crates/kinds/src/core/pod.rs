@@ -6,6 +6,7 @@ use schema::Value;
 
 use super::pod_columns::COLUMNS;
 use super::pod_qos::qos_class;
+use super::pod_spec::app_armor;
 use super::{pod_spec, pod_status};
 use crate::kind::{Context, Kind, Operation, STATUS, Strategy, Subresource, keep_other_half};
 use crate::rules::Errors;
@@ -82,6 +83,10 @@ impl Strategy for PodStrategy {
         if !o.list_at(&["spec", "schedulingGates"]).is_empty() {
             gated_condition(o);
         }
+    }
+
+    fn carry_over(&self, pod: &mut Value) -> Vec<String> {
+        app_armor::carry_over(pod)
     }
 
     fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, _cx: &Context) {

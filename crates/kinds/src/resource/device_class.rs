@@ -9,6 +9,7 @@ pub static KIND: Kind =
     Kind::cluster_kind("resource.k8s.io", "v1", "DeviceClass", "deviceclasses", "deviceclass")
         .with_columns(COLUMNS)
         .with_rules(RULES)
+        .with_generation()
         .returning_deleted();
 
 // k8s: pkg/apis/resource/validation/validation.go validateSelector

@@ -6,4 +6,4 @@ use crate::kind::{Kind, WITH_STATUS};
 pub static KIND: Kind =
     Kind::cluster_kind("resource.k8s.io", "v1", "DeviceTaintRule", "devicetaintrules", "devicetaintrule")
         .with_subresources(WITH_STATUS)
-        .returning_deleted();
+        .with_generation();

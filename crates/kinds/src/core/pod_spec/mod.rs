@@ -1,6 +1,7 @@
 //! The pod spec, which pods and all templates of pods hold: its defaults and its rules.
 //! Everything here is about one spec; what an update may change is in `update`.
 
+pub mod app_armor;
 #[cfg(test)]
 mod cases;
 mod container;

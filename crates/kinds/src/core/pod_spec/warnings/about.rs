@@ -6,6 +6,25 @@ use schema::Value;
 /// Resources that are counted in bytes.
 pub(super) const BYTES: &[&str] = &["memory", "ephemeral-storage"];
 
+/// How much is looked at and said at most: who may write a pod may write one of a hundred thousand ports.
+#[derive(Debug)]
+pub(super) struct Budget {
+    comparisons: usize,
+    texts: usize,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Budget { comparisons: 1_000_000, texts: 100 }
+    }
+
+    /// Takes one comparison; whether there was one left, and `out` has room.
+    pub(super) fn take(&mut self, out: &[String]) -> bool {
+        self.comparisons = self.comparisons.saturating_sub(1);
+        self.comparisons > 0 && out.len() < self.texts
+    }
+}
+
 /// A pod to be made, or a template.
 pub(super) struct About<'a> {
     pub spec: &'a Value,

@@ -180,9 +180,55 @@ fn profiles_belong_into_fields() {
         ),
     ];
     for (annotations, security, want) in table {
-        let pod = object(annotations, security);
-        assert_eq!(told(&crate::core::pod::KIND, &pod, None, Operation::Create), *want, "{annotations}");
+        let mut pod = object(annotations, security);
+        let kind = &crate::core::pod::KIND;
+        let mut said = kind.strategy.carry_over(&mut pod);
+        said.extend(told(kind, &pod, None, Operation::Create));
+        assert_eq!(said, *want, "{annotations}");
     }
+}
+
+#[test]
+fn a_profile_of_an_annotation_becomes_a_field() {
+    let cases = [
+        ("localhost/f", Some("{type: Localhost, localhostProfile: f}")),
+        ("runtime/default", Some("{type: RuntimeDefault}")),
+        ("unconfined", Some("{type: Unconfined}")),
+        ("localhost/", None),
+        ("'localhost/ f'", None),
+        ("else", None),
+    ];
+    for (annotation, want) in cases {
+        let pod = |os: &str| {
+            yaml(&format!(
+                "{{metadata: {{name: p, annotations: {{container.apparmor.security.beta.kubernetes.io/c: {annotation}}}}}, \
+                 spec: {{{os} initContainers: [{{name: i}}], containers: [{{name: c}}]}}}}"
+            ))
+        };
+        let mut linux = pod("");
+        assert_eq!(crate::core::pod_spec::app_armor::carry_over(&mut linux).len(), 1, "{annotation}");
+        let field = &linux.list_at(&["spec", "containers"])[0];
+        assert_eq!(
+            field.at(&["securityContext", "appArmorProfile"]),
+            want.map(yaml).as_ref(),
+            "{annotation}"
+        );
+        let mut windows = pod("os: {name: windows},");
+        assert!(crate::core::pod_spec::app_armor::carry_over(&mut windows).is_empty());
+        assert_eq!(windows, pod("os: {name: windows},"));
+    }
+}
+
+#[test]
+fn very_many_ports_and_paths_are_not_compared_without_end() {
+    let ports = ["{containerPort: 80, protocol: TCP}"; 20_000].join(", ");
+    let paths: Vec<String> = (0..20_000).map(|i| format!("{{key: k, path: p{i}}}")).collect();
+    let pod = yaml(&format!(
+        "{{metadata: {{name: p}}, spec: {{containers: [{{name: c, ports: [{ports}]}}], \
+         volumes: [{{name: v, configMap: {{name: m, items: [{}]}}}}]}}}}",
+        paths.join(", ")
+    ));
+    assert_eq!(told(&crate::core::pod::KIND, &pod, None, Operation::Create).len(), 100);
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use meta::Path;
 use schema::Value;
 
-use super::about::{About, BYTES};
+use super::about::{About, BYTES, Budget};
+use crate::core::pod_spec::app_armor;
 use crate::warnings::fractional;
 
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
-const APPARMOR_CONTAINER: &str = "container.apparmor.security.beta.kubernetes.io/";
 pub(super) const NO_SECCOMP_ANNOTATION: &str =
     "non-functional in v1.27+; use the \"seccompProfile\" field instead";
 
@@ -45,29 +45,9 @@ fn profiles(out: &mut Vec<String>, about: &About<'_>, c: &Value) {
     if c.at(&["securityContext", "seccompProfile"]).is_none() && about.annotation(&key).is_some() {
         out.push(format!("{}: {NO_SECCOMP_ANNOTATION}", about.annotation_path(&key)));
     }
-    let key = format!("{APPARMOR_CONTAINER}{name}");
-    let Some(annotation) = about.annotation(&key) else { return };
-    let is_windows = !about.is_template && about.spec.str_at(&["os", "name"]) == "windows";
-    if is_windows || c.at(&["securityContext", "appArmorProfile"]).is_some() {
-        return;
-    }
-    let of_pod = about.spec.at(&["securityContext", "appArmorProfile"]);
-    if !of_pod.is_some_and(|profile| app_armor_is(profile, annotation)) {
-        let at = about.annotation_path(&key);
-        out.push(format!("{at}: deprecated since v1.30; use the \"appArmorProfile\" field instead"));
-    }
-}
-
-/// Whether the field says what the annotation says.
-// k8s: pkg/api/pod/util.go ApparmorFieldForAnnotation
-fn app_armor_is(profile: &Value, annotation: &str) -> bool {
-    let kind = profile.str_at(&["type"]);
-    let file = profile.str_at(&["localhostProfile"]);
-    match (annotation, annotation.strip_prefix("localhost/")) {
-        ("unconfined", _) => kind == "Unconfined" && file.is_empty(),
-        ("runtime/default", _) => kind == "RuntimeDefault" && file.is_empty(),
-        (_, Some(wanted)) => !wanted.is_empty() && kind == "Localhost" && file == wanted,
-        _ => false,
+    // Those of a pod become fields when it is made, and are told of then.
+    if about.is_template {
+        out.extend(app_armor::deprecated(about.spec, c, &about.path, |key| about.annotation(key)));
     }
 }
 
@@ -103,6 +83,7 @@ fn printed(p: &Value) -> String {
 
 fn ports(out: &mut Vec<String>, all: &[(Path, &Value)]) {
     let mut seen: BTreeMap<(i64, &str), Vec<(Path, i64, &str)>> = BTreeMap::new();
+    let mut budget = Budget::new();
     for (path, c) in all {
         for (i, p) in c.list_at(&["ports"]).iter().enumerate() {
             let at = path.child("ports").index(i);
@@ -114,6 +95,9 @@ fn ports(out: &mut Vec<String>, all: &[(Path, &Value)]) {
             let key = (p.int_at(&["containerPort"]).unwrap_or(0), p.str_at(&["protocol"]));
             let others = seen.entry(key).or_default();
             for (other, other_port, other_ip) in others.iter() {
+                if !budget.take(out) {
+                    return;
+                }
                 let how = if host_ip == *other_ip && host_port == *other_port {
                     "duplicate"
                 } else if host_port == 0 || *other_port == 0 {

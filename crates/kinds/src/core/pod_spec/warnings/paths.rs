@@ -5,7 +5,7 @@ use std::fmt;
 
 use schema::Value;
 
-use super::about::About;
+use super::about::{About, Budget};
 
 /// A path in a volume, and what brings it.
 #[derive(Clone, PartialEq)]
@@ -32,11 +32,18 @@ fn items(source: &Value, name: &str) -> Vec<Placed> {
 }
 
 pub(super) fn of(out: &mut Vec<String>, about: &About<'_>) {
+    let mut budget = Budget::new();
     for v in about.spec.list_at(&["volumes"]) {
         let volume = v.str_at(&["name"]);
-        let say = |out: &mut Vec<String>, what: &str, all: Vec<Placed>, before: &mut Vec<Placed>| {
+        let mut say = |out: &mut Vec<String>, what: &str, all: Vec<Placed>, before: &mut Vec<Placed>| {
             for one in all {
-                for other in before.iter().filter(|o| overlap(o, &one)) {
+                for other in before.iter() {
+                    if !budget.take(out) {
+                        return;
+                    }
+                    if !overlap(other, &one) {
+                        continue;
+                    }
                     out.push(format!("volume \"{volume}\" ({what}): overlapping paths: {one} with {other}"));
                 }
                 before.push(one);
@@ -99,6 +106,7 @@ fn sources(source: &Value) -> Option<Vec<Placed>> {
 
 // k8s: pkg/api/pod/warnings.go checkForOverlap
 fn overlap(a: &Placed, b: &Placed) -> bool {
-    let under = |a: &str, b: &str| format!("{a}/").starts_with(&format!("{b}/"));
+    let under =
+        |a: &str, b: &str| a.strip_prefix(b).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     !a.path.is_empty() && !b.path.is_empty() && (a == b || under(&a.path, &b.path) || under(&b.path, &a.path))
 }
