@@ -21,12 +21,14 @@ use reconcile::{
     Action, Answers, Caches, Controller, Delta, EventRecord, Interests, Key, KeySink, ObjectReference, Plan,
     time,
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 pub use self::silence::Seen;
 pub use self::state::{Lease, LeaseSpec, Signs, State, Zone};
 use crate::core::condition::find;
-use crate::core::node::{BY_ZONE, EMPTIED_BY_ZONE, NOT_READY_BY_ZONE, Node, READY, WAITING_BY_ZONE};
+use crate::core::node::{
+    BY_ZONE, EMPTIED_BY_ZONE, NODES, NOT_READY_BY_ZONE, Node, READY, Taint, WAITING_BY_ZONE,
+};
 use crate::core::pod::{self, PODS, Pod};
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -75,7 +77,7 @@ fn zone(node: &Node, caches: &Caches) -> Zone {
     Zone {
         nodes: nodes.count_by_index(BY_ZONE, &name),
         not_ready: nodes.count_by_index(NOT_READY_BY_ZONE, &name),
-        last_taint: nodes.by_index(EMPTIED_BY_ZONE, &name).filter_map(added).max(),
+        taints: nodes.by_index(EMPTIED_BY_ZONE, &name).filter_map(added).collect(),
         ahead: nodes.by_index(WAITING_BY_ZONE, &name).take_while(|n| n.metadata.name != *me).count(),
     }
 }
@@ -121,7 +123,7 @@ impl Controller for NodeLifecycle {
         let n = &state.node;
         let grace = if n.ready_status().is_empty() { self.startup_grace } else { self.grace };
         let period = grace / 4;
-        let silent = seen.look(&n.metadata.uid, &state.signs, now, period * 2);
+        let silent = seen.look(state, now, period * 2);
         let alive = seen.alive(grace);
         let mut plan = Plan::default();
         if silent > grace {
@@ -133,15 +135,31 @@ impl Controller for NodeLifecycle {
         } else {
             plan.requeue_by(time::after(now, period.min(grace - silent + Duration::from_millis(100))));
         }
+        let taints = taints::wrong(state, now, &mut plan);
+        plan.step(settle(n, labels::wrong(n), taints).into_iter().collect());
         // An agent that is heard again will say so of its node too, and of its pods it does already: nobody must write
         // against it, as fast as both can.
         if n.ready_status() == "Unknown" && !alive {
-            plan.step(state.ready_pods.iter().map(|p| not_ready(p, now)).collect());
+            plan.always(state.ready_pods.iter().map(|p| not_ready(p, now)).collect());
         }
-        plan.step(labels::settle(n).into_iter().collect());
-        taints::settle(state, now, &mut plan);
         plan
     }
+}
+
+/// Plans labels and taints in one patch: of two, the first would take away the revision that the second is for.
+fn settle(n: &Node, labels: Map<String, Value>, taints: Option<Vec<Taint>>) -> Option<Action> {
+    let m = &n.metadata;
+    let mut body = json!({"metadata": {"uid": m.uid}});
+    if !labels.is_empty() {
+        body["metadata"]["labels"] = labels.into();
+    } else if taints.is_none() {
+        return None;
+    }
+    if let Some(taints) = taints {
+        body["metadata"]["resourceVersion"] = m.resource_version.to_string().into();
+        body["spec"]["taints"] = if taints.is_empty() { Value::Null } else { json!(taints) };
+    }
+    Some(Action::merge_patch(NODES, &m.key(), "", &body).tolerate(&["NotFound"]))
 }
 
 // k8s: pkg/controller/util/node/controller_utils.go MarkPodsNotReady

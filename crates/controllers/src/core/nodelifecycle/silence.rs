@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::state::Signs;
+use super::state::{Signs, State};
 
 /// What was seen of one node.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,8 @@ pub struct Seen {
     silent: Duration,
     /// Whether it showed a sign of life between two looks.
     heard: bool,
+    /// Whether no node at all was ready at the last look.
+    none_ready: bool,
 }
 
 /// Whether this is new. A sign that is missing says nothing.
@@ -32,12 +34,15 @@ fn changed(new: Option<Timestamp>, old: &mut Option<Timestamp>) -> bool {
 }
 
 impl Seen {
-    /// Looks at a node: for how long it has been silent. Zero at the first look. `gap`: how much of the time
-    /// since the last look counts at most.
-    pub(super) fn look(&mut self, uid: &Arc<str>, signs: &Signs, now: Timestamp, gap: Duration) -> Duration {
-        if self.uid != *uid {
-            *self = Seen { uid: uid.clone(), ..Seen::default() };
+    /// Looks at a node: for how long it has been silent. Zero at the first look, and at the first one at which some
+    /// node is ready again: until then it was this process that nobody could reach. `gap`: how much of the time since
+    /// the last look counts at most.
+    pub(super) fn look(&mut self, state: &State, now: Timestamp, gap: Duration) -> Duration {
+        let State { signs, node, some_ready, .. } = state;
+        if self.uid != node.metadata.uid {
+            *self = Seen { uid: node.metadata.uid.clone(), ..Seen::default() };
         }
+        let back = std::mem::replace(&mut self.none_ready, !some_ready) && *some_ready;
         // Zero where the clock was set back.
         let passed = self.looked.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
         self.looked = Some(now);
@@ -45,7 +50,7 @@ impl Seen {
         let beat = changed(signs.beat, &mut self.signs.beat);
         self.heard |= passed.is_some() && (renewed || beat);
         self.silent = match passed {
-            Some(passed) if !renewed && !beat => self.silent + passed.min(gap),
+            Some(passed) if !renewed && !beat && !back => self.silent + passed.min(gap),
             _ => Duration::ZERO,
         };
         self.silent

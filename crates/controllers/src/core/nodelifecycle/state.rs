@@ -48,8 +48,8 @@ pub struct Signs {
 pub struct Zone {
     pub nodes: usize,
     pub not_ready: usize,
-    /// When the newest `NoExecute` taint for not being ready was put on one of them.
-    pub last_taint: Option<Timestamp>,
+    /// When the `NoExecute` taints for not being ready were put on them, by the clocks of those who did.
+    pub taints: Vec<Timestamp>,
     /// How many nodes of the zone get that taint before this one.
     pub ahead: usize,
 }

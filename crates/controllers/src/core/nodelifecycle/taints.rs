@@ -2,13 +2,12 @@
 // k8s: node_lifecycle_controller.go doNoScheduleTaintingPass, processTaintBaseEviction
 
 use jiff::Timestamp;
-use reconcile::{Action, Plan};
-use serde_json::{Value, json};
+use reconcile::{Plan, time};
 
 use super::state::State;
 use super::zones;
 use crate::core::condition::find;
-use crate::core::node::{NODES, NOT_READY, Taint, UNREACHABLE};
+use crate::core::node::{NOT_READY, Taint, UNREACHABLE};
 
 const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
 
@@ -31,8 +30,8 @@ fn managed(t: &Taint) -> bool {
     }
 }
 
-/// Plans the node's taints.
-pub(crate) fn settle(state: &State, now: Timestamp, plan: &mut Plan) {
+/// The node's taints as they must be; `None` when they are. Plans when to look again.
+pub(crate) fn wrong(state: &State, now: Timestamp, plan: &mut Plan) -> Option<Vec<Taint>> {
     let n = &state.node;
     let mut wanted: Vec<(&str, &str)> = BY_CONDITION
         .iter()
@@ -43,32 +42,21 @@ pub(crate) fn settle(state: &State, now: Timestamp, plan: &mut Plan) {
         wanted.push((UNSCHEDULABLE, "NoSchedule"));
     }
     if let Some(key) = n.empties() {
-        // Pods that leave already, for the other reason, must not be called back in between.
-        if n.emptied() {
-            wanted.push((key, "NoExecute"));
-        } else {
-            match zones::next_taint(state, now) {
-                zones::Next::Now => wanted.push((key, "NoExecute")),
-                zones::Next::At(at) => plan.requeue_by(at),
-                zones::Next::Never => {}
-            }
+        // How the other nodes are decides too, and nobody tells when that changes.
+        plan.requeue_by(time::after(now, zones::INTERVAL));
+        match zones::next_taint(state, now) {
+            zones::Next::Now => wanted.push((key, "NoExecute")),
+            zones::Next::At(at) => plan.requeue_by(at),
+            zones::Next::NotNow => {}
         }
     }
     let kept = |t: &&Taint| !managed(t) || wanted.contains(&(&*t.key, &*t.effect));
     let mut taints: Vec<Taint> = n.spec.taints.iter().filter(kept).cloned().collect();
     for (key, effect) in wanted {
         if !n.tainted(key, effect) {
-            let time_added = Some(reconcile::time::whole_seconds(now));
+            let time_added = Some(time::whole_seconds(now));
             taints.push(Taint { key: key.into(), value: "".into(), effect: effect.into(), time_added });
         }
     }
-    if taints == n.spec.taints {
-        return;
-    }
-    let m = &n.metadata;
-    let body = json!({
-        "metadata": {"uid": m.uid, "resourceVersion": m.resource_version.to_string()},
-        "spec": {"taints": if taints.is_empty() { Value::Null } else { json!(taints) }},
-    });
-    plan.step(vec![Action::merge_patch(NODES, &m.key(), "", &body).tolerate(&["NotFound"])]);
+    (taints != n.spec.taints).then_some(taints)
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::condition::Condition;
 use reconcile::Op;
 
 fn node(name: &str, ready: &str, taints: &str) -> Arc<Node> {
@@ -146,13 +147,98 @@ fn taints_follow_readiness() {
     let all_down = State { some_ready: false, ..state("False", "[]") };
     assert_eq!(keys(&all_down), [not_ready[0]]);
     // Another node was tainted a moment ago, or is to be tainted before.
-    let zone = |last_taint, ahead| Zone { nodes: 3, not_ready: 2, last_taint, ahead };
-    assert_eq!(keys(&State { zone: zone(Some(at(115)), 0), ..state("False", "[]") }), [not_ready[0]]);
-    assert_eq!(keys(&State { zone: zone(None, 1), ..state("False", "[]") }), [not_ready[0]]);
+    let zone = |taints: &[i64], ahead| Zone {
+        nodes: 3,
+        not_ready: 2,
+        taints: taints.iter().map(|t| at(*t)).collect(),
+        ahead,
+    };
+    assert_eq!(keys(&State { zone: zone(&[115], 0), ..state("False", "[]") }), [not_ready[0]]);
+    assert_eq!(keys(&State { zone: zone(&[], 1), ..state("False", "[]") }), [not_ready[0]]);
+    // A clock that is an hour ahead holds nobody up, and hides no taint.
+    assert_eq!(keys(&State { zone: zone(&[3720], 0), ..state("False", "[]") }), not_ready);
+    assert_eq!(keys(&State { zone: zone(&[115, 3720], 0), ..state("False", "[]") }), [not_ready[0]]);
     // Pods that leave already go on leaving when the reason changes.
     let unreachable = r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoExecute"}]"#;
-    let zone = zone(Some(at(115)), 1);
-    assert_eq!(keys(&State { zone, ..state("False", unreachable) }), not_ready);
+    assert_eq!(keys(&State { zone: zone(&[115], 1), ..state("False", unreachable) }), not_ready);
+}
+
+/// Whether the plan makes the node's taints hold `NoExecute`; `None` when it leaves them.
+fn empties(plan: &Plan) -> Option<bool> {
+    let all = bodies(plan);
+    let taints = all.iter().find(|b| b["spec"].get("taints").is_some())?["spec"]["taints"].clone();
+    Some(taints.as_array().into_iter().flatten().any(|t| t["effect"] == "NoExecute"))
+}
+
+#[test]
+fn a_zone_that_was_disrupted_and_recovered_is_emptied_of_what_stays_dead() {
+    let unreachable = r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoSchedule"}]"#;
+    let zone = |not_ready| Zone { nodes: 5, not_ready, ..Zone::default() };
+    let mut dead = (*node("a", "Unknown", unreachable)).clone();
+    for kind in ["MemoryPressure", "DiskPressure", "PIDPressure"] {
+        let ready = dead.status.conditions[0].clone();
+        dead.status.conditions.push(Condition { kind: kind.into(), ..ready });
+    }
+    let dead = Arc::new(dead);
+    let state = |not_ready| State { node: dead.clone(), zone: zone(not_ready), ..state("Unknown", "[]") };
+    let (c, mut seen) = (controller(), Seen::default());
+    let mut now = at(100);
+    // Nothing but time passes, until long after the node has been given up.
+    while now < at(400) {
+        let plan = c.reconcile(&state(3), &mut seen, now);
+        assert_eq!(empties(&plan), None, "{now}");
+        let again = plan.requeue_at.expect("it looks again");
+        assert!(again > now && again <= time::after(now, Duration::from_secs(10)), "{now}: {again}");
+        now = again;
+    }
+    assert_eq!(empties(&c.reconcile(&state(1), &mut seen, now)), Some(true));
+}
+
+#[test]
+fn while_no_node_at_all_is_ready_nobody_is_told_to_leave() {
+    let both = r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoSchedule"},
+        {"key":"node.kubernetes.io/unreachable","effect":"NoExecute"}]"#;
+    let (c, mut seen) = (controller(), Seen::default());
+    let plan = c.reconcile(&state("Unknown", both), &mut seen, at(100));
+    assert_eq!(empties(&plan), None);
+    // Nobody tells that the other nodes changed.
+    assert!(plan.requeue_at.is_some_and(|t| t <= at(110)));
+    let all_down = |taints| State { some_ready: false, ..state("Unknown", taints) };
+    assert_eq!(empties(&c.reconcile(&all_down(both), &mut seen, at(110))), Some(false));
+    let only_schedule = r#"[{"key":"node.kubernetes.io/unreachable","effect":"NoSchedule"}]"#;
+    assert!(c.reconcile(&all_down(only_schedule), &mut seen, at(120)).requeue_at.is_some());
+    assert_eq!(empties(&c.reconcile(&state("Unknown", only_schedule), &mut seen, at(130))), Some(true));
+}
+
+/// When nobody could reach this process, the silence of each node says nothing.
+#[test]
+fn silence_counts_anew_when_the_first_node_is_ready_again() {
+    let (c, mut seen) = (controller(), Seen::default());
+    let none = State { some_ready: false, ..state("False", "[]") };
+    for seconds in (100..=130).step_by(10) {
+        c.reconcile(&none, &mut seen, at(seconds));
+    }
+    let unknown =
+        |plan: &Plan| bodies(plan).iter().any(|b| b["status"]["conditions"][0]["status"] == "Unknown");
+    let gone_at =
+        (140..=300).step_by(10).find(|t| unknown(&c.reconcile(&state("False", "[]"), &mut seen, at(*t))));
+    assert_eq!(gone_at, Some(190), "more than the grace period of 40 s after 140");
+}
+
+#[test]
+fn labels_and_taints_are_one_patch_and_pods_do_not_wait_for_it() {
+    let pod = r#"{"metadata":{"name":"p","namespace":"n","uid":"p"},"spec":{"nodeName":"a"},
+        "status":{"conditions":[{"type":"Ready","status":"True"}]}}"#;
+    let mut n = (*node("a", "Unknown", "[]")).clone();
+    n.metadata.labels = [("kubernetes.io/os", "linux")].into_iter().collect();
+    let ready_pods = vec![Arc::new(serde_json::from_str(pod).unwrap())];
+    let plan = first(&State { node: Arc::new(n), ready_pods, ..state("Unknown", "[]") }, 100);
+    let [of_node, of_pods] = &plan.steps[..] else { panic!("{plan:?}") };
+    assert_eq!((of_node.actions.len(), of_pods.actions.len(), of_pods.always), (1, 1, true));
+    let body = &bodies(&plan)[0];
+    assert_eq!(body["metadata"]["resourceVersion"], "5");
+    assert_eq!(body["metadata"]["labels"], json!({"beta.kubernetes.io/os": "linux"}));
+    assert_eq!(empties(&plan), Some(true));
 }
 
 #[test]
@@ -249,6 +335,6 @@ fn the_zone_is_counted_by_what_its_nodes_say() {
     excluded.metadata.labels = [("node.kubernetes.io/exclude-disruption", "")].into_iter().collect();
     caches.kind_mut::<Node>().upsert(excluded);
     let state = controller().observe(&Key::new("", "n00004"), &caches, &Answers::default()).unwrap();
-    assert_eq!(state.zone, Zone { nodes: 4, not_ready: 3, last_taint: Some(at(50)), ahead: 2 });
+    assert_eq!(state.zone, Zone { nodes: 4, not_ready: 3, taints: vec![at(50)], ahead: 2 });
     assert!(state.some_ready);
 }

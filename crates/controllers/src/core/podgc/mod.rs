@@ -132,8 +132,9 @@ fn delete_now(p: &Pod) -> Action {
     action
 }
 
-/// Plans pods that have not come to their end to be failed, with these conditions, and then all to be deleted: nobody
-/// else tells of their end.
+/// Plans pods to be deleted, and those that have not come to their end to be failed before, with these conditions:
+/// nobody else tells of their end. What is failed when another pod's patch is refused has come to its end by the next
+/// decision, and then waits for nobody.
 // k8s: pkg/controller/podgc/gc_controller.go markFailedAndDeletePodWithCondition
 fn remove<'a>(pods: impl Iterator<Item = &'a Arc<Pod>> + Clone, conditions: Option<&Value>, plan: &mut Plan) {
     let failed = |p: &Arc<Pod>| {
@@ -143,13 +144,16 @@ fn remove<'a>(pods: impl Iterator<Item = &'a Arc<Pod>> + Clone, conditions: Opti
         }
         Action::strategic_patch(PODS, &p.metadata.key(), "status", &body).tolerate(&["NotFound"])
     };
-    plan.step(pods.clone().filter(|p| !p.finished()).map(failed).collect());
-    plan.step(pods.map(|p| delete_now(p)).collect());
+    let unfinished = pods.clone().filter(|p| !p.finished());
+    plan.step(pods.filter(|p| p.finished()).map(|p| delete_now(p)).collect());
+    plan.always(unfinished.clone().map(failed).collect());
+    plan.step(unfinished.map(|p| delete_now(p)).collect());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reconcile::{Answer, Engine, EngineConfig};
 
     fn pod(name: &str, phase: &str) -> Arc<Pod> {
         let text = format!(
@@ -172,7 +176,50 @@ mod tests {
         };
         assert_eq!(verbs(state(None)), vec!["get"]);
         assert_eq!(verbs(state(Some(false))), Vec::<&str>::new());
-        assert_eq!(verbs(state(Some(true))), vec!["patch", "delete", "delete"]);
+        assert_eq!(verbs(state(Some(true))), vec!["delete", "patch", "delete"]);
+    }
+
+    /// One of two running pods cannot be failed: all others go, and it alone is tried again.
+    #[test]
+    fn a_pod_that_cannot_be_failed_holds_up_no_other() {
+        let mut caches = Caches::default();
+        caches.kind_mut::<Node>().replace(Vec::new(), 1);
+        let pods = [("bad", "Running"), ("done", "Succeeded"), ("good", "Running")];
+        caches.kind_mut::<Pod>().replace(pods.map(|(n, phase)| (*pod(n, phase)).clone()).into(), 1);
+        let mut engine = Engine::new(PodGc::default(), EngineConfig::default());
+        engine.start(&caches);
+        engine.enqueue(Key::new("node", "gone"));
+        let (mut gone, mut now, mut revision) = (Vec::new(), Timestamp::UNIX_EPOCH, 1);
+        for _ in 0..50 {
+            let Some(work) = engine.next(now, &caches) else {
+                now = time::after(now, Duration::from_millis(50));
+                continue;
+            };
+            let name = work.op.target().1.to_owned();
+            let key = Key::new("n", &name);
+            let result = match &*work.op {
+                Op::Patch { .. } if name == "bad" => Err(meta::Status::internal("a webhook says no")),
+                Op::Patch { .. } => {
+                    revision += 1;
+                    let mut p = (*pod(&name, "Failed")).clone();
+                    p.metadata.resource_version = revision;
+                    caches.kind_mut::<Pod>().upsert(p);
+                    let text =
+                        format!(r#"{{"metadata": {{"name": "{name}", "resourceVersion": "{revision}"}}}}"#);
+                    Ok(Answer::Object(text.into()))
+                }
+                Op::Delete { .. } => {
+                    revision += 1;
+                    caches.kind_mut::<Pod>().remove(&key, revision);
+                    gone.push(name);
+                    Ok(Answer::Object("{}".into()))
+                }
+                Op::Revision { .. } => Ok(Answer::Revision(revision)),
+                _ => Err(meta::Status::not_found(&NODES, "gone")),
+            };
+            engine.done(work.id, result, now);
+        }
+        assert_eq!(gone, ["done", "good"]);
     }
 
     #[test]
