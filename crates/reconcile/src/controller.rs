@@ -20,8 +20,8 @@ pub trait Controller: Send + Sync + 'static {
     /// and drops it at the first decision that gets none, so the key of an object must be decided again when the
     /// object goes (as [`Interests::own`] does). It does not outlive the process: what must hold after a restart
     /// belongs into an object. An object that is replaced under its name inherits the memory; where that matters
-    /// the memory says of which UID it is.
-    type Memory: Default + Send + 'static;
+    /// the memory says of which UID it is. A memory that equals the default costs nothing: it is not kept.
+    type Memory: Default + PartialEq + Send + 'static;
 
     /// The name in logs and Events: `replicaset-controller`.
     fn name(&self) -> &'static str;
@@ -175,7 +175,51 @@ impl<C: Controller> Decide for Decider<C> {
         if size_of::<C::Memory>() == 0 {
             return Some(self.controller.reconcile(&state, &mut C::Memory::default(), now));
         }
-        let memory = self.memories.entry(key.clone()).or_default();
-        Some(self.controller.reconcile(&state, memory, now))
+        let mut memory = self.memories.remove(key).unwrap_or_default();
+        let plan = self.controller.reconcile(&state, &mut memory, now);
+        if memory != C::Memory::default() {
+            self.memories.insert(key.clone(), memory);
+        }
+        Some(plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Remembers under which number it was last decided: the key's name.
+    struct Numbers;
+
+    impl Controller for Numbers {
+        type State = u32;
+        type Memory = u32;
+
+        fn name(&self) -> &'static str {
+            "numbers"
+        }
+
+        fn interests(&self, _: &mut Interests) {}
+
+        fn observe(&self, key: &Key, _: &Caches, _: &Answers) -> Option<u32> {
+            key.name.parse().ok()
+        }
+
+        fn reconcile(&self, number: &u32, memory: &mut u32, _: Timestamp) -> Plan {
+            *memory = if *memory == 0 { *number } else { 0 };
+            Plan::default()
+        }
+    }
+
+    #[test]
+    fn what_nothing_is_remembered_of_is_not_kept() {
+        let mut decider = Decider::new(Numbers);
+        let mut decide = |name: &str| {
+            let key = Key::new("", name);
+            decider.decide(&key, &Caches::default(), &Answers::default(), Timestamp::UNIX_EPOCH);
+            decider.memories.values().copied().collect::<Vec<_>>()
+        };
+        let kept = ["0", "7", "7"].map(&mut decide);
+        assert_eq!(kept, [vec![], vec![7], vec![]]);
     }
 }

@@ -32,7 +32,9 @@ pub(crate) fn orphan(state: &State) -> Plan {
 /// Lets the owner go when no dependent blocks it any more. The dependents are deleted as keys of their own.
 ///
 /// Does not wait for groups that cannot be discovered, as upstream's does not: one broken API service must not
-/// hold every such deletion, and a dependent there is collected all the same, only later.
+/// hold every such deletion, and a dependent there is collected all the same, only later. It does wait for a resource
+/// that is discovered and cannot be listed, a broken conversion for example, where upstream's waits for half a minute
+/// after its start and then goes on without: such an owner would be gone before its dependents.
 // k8s: garbagecollector.go processDeletingDependentsItem
 pub(crate) fn foreground(state: &State) -> Plan {
     if !state.listed {

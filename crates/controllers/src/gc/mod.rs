@@ -110,13 +110,19 @@ impl Controller for GarbageCollector {
         let node = caches.graph.get(&key.name)?.clone();
         let owners = node.owners.iter().map(|o| (o.clone(), look_up(o, &node, caches, answers))).collect();
         let elsewhere = |o: &&OwnerReference| caches.graph.get(&o.uid).is_some_and(|n| !reaches(n, &node));
-        let mut all = caches.discovery.resources().iter().filter(|r| followed(r));
+        let discovery = &caches.discovery;
+        let all = discovery.resources().iter().filter(|r| followed(r));
+        let unlisted = all.filter(|r| !caches.graph.synced(&r.gvr));
+        // What is known from before of a group that cannot be read now, and was never listed, is not known.
+        // k8s: garbagecollector.go Sync
+        let (lost, awaited): (Vec<_>, Vec<_>) =
+            unlisted.partition(|r| discovery.failed.contains(&r.gvr.api_version()));
         Some(State {
             owners,
             misplaced: node.owners.iter().filter(elsewhere).cloned().collect(),
             dependents: caches.graph.dependents(&node.uid).cloned().collect(),
-            listed: all.all(|r| caches.graph.synced(&r.gvr)),
-            groups_lacking: caches.discovery.lacks_groups(),
+            listed: awaited.is_empty(),
+            groups_lacking: discovery.lacks_groups() || !lost.is_empty(),
             node,
         })
     }

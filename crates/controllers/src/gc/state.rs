@@ -41,6 +41,6 @@ pub struct State {
     pub dependents: Vec<Arc<Node>>,
     /// Whether the graph has been filled with every resource that is known to be served.
     pub listed: bool,
-    /// Whether some group could not be discovered, so that not even its resources are known.
+    /// Whether some group could not be discovered, so that its resources are not known, or not listed.
     pub groups_lacking: bool,
 }

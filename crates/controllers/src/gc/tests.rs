@@ -223,3 +223,39 @@ fn an_answer_of_the_past_is_asked_for_again() {
         assert_eq!(present, stands, "graph at {graph_at}, read at {read_at}, listed {listed}: {found:?}");
     }
 }
+
+/// A group that cannot be discovered holds up no foreground deletion, whatever was once known of it; a resource that is
+/// discovered and not listed yet does, and orphans wait for both.
+#[test]
+fn a_broken_group_holds_up_no_foreground_deletion() {
+    let sets = served("apps", "replicasets", "ReplicaSet", true);
+    let widgets = served("broken.example.com", "widgets", "Widget", true);
+    let before = reconcile::Discovery::new(vec![sets.clone(), widgets.clone()], vec![], vec![]);
+    let failed = vec!["broken.example.com/v1".to_owned()];
+    let now = reconcile::Discovery::new(vec![sets.clone()], vec![], failed).keeping(&before);
+    for (discovery, finalizer, widgets_listed, goes) in [
+        (&before, FOREGROUND, false, false),
+        (&before, FOREGROUND, true, true),
+        (&now, FOREGROUND, false, true),
+        (&now, FOREGROUND, true, true),
+        (&before, ORPHAN, false, false),
+        (&now, ORPHAN, false, false),
+        (&now, ORPHAN, true, true),
+    ] {
+        let mut caches = Caches::default();
+        caches.discovery = discovery.clone();
+        let m = format!(
+            r#"{{"name": "o", "namespace": "n", "uid": "o", "resourceVersion": "3",
+                "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["{finalizer}"]}}"#
+        );
+        let owner = Partial { metadata: serde_json::from_str(&m).unwrap(), ..Partial::default() };
+        caches.graph.replace(&Arc::new(sets.gvr.clone()), &sets.kind, vec![owner], 3);
+        if widgets_listed {
+            caches.graph.replace(&Arc::new(widgets.gvr.clone()), &widgets.kind, Vec::new(), 3);
+        }
+        let key = Key { namespace: "".into(), name: "o".into() };
+        let state = GarbageCollector.observe(&key, &caches, &Answers::default()).unwrap();
+        let what = format!("{finalizer}, failed {:?}, listed {widgets_listed}", discovery.failed);
+        assert_eq!(!self::does(&state).is_empty(), goes, "{what}");
+    }
+}

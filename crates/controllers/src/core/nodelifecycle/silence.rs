@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::state::{Signs, State};
 
 /// What was seen of one node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     uid: Arc<str>,
     signs: Signs,

@@ -8,9 +8,10 @@
 mod types;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use reconcile::{Action, Answer, Answers, Caches, Controller, Delta, Interests, Key, KeySink, Plan};
+use reconcile::{Action, Answer, Answers, Caches, Controller, Delta, Interests, Key, KeySink, Plan, time};
 use serde_json::{Value, json};
 
 pub use self::types::{Owner, SECRETS, Secret};
@@ -18,6 +19,9 @@ use crate::core::serviceaccount::{SERVICEACCOUNTS, ServiceAccount};
 
 /// Signs tokens. The question has the fields of [`question`], the answer is the token as a JSON string.
 pub const PORT: &str = "service-account-token";
+
+/// When a Secret that is gone is looked at once more, to forget it.
+const FORGET: Duration = Duration::from_secs(30);
 
 /// The controller. Its keys are Secrets.
 pub struct ServiceAccountTokens {
@@ -111,13 +115,20 @@ impl Controller for ServiceAccountTokens {
         Some(State::Held { secret, account, token })
     }
 
-    fn reconcile(&self, state: &State, owner: &mut Owner, _: Timestamp) -> Plan {
+    fn reconcile(&self, state: &State, owner: &mut Owner, now: Timestamp) -> Plan {
         match state {
             State::Gone { key, named_by } => {
                 let was = |a: &&Arc<ServiceAccount>| {
                     *a.metadata.name == *owner.name && (owner.uid.is_empty() || *a.metadata.uid == *owner.uid)
                 };
-                Plan::of(named_by.iter().filter(was).map(|a| forget(a, key)).collect())
+                let mut plan = Plan::of(named_by.iter().filter(was).map(|a| forget(a, key)).collect());
+                if plan.is_empty() {
+                    *owner = Owner::default();
+                } else {
+                    // Nobody tells when the account has changed, and then whose the Secret was need not be known.
+                    plan.requeue_by(time::after(now, FORGET));
+                }
+                plan
             }
             State::Orphan { secret, gone } => {
                 *owner = secret.owner();

@@ -146,5 +146,7 @@ fn an_account_no_longer_names_a_token_that_is_gone() {
         if taken {
             assert_eq!(body(only(&plan))["secrets"], json!([{"name": "other"}]), "{uid}");
         }
+        // What others name the same way is nothing to remember for ever.
+        assert_eq!((plan.requeue_at.is_some(), owner != Owner::default()), (taken, taken), "{uid}");
     }
 }

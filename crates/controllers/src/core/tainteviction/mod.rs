@@ -20,7 +20,7 @@ use crate::core::pod::{self, PODS, Pod, Toleration};
 pub struct TaintEviction;
 
 /// When a pod of that UID was first told to leave some time; `None`: it is not.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Planned(Option<(Arc<str>, Timestamp)>);
 
 /// What a decision on a pod depends on.
