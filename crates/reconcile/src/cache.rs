@@ -74,7 +74,7 @@ impl<P: Projection> KindCache<P> {
     }
 
     /// How many objects have been handed out so far, one by one or in iterations. Only where debug assertions are
-    /// on: for tests that say how much a decision may look at.
+    /// on: for tests that say how much a decision may look at, which are there only then too.
     #[cfg(debug_assertions)]
     #[must_use]
     pub fn looked_at(&self) -> usize {

@@ -37,5 +37,5 @@ pub use graph::Graph;
 pub use key::Key;
 pub use limiter::{Backoff, Bucket};
 pub use objectmeta::{ObjectMeta, OwnerReference, Partial, StrMap};
-pub use projection::{IndexSink, Projection, null_default};
+pub use projection::{IndexSink, Projection};
 pub use selector::{LabelSelector, Operator, Requirement};

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use meta::Gvr;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 
 use crate::ObjectMeta;
 
@@ -41,16 +40,4 @@ impl IndexSink {
     pub fn add(&mut self, name: &'static str, value: &str) {
         self.0.push((name, value.into()));
     }
-}
-
-/// `deserialize_with`: null reads as the default, as the API allows everywhere.
-///
-/// # Errors
-/// What `T` says.
-pub fn null_default<'de, D, T>(d: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }

@@ -1,11 +1,12 @@
-//! What the scheduler reads of a Pod and of a Node, straight from their JSON bytes.
+//! What the scheduler reads of a Pod and of a Node, straight from their JSON bytes, through `meta::json`: a null is
+//! what is not there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use meta::Gvr;
-use reconcile::{LabelSelector, ObjectMeta, Projection, StrMap, null_default};
+use reconcile::{LabelSelector, ObjectMeta, Projection, StrMap};
 use serde::Deserialize;
 
 /// core/v1 Pod.
@@ -49,21 +50,14 @@ pub struct PodSpec {
     pub scheduler_name: Box<str>,
     pub priority: Option<i32>,
     pub preemption_policy: Option<Box<str>>,
-    #[serde(deserialize_with = "null_default")]
     pub node_selector: StrMap,
     pub affinity: Option<Box<Affinity>>,
-    #[serde(deserialize_with = "null_default")]
     pub tolerations: Box<[Toleration]>,
-    #[serde(deserialize_with = "null_default")]
     pub containers: Vec<Container>,
-    #[serde(deserialize_with = "null_default")]
     pub init_containers: Vec<Container>,
-    #[serde(deserialize_with = "null_default")]
     pub overhead: StrMap,
     pub resources: Option<Resources>,
-    #[serde(deserialize_with = "null_default")]
     pub topology_spread_constraints: Box<[SpreadConstraint]>,
-    #[serde(deserialize_with = "null_default")]
     pub scheduling_gates: Box<[Gate]>,
     pub host_network: bool,
 }
@@ -74,7 +68,6 @@ pub struct PodStatus {
     pub phase: Box<str>,
     pub nominated_node_name: Box<str>,
     pub start_time: Option<Timestamp>,
-    #[serde(deserialize_with = "null_default")]
     pub conditions: Vec<Condition>,
 }
 
@@ -93,7 +86,6 @@ pub struct Condition {
 pub struct Container {
     pub image: Box<str>,
     pub resources: Resources,
-    #[serde(deserialize_with = "null_default")]
     pub ports: Vec<Port>,
     pub restart_policy: Option<Box<str>>,
 }
@@ -101,7 +93,6 @@ pub struct Container {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Resources {
-    #[serde(deserialize_with = "null_default")]
     pub requests: StrMap,
 }
 
@@ -142,14 +133,13 @@ pub struct Affinity {
 pub struct NodeAffinity {
     #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
     pub required: Option<NodeSelector>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_default")]
+    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
     pub preferred: Vec<PreferredNodeTerm>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeSelector {
-    #[serde(deserialize_with = "null_default")]
     pub node_selector_terms: Vec<NodeTerm>,
 }
 
@@ -163,9 +153,7 @@ pub struct PreferredNodeTerm {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeTerm {
-    #[serde(deserialize_with = "null_default")]
     pub match_expressions: Vec<NodeRequirement>,
-    #[serde(deserialize_with = "null_default")]
     pub match_fields: Vec<NodeRequirement>,
 }
 
@@ -174,16 +162,15 @@ pub struct NodeTerm {
 pub struct NodeRequirement {
     pub key: Box<str>,
     pub operator: Box<str>,
-    #[serde(deserialize_with = "null_default")]
     pub values: Vec<Box<str>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct PodAffinity {
-    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_default")]
+    #[serde(rename = "requiredDuringSchedulingIgnoredDuringExecution")]
     pub required: Vec<PodTerm>,
-    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution", deserialize_with = "null_default")]
+    #[serde(rename = "preferredDuringSchedulingIgnoredDuringExecution")]
     pub preferred: Vec<PreferredPodTerm>,
 }
 
@@ -199,14 +186,11 @@ pub struct PreferredPodTerm {
 pub struct PodTerm {
     /// Absent matches no pod; empty matches all.
     pub label_selector: Option<LabelSelector>,
-    #[serde(deserialize_with = "null_default")]
     pub namespaces: Vec<Box<str>>,
     /// Absent matches no namespace; empty matches all.
     pub namespace_selector: Option<LabelSelector>,
     pub topology_key: Box<str>,
-    #[serde(deserialize_with = "null_default")]
     pub match_label_keys: Vec<Box<str>>,
-    #[serde(deserialize_with = "null_default")]
     pub mismatch_label_keys: Vec<Box<str>>,
 }
 
@@ -222,7 +206,6 @@ pub struct SpreadConstraint {
     pub node_affinity_policy: Option<Box<str>>,
     /// Whether nodes whose taints the pod does not tolerate are: `Honor` or `Ignore` (default).
     pub node_taints_policy: Option<Box<str>>,
-    #[serde(deserialize_with = "null_default")]
     pub match_label_keys: Vec<Box<str>>,
 }
 
@@ -251,7 +234,6 @@ impl Projection for Node {
 #[serde(default)]
 pub struct NodeSpec {
     pub unschedulable: bool,
-    #[serde(deserialize_with = "null_default")]
     pub taints: Vec<Taint>,
 }
 
@@ -266,16 +248,13 @@ pub struct Taint {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct NodeStatus {
-    #[serde(deserialize_with = "null_default")]
     pub allocatable: StrMap,
-    #[serde(deserialize_with = "null_default")]
     pub images: Vec<NodeImage>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeImage {
-    #[serde(deserialize_with = "null_default")]
     pub names: Vec<Box<str>>,
     pub size_bytes: i64,
 }
@@ -331,6 +310,30 @@ pub struct BudgetSpec {
 pub struct BudgetStatus {
     pub disruptions_allowed: i32,
     /// Pods whose eviction was granted already, by name.
-    #[serde(deserialize_with = "null_default")]
     pub disrupted_pods: BTreeMap<Arc<str>, serde::de::IgnoredAny>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_null_is_what_is_not_there() {
+        let pod = br#"{"metadata": {"name": "p", "labels": null}, "spec": {
+            "nodeName": null, "priority": null, "nodeSelector": null, "tolerations": null, "hostNetwork": null,
+            "containers": [{"image": null, "resources": null, "ports": null}], "initContainers": null,
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+                {"nodeSelectorTerms": [{"matchExpressions": null, "matchFields":
+                    [{"key": "k", "operator": "Exists", "values": null}]}]}}},
+            "topologySpreadConstraints": [{"maxSkew": null, "matchLabelKeys": null}]},
+            "status": {"phase": null, "conditions": null}}"#;
+        let pod: Pod = meta::json::read(pod).unwrap();
+        assert_eq!((pod.spec.containers.len(), pod.spec.priority), (1, None));
+        let node = br#"{"spec": {"unschedulable": null, "taints": null},
+            "status": {"allocatable": null, "images": [{"names": null, "sizeBytes": null}]}}"#;
+        assert_eq!(meta::json::read::<Node>(node).unwrap().status.images.len(), 1);
+        let budget =
+            br#"{"spec": null, "status": {"disruptionsAllowed": null, "disruptedPods": {"p": null}}}"#;
+        assert_eq!(meta::json::read::<Budget>(budget).unwrap().status.disrupted_pods.len(), 1);
+    }
 }

@@ -118,7 +118,7 @@ impl Schedule {
 
     fn looked(&mut self, look: Look, result: &Result<Answer, Status>, now: Timestamp) {
         let ok = match result {
-            Ok(Answer::Object(bytes)) => serde_json::from_slice::<Pod>(bytes)
+            Ok(Answer::Object(bytes)) => meta::json::read::<Pod>(bytes)
                 .is_ok_and(|p| p.metadata.uid != look.uid || !p.spec.node_name.is_empty()),
             Err(e) if e.is("NotFound") => true,
             Err(_) if look.failures + 1 < LOOKS => {
@@ -199,7 +199,7 @@ pub(super) fn deltas<P: Projection>(
     event: RawEvent,
     notes: &mut Vec<Note>,
 ) -> Vec<reconcile::Delta<P>> {
-    let mut parse = |b: &[u8]| match serde_json::from_slice::<P>(b) {
+    let mut parse = |b: &[u8]| match meta::json::read::<P>(b) {
         Ok(o) => Some(o),
         Err(e) => {
             notes.push(Note::Broken(format!("{} cannot be read: {e}", P::GVR)));

@@ -196,26 +196,24 @@ impl Truth {
         let read = |err: serde_json::Error| format!("{}: {err}", e.key);
         match resource {
             "pods" => {
-                let pod: Pod = serde_json::from_slice(&e.value).map_err(read)?;
-                let full: scheduler::Pod = serde_json::from_slice(&e.value).map_err(read)?;
+                let pod: Pod = meta::json::read(&e.value).map_err(read)?;
+                let full: scheduler::Pod = meta::json::read(&e.value).map_err(read)?;
                 self.pod_changed(
                     key,
                     PodTruth { pod, info: scheduler::PodInfo::new(&full), bound: (0, false) },
                     at,
                 )
             }
-            "replicasets" => self.set_changed(key, serde_json::from_slice(&e.value).map_err(read)?),
-            "deployments" => {
-                self.deployment_changed(key, serde_json::from_slice(&e.value).map_err(read)?, at)
-            }
+            "replicasets" => self.set_changed(key, meta::json::read(&e.value).map_err(read)?),
+            "deployments" => self.deployment_changed(key, meta::json::read(&e.value).map_err(read)?, at),
             "minions" | "nodes" => {
-                let node: scheduler::Node = serde_json::from_slice(&e.value).map_err(read)?;
-                let state: controllers::core::node::Node = serde_json::from_slice(&e.value).map_err(read)?;
+                let node: scheduler::Node = meta::json::read(&e.value).map_err(read)?;
+                let state: controllers::core::node::Node = meta::json::read(&e.value).map_err(read)?;
                 self.nodes.insert(key.name.to_string(), NodeTruth::of(&node, &state));
                 Ok(())
             }
             "endpointslices" => {
-                self.slices.insert(e.key.to_string(), serde_json::from_slice(&e.value).map_err(read)?);
+                self.slices.insert(e.key.to_string(), meta::json::read(&e.value).map_err(read)?);
                 Ok(())
             }
             "services" => {

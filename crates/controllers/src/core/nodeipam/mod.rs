@@ -186,6 +186,7 @@ mod tests {
     }
 
     /// Who has a range already, or gives one back, costs no look at all nodes while nobody waits for one.
+    #[cfg(debug_assertions)]
     #[test]
     fn nodes_are_looked_at_only_when_one_waits() {
         let ipam = NodeIpam { clusters: vec![ClusterCidr::parse("10.0.0.0/8").unwrap()] };

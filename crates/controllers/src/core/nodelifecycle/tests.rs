@@ -303,6 +303,7 @@ fn cluster(nodes: usize, ready: &str) -> Caches {
 }
 
 /// As many objects are looked at among ten nodes as among a thousand.
+#[cfg(debug_assertions)]
 #[test]
 fn a_decision_does_not_look_at_all_nodes_or_pods() {
     let looked = |nodes: usize, ready: &str| {
