@@ -78,13 +78,15 @@ struct Ask {
 }
 
 /// All of them, in upstream's order of looking.
-const ASKS: [Ask; 8] = [
+const ASKS: [Ask; 9] = [
     Ask { step: Step::Admission, reason: "AppArmor", unmet: apparmor },
     Ask { step: Step::Admission, reason: "PodOSSelectorNodeLabelDoesNotMatch", unmet: os_label },
     Ask { step: Step::Admission, reason: "PodOSNotSupported", unmet: os },
     Ask { step: Step::Admission, reason: "SupplementalGroupsPolicyNotSupported", unmet: groups_policy },
     Ask { step: Step::Sandbox, reason: "FailedPrepareDynamicResources", unmet: claims },
     Ask { step: Step::Sandbox, reason: "FailedCreatePodSandBox", unmet: user_namespace },
+    // A pod that was not admitted by this agent, and containers that came later.
+    Ask { step: Step::Container, reason: "CreateContainerConfigError", unmet: apparmor },
     Ask { step: Step::Container, reason: "CreateContainerConfigError", unmet: recursive_read_only },
     Ask { step: Step::Container, reason: "CreateContainerConfigError", unmet: devices },
 ];
@@ -103,7 +105,10 @@ pub(super) fn refused(asker: Asker<'_>) -> Option<Why> {
 // k8s: pkg/security/apparmor/validate.go
 fn apparmor(a: Asker<'_>) -> Option<String> {
     let wanted = |c: &Container| apparmor_profile(a.pod, c).is_some_and(|p| p.type_ != "Unconfined");
-    let any = resources::all_containers(a.pod.sp()).any(wanted) || a.pod.ephemeral().iter().any(wanted);
+    let any = match a.container {
+        Some(c) => wanted(c),
+        None => resources::all_containers(a.pod.sp()).any(wanted) || a.pod.ephemeral().iter().any(wanted),
+    };
     (any && !a.node.apparmor)
         .then(|| "Cannot enforce AppArmor: AppArmor is not enabled on the host".to_owned())
 }
@@ -218,6 +223,19 @@ mod tests {
             (
                 json!({"securityContext": {"appArmorProfile": {"type": "Unconfined"}}}),
                 Step::Admission,
+                "",
+                "",
+            ),
+            (
+                json!({"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}),
+                Step::Container,
+                "CreateContainerConfigError: Cannot enforce AppArmor: AppArmor is not enabled on the host",
+                "",
+            ),
+            (
+                json!({"securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}},
+                    "c": {"name": "c", "securityContext": {"appArmorProfile": {"type": "Unconfined"}}}}),
+                Step::Container,
                 "",
                 "",
             ),

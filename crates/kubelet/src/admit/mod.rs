@@ -16,6 +16,11 @@ use crate::run::Machine;
 use crate::spec::{PodExt, resources};
 use crate::worker::task::Why;
 
+/// How much of a resource pods ask for together.
+fn used(pods: &[&Arc<Pod>], name: &str) -> i64 {
+    pods.iter().map(|p| resources::pod_request(p.sp(), name)).fold(0, i64::saturating_add)
+}
+
 /// Whether it has come to its end.
 pub(crate) fn over(pod: &Pod) -> bool {
     matches!(pod.status.as_ref().and_then(|s| s.phase.as_deref()), Some("Succeeded" | "Failed"))
@@ -83,7 +88,7 @@ pub(crate) fn event_reason(reason: &str) -> &'static str {
 /// Why the node refuses the pod; `None`: it takes it. `others`: the pods it has taken.
 pub(crate) fn check(pod: &Pod, others: &[Arc<Pod>], place: &Place<'_>) -> Option<Why> {
     let asker = Asker { pod, container: None, handler: "", node: place.abilities };
-    sysctls(pod, &place.config.allowed_unsafe_sysctls)
+    sysctls(pod, &place.config.allowed_unsafe_sysctls, place.machine.kernel)
         .or_else(|| asks::refused(asker))
         .or_else(|| predicates(pod, others, place))
 }
@@ -139,7 +144,7 @@ fn insufficient(pod: &Pod, live: &[&Arc<Pod>], place: &Place<'_>) -> Option<Why>
     });
     own.into_iter().chain(others).find_map(|(name, have)| {
         let wanted = resources::pod_request(pod.sp(), name);
-        let used = live.iter().map(|p| resources::pod_request(p.sp(), name)).fold(0, i64::saturating_add);
+        let used = used(live, name);
         (wanted > 0 && used.saturating_add(wanted) > have).then(|| out_of(name, wanted, used, have))
     })
 }
@@ -164,7 +169,7 @@ pub(crate) fn resize(pod: &Pod, others: &[Arc<Pod>], machine: &Machine) -> Optio
                 format!("Node didn't have enough capacity: {name}, requested: {wanted}, capacity: {have}");
             return Some(Why::new("Infeasible", message));
         }
-        let used: i64 = live.iter().map(|p| resources::pod_request(p.sp(), name)).sum();
+        let used = used(&live, name);
         if used.saturating_add(wanted) > have {
             let message = format!(
                 "Node didn't have enough resource: {name}, requested: {wanted}, used: {used}, capacity: {have}"
@@ -175,32 +180,35 @@ pub(crate) fn resize(pod: &Pod, others: &[Arc<Pod>], machine: &Machine) -> Optio
     None
 }
 
-/// Sysctls of a pod's own namespaces that cannot harm others.
-// k8s: pkg/kubelet/sysctl/safe_sysctls.go
-const SAFE_SYSCTLS: [&str; 12] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.tcp_wmem",
+/// Sysctls of a pod's own namespaces that cannot harm others, and the kernel since which they are of the namespace.
+// k8s: pkg/kubelet/sysctl/safe_sysctls.go, pkg/util/kernel/constants.go
+const SAFE_SYSCTLS: [(&str, (u32, u32)); 14] = [
+    ("kernel.shm_rmid_forced", (0, 0)),
+    ("net.ipv4.ip_local_port_range", (0, 0)),
+    ("net.ipv4.ip_local_reserved_ports", (3, 16)),
+    ("net.ipv4.ip_unprivileged_port_start", (0, 0)),
+    ("net.ipv4.ping_group_range", (0, 0)),
+    ("net.ipv4.tcp_fin_timeout", (4, 6)),
+    ("net.ipv4.tcp_keepalive_intvl", (4, 5)),
+    ("net.ipv4.tcp_keepalive_probes", (4, 5)),
+    ("net.ipv4.tcp_keepalive_time", (4, 5)),
+    ("net.ipv4.tcp_notsent_lowat", (4, 6)),
+    ("net.ipv4.tcp_rmem", (4, 15)),
+    ("net.ipv4.tcp_slow_start_after_idle", (4, 15)),
+    ("net.ipv4.tcp_syncookies", (0, 0)),
+    ("net.ipv4.tcp_wmem", (4, 15)),
 ];
 
 /// The first sysctl of the pod that may not be set.
 // k8s: pkg/kubelet/sysctl/allowlist.go
-fn sysctls(pod: &Pod, unsafe_ones: &[String]) -> Option<Why> {
+fn sysctls(pod: &Pod, unsafe_ones: &[String], kernel: (u32, u32)) -> Option<Why> {
     let spec = pod.sp();
     let all = spec.security_context.as_ref().and_then(|s| s.sysctls.as_ref());
     let problem = all.into_iter().flatten().find_map(|s| {
         let name = s.name.replace('/', ".");
         let below = |p: &String| p.strip_suffix('*').map_or(*p == name, |start| name.starts_with(start));
-        if !SAFE_SYSCTLS.contains(&name.as_str()) && !unsafe_ones.iter().any(below) {
+        let safe = SAFE_SYSCTLS.iter().any(|(n, since)| *n == name && kernel >= *since);
+        if !safe && !unsafe_ones.iter().any(below) {
             Some(format!("\"{name}\" not allowlisted"))
         } else if name.starts_with("net.") && pod.host_network() {
             Some(format!("\"{name}\" not allowed with host net enabled"))
@@ -237,6 +245,12 @@ mod tests {
             let got = resize(&of(cpu), &[other.clone(), of("900m")], &machine);
             assert_eq!(got.as_ref().map(|w| w.reason.as_str()), want, "{cpu}");
         }
+        // More than any number can say is more than there is.
+        let huge = |uid: &str| {
+            pod(uid, json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": "8E"}}}]}))
+        };
+        let got = resize(&of("400m"), &[huge("a"), huge("b")], &machine);
+        assert_eq!(got.map(|w| w.reason).as_deref(), Some("Deferred"));
     }
 
     #[test]
@@ -245,6 +259,8 @@ mod tests {
             ("kernel.shm_rmid_forced", json!({}), ""),
             ("net/ipv4/tcp_syncookies", json!({}), ""),
             ("net.core.somaxconn", json!({}), "\"net.core.somaxconn\" not allowlisted"),
+            ("net.ipv4.tcp_notsent_lowat", json!({}), ""),
+            ("net.ipv4.tcp_slow_start_after_idle", json!({}), ""),
             ("kernel.msgmax", json!({}), ""),
             (
                 "kernel.msgmax",
@@ -260,10 +276,16 @@ mod tests {
         for (name, mut spec, want) in cases {
             spec["containers"] = json!([]);
             spec["securityContext"] = json!({"sysctls": [{"name": name, "value": "1"}]});
-            let got = sysctls(&pod("x", spec), &["kernel.msg*".to_owned()]);
+            let got = sysctls(&pod("x", spec), &["kernel.msg*".to_owned()], (4, 15));
             let message = got.map(|w| w.message).unwrap_or_default();
             assert!(message.ends_with(want) && message.is_empty() == want.is_empty(), "{name}: {message}");
         }
+        let all = SAFE_SYSCTLS.map(|(name, _)| json!({"name": name, "value": "1"}));
+        let all = pod("x", json!({"containers": [], "securityContext": {"sysctls": all}}));
+        assert_eq!(sysctls(&all, &[], (4, 15)), None);
+        assert_eq!(sysctls(&all, &[], (5, 0)), None);
+        let old = sysctls(&all, &[], (4, 14)).map(|w| w.message).unwrap_or_default();
+        assert!(old.ends_with("\"net.ipv4.tcp_rmem\" not allowlisted"), "{old}");
     }
 
     #[test]

@@ -103,21 +103,21 @@ impl Cgroups {
     ///
     /// # Errors
     /// When the kernel or systemd refuses.
-    pub fn create(&self, pod: &Pod) -> Result<()> {
+    pub async fn create(&self, pod: &Pod) -> Result<()> {
         if self.systemd.is_none() {
             self.make(&self.parent(pod))?;
         }
-        self.resize(pod, &resources::pod_limits(pod))
+        self.resize(pod, &resources::pod_limits(pod)).await
     }
 
     /// Changes the limits of a pod's cgroup that is there.
     ///
     /// # Errors
     /// When the kernel refuses, since a group below has more, or systemd does.
-    pub fn resize(&self, pod: &Pod, limits: &PodLimits) -> Result<()> {
+    pub async fn resize(&self, pod: &Pod, limits: &PodLimits) -> Result<()> {
         let limits = PodLimits { pids: self.pod_pids, ..limits.clone() };
         match &self.systemd {
-            Some(systemd) => systemd.limit(&self.parent(pod), self.version, &limits),
+            Some(systemd) => systemd.limit(&self.parent(pod), self.version, &limits).await,
             None => self.limit(&self.parent(pod), &limits),
         }
     }
@@ -132,10 +132,10 @@ impl Cgroups {
     ///
     /// # Errors
     /// When the kernel refuses, since they use more already, or systemd does.
-    pub fn limit_all(&self, limits: &PodLimits) -> Result<()> {
+    pub async fn limit_all(&self, limits: &PodLimits) -> Result<()> {
         let all = self.of_all();
         match &self.systemd {
-            Some(systemd) => systemd.limit(&all, self.version, limits),
+            Some(systemd) => systemd.limit(&all, self.version, limits).await,
             None => {
                 self.make(&all)?;
                 self.limit(&all, limits)
@@ -214,8 +214,7 @@ impl Cgroups {
     }
 
     /// Removes the pod's cgroup in whatever class it was made. True when nothing is left.
-    #[must_use]
-    pub fn remove(&self, uid: &str) -> bool {
+    pub async fn remove(&self, uid: &str) -> bool {
         let mut clean = true;
         for (parent, start) in self.classes() {
             match &self.systemd {
@@ -227,7 +226,7 @@ impl Cgroups {
                 Some(systemd) => {
                     let slice = format!("{start}{}.slice", uid.replace('-', "_"));
                     if self.dirs(&format!("{parent}/{slice}")).iter().any(|d| d.exists()) {
-                        let gone = systemd.remove(&slice);
+                        let gone = systemd.remove(&slice).await;
                         clean &= gone.inspect_err(|e| tracing::warn!("slice of pod {uid}: {e}")).is_ok();
                     }
                 }
@@ -322,8 +321,8 @@ mod tests {
         Cgroups::new(&c)
     }
 
-    #[test]
-    fn v1_directories_come_and_go() {
+    #[tokio::test]
+    async fn v1_directories_come_and_go() {
         let dir = TestDir::new("cgroup1");
         for c in ["cpu", "memory"] {
             fs::create_dir(dir.path.join(c)).unwrap();
@@ -333,10 +332,10 @@ mod tests {
             (g.version(), g.parent(&pod()).as_str()),
             (Version::V1, "/corten-x/kubepods/burstable/podu-1")
         );
-        g.create(&pod()).unwrap();
+        g.create(&pod()).await.unwrap();
         assert!(dir.path.join("memory/corten-x/kubepods/burstable/podu-1").is_dir());
         assert_eq!(g.uids(), ["u-1"]);
-        assert!(g.remove("u-1"));
+        assert!(g.remove("u-1").await);
         assert!(g.uids().is_empty());
     }
 
@@ -363,8 +362,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn all_pods_and_each_pod_have_limits() {
+    #[tokio::test]
+    async fn all_pods_and_each_pod_have_limits() {
         let dir = TestDir::new("cgroup-limits");
         let own = "corten-x/kubepods/burstable/podu-1";
         v1_with_files(&dir, "corten-x/kubepods");
@@ -376,8 +375,8 @@ mod tests {
             pids: Some(500),
             ..PodLimits::default()
         };
-        g.limit_all(&all).unwrap();
-        g.create(&pod()).unwrap();
+        g.limit_all(&all).await.unwrap();
+        g.create(&pod()).await.unwrap();
         let read = |path: &str| fs::read_to_string(dir.path.join(path)).unwrap();
         for (path, want) in [
             ("cpu/corten-x/kubepods/cpu.shares".to_owned(), "2048"),
@@ -393,21 +392,21 @@ mod tests {
         }
     }
 
-    #[test]
-    fn systemd_is_told_the_limits_and_the_end() {
+    #[tokio::test]
+    async fn systemd_is_told_the_limits_and_the_end() {
         let dir = TestDir::new("cgroup-systemd");
         fs::write(dir.path.join("cgroup.controllers"), "cpu memory\n").unwrap();
         let (program, said) = (dir.path.join("systemctl"), dir.path.join("said"));
         fs::write(&program, format!("echo \"$@\" >> {}\n", said.display())).unwrap();
         let program = vec!["sh".to_owned(), program.to_string_lossy().into_owned()];
         let g = Cgroups { systemd: Some(Systemd { program }), pod_pids: Some(5), ..cgroups(&dir, true) };
-        g.create(&pod()).unwrap();
-        g.limit_all(&PodLimits { cpu_shares: 2048, ..PodLimits::default() }).unwrap();
+        g.create(&pod()).await.unwrap();
+        g.limit_all(&PodLimits { cpu_shares: 2048, ..PodLimits::default() }).await.unwrap();
         // What the runtime makes.
         let slice = "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podu_1.slice";
         fs::create_dir_all(dir.path.join(slice)).unwrap();
         assert_eq!(g.uids(), ["u-1"]);
-        assert!(g.remove("u-1"));
+        assert!(g.remove("u-1").await);
         let said = fs::read_to_string(said).unwrap();
         let want = [
             "set-property --runtime kubepods-burstable-podu_1.slice CPUWeight=4 CPUQuota=50.00% MemoryMax=67108864 TasksMax=5",

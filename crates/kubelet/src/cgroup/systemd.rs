@@ -2,11 +2,18 @@
 //! of its units itself. It must never write below the mount point.
 // k8s: pkg/kubelet/cm/cgroup_manager_linux.go; (runc) libcontainer/cgroups/systemd
 
-use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::Version;
 use crate::error::{Error, Result};
 use crate::spec::resources::{self, PodLimits};
+
+/// How long systemd may take for one answer: a pod must not wait for one that hangs.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The road to systemd.
 #[derive(Clone, Debug)]
@@ -23,23 +30,29 @@ impl Default for Systemd {
 
 impl Systemd {
     /// Sets the limits of a slice, which needs not be there yet, until the machine is started anew.
-    pub fn limit(&self, slice: &str, version: Version, limits: &PodLimits) -> Result<()> {
+    pub async fn limit(&self, slice: &str, version: Version, limits: &PodLimits) -> Result<()> {
         let mut args = ["set-property", "--runtime", slice].map(str::to_owned).to_vec();
         args.extend(properties(version, limits));
-        self.run(&args)
+        self.run(&args).await
     }
 
-    /// Ends a slice and forgets its limits.
-    pub fn remove(&self, slice: &str) -> Result<()> {
-        self.run(&["stop", slice].map(str::to_owned))?;
-        self.run(&["revert", slice].map(str::to_owned))
+    /// Ends a slice and forgets its limits, which would otherwise stay when it does not end.
+    pub async fn remove(&self, slice: &str) -> Result<()> {
+        let ended = self.run(&["stop", slice].map(str::to_owned)).await;
+        let forgotten = self.run(&["revert", slice].map(str::to_owned)).await;
+        ended.and(forgotten)
     }
 
-    fn run(&self, args: &[String]) -> Result<()> {
+    async fn run(&self, args: &[String]) -> Result<()> {
         let words: Vec<&String> = self.program.iter().chain(args).collect();
         let what = || words.iter().map(|w| w.as_str()).collect::<Vec<_>>().join(" ");
         let Some((program, rest)) = words.split_first() else { return Ok(()) };
-        let out = Command::new(program).args(rest).output().map_err(|e| Error::io(what(), e))?;
+        let mut command = Command::new(program);
+        command.args(rest).stdin(Stdio::null()).kill_on_drop(true);
+        let out = match timeout(LIMIT, command.output()).await {
+            Ok(out) => out.map_err(|e| Error::io(what(), e))?,
+            Err(_) => return Err(Error::io(what(), format!("no answer in {} s", LIMIT.as_secs()))),
+        };
         if out.status.success() {
             return Ok(());
         }
@@ -69,6 +82,7 @@ fn properties(version: Version, l: &PodLimits) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volumes::testdir::TestDir;
 
     #[test]
     fn limits_in_systemds_words() {
@@ -87,5 +101,26 @@ mod tests {
         for (version, limits, want) in cases {
             assert_eq!(properties(version, limits).join(" "), want);
         }
+    }
+
+    /// One that never answers is given up.
+    #[tokio::test(start_paused = true)]
+    async fn systemd_that_hangs_is_not_waited_for() {
+        let hangs = Systemd { program: ["tail", "-f", "/dev/null"].map(str::to_owned).to_vec() };
+        let why = hangs.run(&[]).await.unwrap_err().to_string();
+        assert_eq!(why, "tail -f /dev/null: no answer in 10 s");
+    }
+
+    #[tokio::test]
+    async fn limits_are_forgotten_of_a_slice_that_does_not_end() {
+        let dir = TestDir::new("systemd-stop-fails");
+        let (program, said) = (dir.path.join("systemctl"), dir.path.join("said"));
+        let text =
+            format!("echo \"$@\" >> {}\n[ \"$1\" != stop ] || {{ echo no >&2; exit 1; }}\n", said.display());
+        std::fs::write(&program, text).unwrap();
+        let program = vec!["sh".to_owned(), program.to_string_lossy().into_owned()];
+        let why = Systemd { program }.remove("x.slice").await.unwrap_err().to_string();
+        assert!(why.ends_with("stop x.slice: no"), "{why}");
+        assert_eq!(std::fs::read_to_string(said).unwrap(), "stop x.slice\nrevert x.slice\n");
     }
 }

@@ -86,6 +86,7 @@ fn sized(config: &Config, cpus: u32, memory: i64, storage: i64, pids: i64) -> Ma
     let free_memory = (memory - reserved(config, "memory", 1)).max(0);
     let kept_pids = reserved(config, "pid", 1);
     Machine {
+        kernel: version(&read("/proc/sys/kernel/osrelease")),
         cpus,
         memory_bytes: memory,
         storage_bytes: storage,
@@ -102,6 +103,12 @@ fn sized(config: &Config, cpus: u32, memory: i64, storage: i64, pids: i64) -> Ma
         },
         own_oom_score: own_oom_score(),
     }
+}
+
+/// The first two numbers of a kernel's release; zeros where it has none.
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// This process's OOM score when it may not lower one (without CAP_SYS_RESOURCE).
@@ -207,6 +214,19 @@ mod tests {
         assert_eq!(m.allocatable_memory_bytes, 6 * gib - (100 << 20));
         assert_eq!((m.for_pods.memory_bytes, m.for_pods.pids), (Some(6 * gib), Some(32000)));
         assert_eq!(m.allocatable_storage_bytes, 100 * gib / 100 * 90 - 10 * gib);
+    }
+
+    #[test]
+    fn a_kernels_version() {
+        for (release, want) in [
+            ("6.8.0-45-generic", (6, 8)),
+            ("4.15.0", (4, 15)),
+            ("5.10-rc1", (5, 10)),
+            ("7", (7, 0)),
+            ("", (0, 0)),
+        ] {
+            assert_eq!(version(release), want, "{release}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::admit::asks::Abilities;
 use crate::admit::node::NodeView;
 use crate::run::Shared;
 use crate::run::pleg::Health;
+use crate::spec::quantity;
 
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
 /// Between looks once the node is ready, and until then.
@@ -55,11 +56,40 @@ impl Reads {
     }
 }
 
+/// Before a status that was not taken, or does not stay as it was written, is written again.
+const WRITE_PAUSE: Duration = Duration::from_secs(1);
+
+/// When the status was written, and what it said.
+#[derive(Default)]
+struct Writes {
+    at: Option<Duration>,
+    last: Value,
+    next: Duration,
+}
+
+impl Writes {
+    /// Whether to write this status at this monotonic time. `told`: the API says it already.
+    fn due(&self, now: Duration, status: &Value, told: bool) -> bool {
+        let old = self.at.is_none_or(|at| now.saturating_sub(at) >= REPORT);
+        let again = object::same(&self.last, status);
+        (old || !told) && (now >= self.next || !again)
+    }
+
+    /// A write at this time, and whether it was taken.
+    fn note(&mut self, now: Duration, status: Value, taken: bool) {
+        self.next = now.saturating_add(WRITE_PAUSE);
+        self.last = status;
+        if taken {
+            self.at = Some(now);
+        }
+    }
+}
+
 /// Runs until the agent stops. The Node's UID goes out through `uid`.
 pub(crate) async fn run(shared: Arc<Shared>, health: Arc<Health>, uid: watch::Sender<String>) {
     let network = Network::default();
     let mut held: Option<Value> = None;
-    let mut written_at = None;
+    let mut writes = Writes::default();
     let mut was_ready = None;
     let mut reads = Reads::default();
     loop {
@@ -89,7 +119,7 @@ pub(crate) async fn run(shared: Arc<Shared>, health: Arc<Health>, uid: watch::Se
                 if !ready {
                     wait = UNREADY_PERIOD;
                 }
-                held = Some(told(&shared, n, &seen, &mut written_at).await);
+                held = Some(told(&shared, n, &seen, &mut writes).await);
             }
             Err(s) if s.code == 404 => wait = UNREADY_PERIOD,
             Err(s) => {
@@ -104,18 +134,16 @@ pub(crate) async fn run(shared: Arc<Shared>, health: Arc<Health>, uid: watch::Se
 }
 
 /// Writes the status when it says something new, or was not written for long; gives the Node as it then is.
-async fn told(shared: &Shared, node: Value, seen: &Observed, written_at: &mut Option<Duration>) -> Value {
+async fn told(shared: &Shared, node: Value, seen: &Observed, writes: &mut Writes) -> Value {
     let now = shared.ctx.clock.monotonic();
     let s = object::status(&shared.config, &shared.machine, seen, Some(&node["status"]), shared.ctx.now());
-    let due = written_at.is_none_or(|at| now.saturating_sub(at) >= REPORT);
-    if !due && contains(&node["status"], &s) {
+    if !writes.due(now, &s, contains(&node["status"], &s)) {
         return node;
     }
-    match write(shared, &s).await {
-        Ok(after) => {
-            *written_at = Some(now);
-            after
-        }
+    let answer = write(shared, &s).await;
+    writes.note(now, s, answer.is_ok());
+    match answer {
+        Ok(after) => after,
         Err(e) => {
             tracing::debug!("node status not written: {e}");
             node
@@ -143,6 +171,15 @@ fn contains(api: &Value, ours: &Value) -> bool {
         .flatten()
         .map(|(k, v)| {
             let mut have = api.get(k).cloned().unwrap_or(Value::Null);
+            if matches!(k.as_str(), "capacity" | "allocatable") {
+                // Others may add resources of theirs, and a quantity may be written in another way.
+                have = v
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, own)| (name, held(&have[name], own)))
+                    .collect();
+            }
             if k == "conditions"
                 && let (Some(list), Some(own)) = (have.as_array_mut(), v.as_array())
             {
@@ -154,6 +191,12 @@ fn contains(api: &Value, ours: &Value) -> bool {
         })
         .collect();
     object::same(&Value::Object(picked), ours)
+}
+
+/// The quantity as the node writes it, where it is the same.
+fn held(have: &Value, own: &Value) -> Value {
+    let number = |v: &Value| quantity::parse(v.as_str()?, 1000);
+    if number(have).is_some_and(|n| Some(n) == number(own)) { own.clone() } else { have.clone() }
 }
 
 fn parse(b: &[u8]) -> Result<Value, Status> {
@@ -252,6 +295,51 @@ async fn observe(shared: &Shared, health: &Health, network: &Network) -> Observe
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_status_says_the_same_in_other_words() {
+        let ours = json!({"capacity": {"cpu": "2", "memory": "1048576Ki"}, "features": {"a": true},
+            "conditions": [{"type": "Ready", "status": "True"}]});
+        let api = |cpu: &str, memory: &str| {
+            json!({"capacity": {"cpu": cpu, "memory": memory, "example.com/gpu": "1"}, "features": {"a": true},
+                "conditions": [{"type": "Other"}, {"type": "Ready", "status": "True", "lastHeartbeatTime": "x"}]})
+        };
+        for (cpu, memory, same) in [
+            ("2", "1048576Ki", true),
+            ("2", "1Gi", true),
+            ("2000m", "1073741824", true),
+            ("2001m", "1Gi", false),
+            ("2", "2Gi", false),
+            ("2", "lots", false),
+        ] {
+            assert_eq!(contains(&api(cpu, memory), &ours), same, "{cpu} {memory}");
+        }
+        assert!(!contains(&json!({"capacity": {"cpu": "2"}, "features": {"a": true}}), &ours));
+        assert!(!contains(&json!({}), &ours));
+    }
+
+    /// Two minutes of looks, five a second, by what becomes of the writes.
+    #[test]
+    fn writes_that_change_nothing_are_made_once_a_second() {
+        let count = |taken: bool, told: bool| {
+            let (mut writes, mut count) = (Writes::default(), 0);
+            for tick in 0..600u32 {
+                let (now, status) = (UNREADY_PERIOD * tick, json!({"conditions": []}));
+                if writes.due(now, &status, told && writes.at.is_some()) {
+                    writes.note(now, status, taken);
+                    count += 1;
+                }
+            }
+            count
+        };
+        assert_eq!(count(false, false), 120, "refused");
+        assert_eq!(count(true, false), 120, "taken and changed by somebody");
+        assert_eq!(count(true, true), 1);
+        // What is new is told at once.
+        let mut writes = Writes::default();
+        writes.note(Duration::from_secs(9), json!({"conditions": [{"status": "False"}]}), true);
+        assert!(writes.due(Duration::from_secs(9), &json!({"conditions": [{"status": "True"}]}), false));
+    }
 
     #[test]
     fn a_node_that_stays_unready_is_read_less_and_less_often() {

@@ -1,5 +1,6 @@
 //! One task per pod: feeds the worker, spawns what it asks for, brings answers back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +44,12 @@ impl Door {
         // An actor that is gone needs nothing.
         let _ = self.send.send(Message::Input(input));
     }
+}
+
+/// The pods that the node has taken, those included that have come to their end.
+pub(super) fn taken(doors: &BTreeMap<String, Door>) -> Vec<Arc<Pod>> {
+    let taken = doors.values().filter(|d| !d.orphan && !d.refused).map(|d| d.pod.lock().clone());
+    taken.filter(|p| p.metadata.deletion_timestamp.is_none() || p.status.is_some()).collect()
 }
 
 struct Actor {
@@ -175,5 +182,30 @@ impl Actor {
             _ => {}
         }
         self.write();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_refused_or_only_found_takes_no_room() {
+        let door = |uid: &str, orphan, refused| {
+            let mut pod = Pod::default();
+            pod.metadata.uid = Some(uid.to_owned());
+            let door = Door {
+                send: mpsc::unbounded_channel().0,
+                pod: Arc::new(Mutex::new(Arc::new(pod))),
+                outline: Arc::default(),
+                status: Arc::default(),
+                containers: Arc::default(),
+                orphan,
+                refused,
+            };
+            (uid.to_owned(), door)
+        };
+        let doors = [door("a", false, false), door("b", false, true), door("c", true, false)].into();
+        assert_eq!(taken(&doors).iter().map(|p| p.uid().to_owned()).collect::<Vec<_>>(), ["a"]);
     }
 }

@@ -16,7 +16,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         return;
     }
     loop {
-        match shared.cgroups.limit_all(limits) {
+        match shared.cgroups.limit_all(limits).await {
             Ok(()) => {
                 let message = "Updated Node Allocatable limit across pods".to_owned();
                 shared.events.node(false, "NodeAllocatableEnforced", message);

@@ -69,6 +69,8 @@ pub(crate) struct Shared {
 /// Numbers of the machine that pods' settings depend on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Machine {
+    /// The kernel's version, its first two numbers.
+    pub kernel: (u32, u32),
     pub cpus: u32,
     pub memory_bytes: i64,
     pub storage_bytes: i64,

@@ -184,7 +184,7 @@ fn known(shared: &Shared) -> impl Fn(&str) -> bool {
 }
 
 /// Directories and cgroups of pods that are nowhere any more.
-fn leftovers(shared: &Shared, pods: &BTreeMap<String, Seen>) {
+fn leftovers(shared: &Arc<Shared>, pods: &BTreeMap<String, Seen>) {
     let known = || {
         let known = known(shared);
         move |uid: &str| pods.contains_key(uid) || known(uid)
@@ -194,9 +194,13 @@ fn leftovers(shared: &Shared, pods: &BTreeMap<String, Seen>) {
             tracing::warn!("left behind of pod {uid}: {e}");
         }
     }
-    for uid in lost(|| shared.cgroups.uids(), known) {
-        let _ = shared.cgroups.remove(&uid);
-    }
+    let (cgroups, shared) = (lost(|| shared.cgroups.uids(), known), shared.clone());
+    // Systemd may take its time.
+    tokio::spawn(async move {
+        for uid in cgroups {
+            let _ = shared.cgroups.remove(&uid).await;
+        }
+    });
 }
 
 /// What was found of pods that nobody knows. A pod is known before anything of it is made, so who is known is asked

@@ -178,14 +178,7 @@ fn taken_before(pod: &Pod) -> bool {
 
 /// Why the node does not take the pod. A refusal that rests on the Node's labels or taints is made on a fresh copy.
 async fn admit(shared: &Shared, pod: &Pod) -> Option<Why> {
-    let others: Vec<Arc<Pod>> = shared
-        .actors
-        .lock()
-        .values()
-        .filter(|d| !d.orphan && !d.refused)
-        .map(|d| d.pod.lock().clone())
-        .filter(|p| p.metadata.deletion_timestamp.is_none() || p.status.is_some())
-        .collect();
+    let others = actor::taken(&shared.actors.lock());
     let check = || {
         let (node, abilities) = (shared.own_node.lock().clone(), shared.abilities.lock().clone());
         let place = admit::Place {

@@ -2,11 +2,9 @@
 //! containers, then the pod's cgroup as it is to be.
 // k8s: pkg/kubelet/kuberuntime/kuberuntime_manager.go doPodResizeAction
 
-use std::sync::Arc;
-
 use k8s_openapi::api::core::v1::{Pod, ResourceRequirements};
 
-use super::Shared;
+use super::{Shared, actor};
 use crate::admit;
 use crate::error::Result;
 use crate::spec::{PodExt, resources};
@@ -14,9 +12,7 @@ use crate::worker::task::{Change, Resized};
 
 /// Does what the node has room for.
 pub(super) async fn resize(shared: &Shared, pod: &Pod, changes: &[Change]) -> Resized {
-    let others: Vec<Arc<Pod>> =
-        shared.actors.lock().values().filter(|d| !d.orphan).map(|d| d.pod.lock().clone()).collect();
-    if let Some(why) = admit::resize(pod, &others, &shared.machine) {
+    if let Some(why) = admit::resize(pod, &actor::taken(&shared.actors.lock()), &shared.machine) {
         return Resized::Pending(why);
     }
     match perform(shared, pod, changes).await {
@@ -27,7 +23,7 @@ pub(super) async fn resize(shared: &Shared, pod: &Pod, changes: &[Change]) -> Re
 
 async fn perform(shared: &Shared, pod: &Pod, changes: &[Change]) -> Result<Vec<ResourceRequirements>> {
     let (old, new) = (resources::pod_limits(&before(pod, changes)), resources::pod_limits(pod));
-    shared.cgroups.resize(pod, &old.wider(&new))?;
+    shared.cgroups.resize(pod, &old.wider(&new)).await?;
     let mut applied = Vec::new();
     for change in changes {
         let Some(spec) = pod.container(&change.container) else { continue };
@@ -38,7 +34,7 @@ async fn perform(shared: &Shared, pod: &Pod, changes: &[Change]) -> Result<Vec<R
         }
         applied.push(spec.resources.clone().unwrap_or_default());
     }
-    let last = shared.cgroups.resize(pod, &new);
+    let last = shared.cgroups.resize(pod, &new).await;
     // A container that is yet to be started anew may still have more than the pod is to have.
     if !changes.iter().any(|c| c.restart) {
         last?;

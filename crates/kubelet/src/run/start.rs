@@ -93,7 +93,6 @@ async fn configuration(
         mounts,
         memory_capacity_bytes: shared.machine.memory_bytes,
         own_oom_score: shared.machine.own_oom_score,
-        apparmor: abilities.apparmor,
     };
     container::config(inputs, &shared.config)
 }

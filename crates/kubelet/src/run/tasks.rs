@@ -73,7 +73,7 @@ fn gone_is_fine(r: cri::Result<()>) -> Result<(), String> {
 }
 
 async fn prepare(shared: &Shared, pod: &Pod, ips: &[String]) -> Result<()> {
-    if let Err(e) = shared.cgroups.create(pod) {
+    if let Err(e) = shared.cgroups.create(pod).await {
         if !shared.cgroups.is_made_by_systemd() {
             return Err(e);
         }
@@ -118,7 +118,7 @@ pub(super) async fn handler(shared: &Shared, pod: &Pod) -> Result<String> {
 
 async fn cleanup(shared: &Shared, pod: &Pod, logs: bool) -> Result<()> {
     shared.volumes.teardown(pod.uid())?;
-    if !shared.cgroups.remove(pod.uid()) {
+    if !shared.cgroups.remove(pod.uid()).await {
         // Its processes may take a moment to leave; the periodic sweep tries again.
         tracing::debug!(pod = %pod.text(), "cgroup still busy");
     }

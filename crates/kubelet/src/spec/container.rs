@@ -57,8 +57,6 @@ pub struct Inputs<'a> {
     pub own_oom_score: Option<i64>,
     /// Id of the container whose process namespace it joins.
     pub target: Option<&'a str>,
-    /// The node enforces AppArmor profiles.
-    pub apparmor: bool,
 }
 
 /// Whether the parts that cannot change in place have changed: name and image.
@@ -210,6 +208,9 @@ fn security_context(i: &Inputs<'_>, node: &Config) -> v1::LinuxContainerSecurity
     }
     let own = c.security_context.as_ref();
     let all = pod.sp().security_context.as_ref();
+    // An image that names no user runs as root.
+    // k8s: pkg/kubelet/kuberuntime/helpers.go getImageUser
+    let image_uid = image_uid.or(image_username.is_empty().then_some(0));
     let user = pick(own, |s| s.run_as_user, all.and_then(|s| s.run_as_user)).or(image_uid);
     let group = pick(own, |s| s.run_as_group, all.and_then(|s| s.run_as_group));
     let privileged = own.and_then(|s| s.privileged).unwrap_or(false);
@@ -231,7 +232,7 @@ fn security_context(i: &Inputs<'_>, node: &Config) -> v1::LinuxContainerSecurity
         namespace_options: Some(namespaces),
         run_as_user: user.map(|value| v1::Int64Value { value }),
         run_as_username: if user.is_none() { image_username.to_owned() } else { String::new() },
-        run_as_group: group.filter(|_| user.is_some()).map(|value| v1::Int64Value { value }),
+        run_as_group: group.map(|value| v1::Int64Value { value }),
         readonly_rootfs: own.and_then(|s| s.read_only_root_filesystem).unwrap_or(false),
         supplemental_groups: sandbox::groups(pod),
         supplemental_groups_policy: i32::from(strict),
@@ -239,7 +240,7 @@ fn security_context(i: &Inputs<'_>, node: &Config) -> v1::LinuxContainerSecurity
         masked_paths: paths(&MASKED),
         readonly_paths: paths(&READONLY),
         seccomp: Some(sandbox::seccomp(seccomp, node)),
-        apparmor: apparmor_profile(pod, c).filter(|_| i.apparmor).map(sandbox::apparmor),
+        apparmor: apparmor_profile(pod, c).map(sandbox::apparmor),
         selinux_options: own
             .and_then(|s| s.se_linux_options.as_ref())
             .or(all.and_then(|s| s.se_linux_options.as_ref()))
@@ -259,6 +260,15 @@ mod tests {
         container: serde_json::Value,
         uid: Option<i64>,
     ) -> Result<v1::ContainerConfig> {
+        of_image(pod_sc, container, uid, "")
+    }
+
+    fn of_image(
+        pod_sc: serde_json::Value,
+        container: serde_json::Value,
+        uid: Option<i64>,
+        username: &str,
+    ) -> Result<v1::ContainerConfig> {
         let pod: Pod =
             serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"},
             "spec": {"securityContext": pod_sc, "containers": [container]}}))
@@ -269,13 +279,12 @@ mod tests {
             restart_count: 3,
             image_ref: "sha256:1",
             image_uid: uid,
-            image_username: "",
+            image_username: username,
             env: vec![("A".into(), "1".into())],
             mounts: vec![],
             memory_capacity_bytes: 1 << 30,
             own_oom_score: None,
             target: None,
-            apparmor: false,
         };
         config(inputs, &Config::new("node", "/r"))
     }
@@ -297,6 +306,40 @@ mod tests {
         assert_eq!((sc.run_as_user.unwrap().value, sc.run_as_group.unwrap().value), (5, 6));
         assert!(sc.no_new_privs);
         assert_eq!(sc.capabilities.unwrap().add_capabilities, ["NET_ADMIN"]);
+    }
+
+    /// Whoever the image runs as, the group that is asked for is given.
+    #[test]
+    fn a_group_is_given_with_every_user() {
+        let cases = [
+            (json!({}), None, "", (Some(0), "")),
+            (json!({}), Some(7), "", (Some(7), "")),
+            (json!({}), None, "nobody", (None, "nobody")),
+            (json!({"runAsUser": 5}), None, "nobody", (Some(5), "")),
+        ];
+        for (mut sc, uid, username, want) in cases {
+            let context = |sc: &serde_json::Value| {
+                let c = of_image(sc.clone(), json!({"name": "c", "image": "i"}), uid, username).unwrap();
+                c.linux.unwrap().security_context.unwrap()
+            };
+            assert_eq!(context(&sc).run_as_group, None, "{sc}");
+            sc["runAsGroup"] = json!(6);
+            let got = context(&sc);
+            assert_eq!((got.run_as_user.map(|u| u.value), got.run_as_username.as_str()), want, "{sc}");
+            assert_eq!(got.run_as_group.map(|g| g.value), Some(6), "{sc} {uid:?} {username:?}");
+        }
+    }
+
+    #[test]
+    fn an_apparmor_profile_is_never_left_out() {
+        use v1::security_profile::ProfileType;
+        let sc = json!({"appArmorProfile": {"type": "Localhost", "localhostProfile": "mine"}});
+        let c = make(sc, json!({"name": "c", "image": "i"}), None).unwrap();
+        let profile = c.linux.unwrap().security_context.unwrap().apparmor.unwrap();
+        assert_eq!(
+            (profile.profile_type, profile.localhost_ref.as_str()),
+            (ProfileType::Localhost as i32, "mine")
+        );
     }
 
     #[test]
