@@ -15,8 +15,9 @@ pub struct Flow {
     /// Where the client sent its packets to.
     pub destination: Ipv4Addr,
     pub port: u16,
-    /// Where the answers come from: the endpoint, or the destination itself when nothing was translated.
-    pub answered_by: Ipv4Addr,
+    /// Where the answers come from, address and port: the endpoint, or the destination itself when nothing was
+    /// translated.
+    pub answered_by: (Ipv4Addr, u16),
 }
 
 impl Flow {
@@ -33,7 +34,7 @@ impl Flow {
         Some(Flow {
             destination: all("dst").first()?.parse().ok()?,
             port: all("dport").first()?.parse().ok()?,
-            answered_by: all("src").get(1)?.parse().ok()?,
+            answered_by: (all("src").get(1)?.parse().ok()?, all("sport").get(1)?.parse().ok()?),
         })
     }
 
@@ -44,7 +45,8 @@ impl Flow {
             ("-p", "udp".to_owned()),
             ("--orig-dst", self.destination.to_string()),
             ("--orig-port-dst", self.port.to_string()),
-            ("--reply-src", self.answered_by.to_string()),
+            ("--reply-src", self.answered_by.0.to_string()),
+            ("--reply-port-src", self.answered_by.1.to_string()),
         ];
         let pairs = words.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
         std::iter::once("-D".to_owned()).chain(pairs).collect()
@@ -56,8 +58,8 @@ impl Flow {
 pub struct UdpServices {
     /// Where all cluster IPs are from.
     ranges: Vec<Range>,
-    by_address: BTreeMap<(Ipv4Addr, u16), BTreeSet<Ipv4Addr>>,
-    by_node_port: BTreeMap<u16, BTreeSet<Ipv4Addr>>,
+    by_address: BTreeMap<(Ipv4Addr, u16), BTreeSet<(Ipv4Addr, u16)>>,
+    by_node_port: BTreeMap<u16, BTreeSet<(Ipv4Addr, u16)>>,
 }
 
 impl UdpServices {
@@ -85,20 +87,20 @@ impl UdpServices {
     }
 
     /// Whether the flow goes to one of these ports, but to no endpoint that serves it, or was led to an endpoint of a
-    /// port that is gone. `before`: the ports when flows were last looked at. A flow to a port without any endpoint
-    /// has nowhere better to go.
+    /// port that is gone. `before`: the ports when flows were last looked at. Of a Service without any endpoint every
+    /// flow is, since the rule that refuses its packets sees none of one that was translated before; but a node port is
+    /// known by its number alone, and without an endpoint no flow is known to be its.
     #[must_use]
     pub fn is_stale(&self, before: &Self, flow: &Flow) -> bool {
-        let elsewhere =
-            |serving: &BTreeSet<Ipv4Addr>| !serving.is_empty() && !serving.contains(&flow.answered_by);
         let address = (flow.destination, flow.port);
         match (self.by_address.get(&address), self.by_node_port.get(&flow.port)) {
-            (Some(serving), _) | (None, Some(serving)) => elsewhere(serving),
+            (Some(serving), _) => !serving.contains(&flow.answered_by),
+            (None, Some(serving)) => !serving.is_empty() && !serving.contains(&flow.answered_by),
             (None, None) => {
                 let was_one = before.by_address.contains_key(&address)
                     || before.by_node_port.contains_key(&flow.port)
                     || self.ranges.iter().any(|r| r.holds(flow.destination));
-                was_one && flow.answered_by != flow.destination
+                was_one && flow.answered_by.0 != flow.destination
             }
         }
     }

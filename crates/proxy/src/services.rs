@@ -80,8 +80,8 @@ pub struct ServicePort {
     pub endpoints: Vec<Endpoint>,
     /// The same choice made among local endpoints alone.
     pub local_endpoints: Vec<Endpoint>,
-    /// Of a UDP port: every endpoint that serves, also while it terminates.
-    pub serving: BTreeSet<Ipv4Addr>,
+    /// Of a UDP port: address and port of every endpoint that serves, also while it terminates.
+    pub serving: BTreeSet<(Ipv4Addr, u16)>,
     pub external_local: bool,
     pub internal_local: bool,
     /// ClientIP affinity and its timeout in seconds.
@@ -138,8 +138,8 @@ fn service_port(
         .collect();
     let all = candidates(slices, port, protocol, place.node);
     let affinity = spec.session_affinity == "ClientIP";
-    let serving =
-        all.iter().filter(|c| c.serving && protocol == Protocol::Udp).map(|c| c.endpoint.ip).collect();
+    let serving = all.iter().filter(|c| c.serving && protocol == Protocol::Udp);
+    let serving = serving.map(|c| (c.endpoint.ip, c.endpoint.port)).collect();
     Some(ServicePort {
         namespace: service.metadata.namespace.clone(),
         service: service.metadata.name.clone(),

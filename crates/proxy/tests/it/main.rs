@@ -229,8 +229,9 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
     use proxy::conntrack::{Flow, UdpServices};
     let service: Service = serde_json::from_value(json!({
         "metadata": {"namespace": "d", "name": "web"},
-        "spec": {"type": "NodePort", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
+        "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
             "ports": [{"port": 53, "nodePort": 30053, "protocol": "UDP"}, {"name": "t", "port": 54}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.8", "ipMode": "VIP"}]}},
     }))
     .unwrap();
     let mut slice = slice(json!([
@@ -242,12 +243,13 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
     let cidrs = &options().service_cidrs;
     let known =
         UdpServices::new(&service_ports(std::slice::from_ref(&service), &[slice.clone()], &HERE), cidrs);
-    let line = |dst: &str, port: u16, by: &str| {
+    let of_port = |dst: &str, port: u16, by: &str, by_port: u16| {
         format!(
             "udp      17 29 src=10.244.0.9 dst={dst} sport=4000 dport={port} [UNREPLIED] src={by} \
-             dst=10.244.0.9 sport=8081 dport=4000 mark=0 use=1"
+             dst=10.244.0.9 sport={by_port} dport=4000 mark=0 use=1"
         )
     };
+    let line = |dst: &str, port: u16, by: &str| of_port(dst, port, by, 8080);
     for (dst, port, by, want) in [
         ("10.96.0.9", 53, "10.244.0.2", false),
         ("10.96.0.9", 53, "10.244.0.3", false),
@@ -268,6 +270,11 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         let flow = Flow::parse(&line(dst, port, by)).unwrap();
         assert_eq!(known.is_stale(&UdpServices::default(), &flow), want, "{dst} {port} {by}");
     }
+    // The endpoint's address is the same, but it serves at another port now.
+    for (dst, port) in [("10.96.0.9", 53), ("192.0.2.7", 53), ("192.0.2.8", 53), ("192.0.2.1", 30053)] {
+        let flow = Flow::parse(&of_port(dst, port, "10.244.0.2", 8081)).unwrap();
+        assert!(known.is_stale(&UdpServices::default(), &flow), "{dst} {port}");
+    }
     let none = UdpServices::default();
     for (dst, port, by, want) in [
         ("10.96.0.9", 53, "10.244.0.2", true),
@@ -280,14 +287,25 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         assert_eq!(none.is_stale(&known, &flow), want, "the port is gone: {dst} {port} {by}");
     }
     let flow = Flow::parse(&line("10.96.0.9", 53, "10.244.0.4")).unwrap();
-    let removal = "-D -p udp --orig-dst 10.96.0.9 --orig-port-dst 53 --reply-src 10.244.0.4";
+    let removal =
+        "-D -p udp --orig-dst 10.96.0.9 --orig-port-dst 53 --reply-src 10.244.0.4 --reply-port-src 8080";
     assert_eq!(flow.removal().join(" "), removal);
     for other in ["", "udp", "tcp 6 1 src=1.1.1.1 dst=1.1.1.1 sport=1 dport=1 src=1.1.1.1 dst=1.1.1.1"] {
         assert_eq!(Flow::parse(other), None, "{other}");
     }
     let without = UdpServices::new(&service_ports(&[service], &[], &HERE), cidrs);
-    let flow = Flow::parse(&line("10.96.0.9", 53, "10.244.0.2")).unwrap();
-    assert!(!without.is_stale(&known, &flow), "without any endpoint it has nowhere better to go");
+    // Without any endpoint nothing refuses a flow that was led to one before. A node port is any host's port, too.
+    for (dst, port, by, want) in [
+        ("10.96.0.9", 53, "10.244.0.2", true),
+        ("10.96.0.9", 53, "10.96.0.9", true),
+        ("192.0.2.7", 53, "10.244.0.2", true),
+        ("192.0.2.8", 53, "10.244.0.2", true),
+        ("192.0.2.1", 30053, "10.244.0.2", false),
+        ("198.51.100.1", 53, "10.244.0.2", false),
+    ] {
+        let flow = Flow::parse(&line(dst, port, by)).unwrap();
+        assert_eq!(without.is_stale(&known, &flow), want, "no endpoint: {dst} {port} {by}");
+    }
     assert!(none.are_idle(&none) && !none.are_idle(&known) && !without.are_idle(&none));
 }
 
