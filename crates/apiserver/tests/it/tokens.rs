@@ -107,7 +107,7 @@ fn a_node_asks_only_for_tokens_of_its_pods() {
         (bound("Secret", "p", &uid("p")), 403, "node requested token not bound to a pod"),
         (bound("Node", "n1", "u"), 403, "node requested token not bound to a pod"),
         (bound("Pod", "p", ""), 403, "node requested token with a pod binding without a uid"),
-        (bound("Pod", "none", "u"), 404, "pods \"none\" not found"),
+        (bound("Pod", "none", "u"), 404, "pod \"none\" not found"),
         (bound("Pod", "p", "u"), 403, "does not match the UID in record"),
         (
             bound("Pod", "q", &uid("q")),
@@ -145,7 +145,12 @@ fn a_node_asks_only_for_audiences_that_a_pod_names() {
     let driver = json!({"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": "d.example.com"},
         "spec": {"tokenRequests": [{"audience": "disks"}]}});
     let missing = ask("q", json!(["disks"])).expect(403).message();
-    assert!(missing.contains("error validating audience \"disks\": csidrivers.storage.k8s.io"), "{missing}");
+    assert!(
+        missing.contains(
+            "error validating audience \"disks\": csidriver.storage.k8s.io \"d.example.com\" not found"
+        ),
+        "{missing}"
+    );
     w.create("storage.k8s.io/csidrivers", "", &driver).expect(201);
     let why = |audience: &str| {
         format!("system:node:n1 is not authorized to request tokens for audience \"{audience}\"")
@@ -168,7 +173,7 @@ fn a_node_asks_only_for_audiences_that_a_pod_names() {
     }
     // By way of a claim and its volume.
     let unbound = ask("r", json!(["disks"])).expect(403).message();
-    assert!(unbound.contains("persistentvolumeclaims \"c\" not found"), "{unbound}");
+    assert!(unbound.contains("persistentvolumeclaim \"c\" not found"), "{unbound}");
     let access = json!(["ReadWriteOnce"]);
     let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": {
         "capacity": {"storage": "1Gi"}, "accessModes": access,

@@ -1,6 +1,7 @@
 //! The declared kinds against the list of what an upstream server serves without being asked for more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 
 use serde_json::{Value, json};
 
@@ -69,4 +70,24 @@ fn every_resource_of_upstreams_defaults_is_declared_as_there() {
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     assert!(wanted.len() > 60, "only {} resources are listed", wanted.len());
+}
+
+/// A DELETE is answered with the object where upstream's document says so, and with a Status elsewhere.
+#[test]
+fn deletions_are_answered_as_upstream_publishes() {
+    let Some(gz) = reference::read("k8s-api/openapi-v2-v1.37.json.gz") else { return };
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(gz.as_slice()).read_to_end(&mut text).expect("gzip");
+    let document: Value = serde_json::from_slice(&text).expect("JSON");
+    let mut checked = 0;
+    for kind in kinds::all().iter().filter(|k| k.verbs.contains(&"delete")) {
+        let root = if kind.group.is_empty() { "/api".to_owned() } else { format!("/apis/{}", kind.group) };
+        let scope = if kind.namespaced() { "/namespaces/{namespace}" } else { "" };
+        let path = format!("{root}/{}{scope}/{}/{{name}}", kind.version, kind.plural);
+        let answer = &document["paths"][&path]["delete"]["responses"]["200"]["schema"]["$ref"];
+        let name = answer.as_str().unwrap_or_else(|| panic!("{path}"));
+        assert_eq!(kind.returns_deleted, !name.ends_with(".Status"), "{path}: {name}");
+        checked += 1;
+    }
+    assert!(checked > 60, "{checked}");
 }

@@ -3,7 +3,7 @@
 use meta::Status;
 use schema::Value;
 
-use super::write::{NODES, Write};
+use super::write::{NODES, Write, not_found};
 use crate::authorize::node::{MIRROR, api_reference};
 use crate::storage::peek;
 
@@ -51,7 +51,7 @@ fn owner(w: &Write<'_>, owners: &[Value]) -> Result<(), Status> {
         return w.refuse(&format!("node \"{node}\" must not set blockOwnerDeletion on an owner reference"));
     }
     let Some(stored) = w.stored::<Object>(&NODES, "", node)? else {
-        return Err(Status::not_found(&NODES, node));
+        return Err(not_found(&NODES, node));
     };
     let (given, actual) = (text("uid"), &stored.metadata.uid);
     if given != actual {

@@ -7,7 +7,7 @@ use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use super::write::{NODES, PODS, Write};
+use super::write::{NODES, PODS, Write, not_found};
 use crate::authenticate::certificate;
 use crate::authorize::node::MIRROR;
 use crate::request::{Attributes, What};
@@ -104,7 +104,7 @@ pub(super) fn pod_certificate(w: &Write<'_>, new: &Value) -> Result<(), Status> 
     }
     let what = quoted(&format!("{}/{}", w.call.namespace, field("podName")));
     let missing = |kind: &str, name: &str, gvr: &Gvr, key: &str| {
-        let why = Status::not_found(gvr, key).message;
+        let why = not_found(gvr, key).message;
         Status::failure(
             500,
             "",
@@ -167,7 +167,7 @@ fn account(w: &Write<'_>, new: &Value, pod: &Pod, what: &str) -> Result<(), Stat
     }
     let shown = quoted(&format!("{}/{given}", w.call.namespace));
     let Some(stored) = w.stored::<Object>(&ACCOUNTS, w.call.namespace, given)? else {
-        let why = Status::not_found(&ACCOUNTS, given).message;
+        let why = not_found(&ACCOUNTS, given).message;
         return Err(Status::failure(
             500,
             "",

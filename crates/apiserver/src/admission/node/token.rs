@@ -6,7 +6,7 @@ use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use super::write::{PODS, Pod, Write};
+use super::write::{PODS, Pod, Write, not_found};
 use crate::request::{Attributes, What};
 
 const CLAIMS: Gvr = Gvr::new("", "v1", "persistentvolumeclaims");
@@ -27,7 +27,7 @@ pub(super) fn check(w: &Write<'_>, request: &Value) -> Result<(), Status> {
     }
     let namespace = w.call.namespace;
     let Some(pod) = w.stored::<Pod>(&PODS, namespace, name)? else {
-        return Err(Status::not_found(&PODS, name));
+        return Err(not_found(&PODS, name));
     };
     if pod.metadata.uid != uid {
         return w.refuse(&format!(
@@ -187,12 +187,23 @@ fn asks_for(
                     return Ok(Ok(true));
                 }
                 Some(_) => {}
-                None => errors.push(Status::not_found(&DRIVERS, &driver).message),
+                None => errors.push(not_found(&DRIVERS, &driver).message),
             },
             Err(why) => errors.push(why),
         }
     }
-    if errors.is_empty() { Ok(Ok(false)) } else { Ok(Err(errors.join(", "))) }
+    // k8s: staging/src/k8s.io/apimachinery/pkg/util/errors/errors.go Error: each text once.
+    let mut once: Vec<String> = Vec::new();
+    for error in errors {
+        if !once.contains(&error) {
+            once.push(error);
+        }
+    }
+    match once.as_slice() {
+        [] => Ok(Ok(false)),
+        [one] => Ok(Err(one.clone())),
+        several => Ok(Err(format!("[{}]", several.join(", ")))),
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -236,11 +247,11 @@ struct PersistentVolumeSpec {
 /// The CSI driver of the volume that a claim is bound to.
 fn driver_of(w: &Write<'_>, claim: &str) -> Result<Result<Option<String>, String>, Status> {
     let Some(bound) = w.stored::<BoundClaim>(&CLAIMS, w.call.namespace, claim)? else {
-        return Ok(Err(Status::not_found(&CLAIMS, claim).message));
+        return Ok(Err(not_found(&CLAIMS, claim).message));
     };
     let name = bound.spec.volume_name;
     let Some(volume) = w.stored::<PersistentVolume>(&VOLUMES, "", &name)? else {
-        return Ok(Err(Status::not_found(&VOLUMES, &name).message));
+        return Ok(Err(not_found(&VOLUMES, &name).message));
     };
     let spec = volume.spec;
     Ok(Ok(spec.csi.map(|c| c.driver).or_else(|| spec.in_tree.driver().map(str::to_owned))))

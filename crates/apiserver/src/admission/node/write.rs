@@ -36,6 +36,13 @@ impl Write<'_> {
     }
 }
 
+/// That an object is not there, in the words of upstream's caches: they name one object, not the resource.
+// k8s: staging/src/k8s.io/client-go/listers NewNotFound
+pub(super) fn not_found(gvr: &Gvr, name: &str) -> Status {
+    let one = gvr.resource.trim_end_matches('s').to_owned();
+    Status::not_found(&Gvr { resource: one.into(), ..gvr.clone() }, name)
+}
+
 /// What of a pod the checks look at.
 #[derive(Deserialize, Default)]
 #[serde(default)]
