@@ -129,6 +129,9 @@ pub fn files(root: &Path) -> Result<Vec<String>> {
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
         .output()?;
+    if !out.status.success() {
+        bail!("git ls-files: {}", String::from_utf8_lossy(&out.stderr).trim());
+    }
     let text = String::from_utf8(out.stdout)?;
     Ok(text.lines().filter(|f| root.join(f).is_file()).map(str::to_owned).collect())
 }
@@ -268,7 +271,16 @@ fn skips_alone(code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_ignored, skips_alone};
+    use super::{files, is_ignored, skips_alone};
+
+    #[test]
+    fn files_that_git_does_not_tell_are_no_empty_list() {
+        let dir = std::env::temp_dir().join(format!("corten-tidy-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let error = files(&dir).unwrap_err().to_string();
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert!(error.starts_with("git ls-files: ") && error.contains("not a git repository"), "{error}");
+    }
 
     #[test]
     fn tests_that_are_left_out_are_found() {

@@ -64,7 +64,7 @@ pub struct Logging {
 #[derive(Args, Clone, Debug)]
 pub struct State {
     /// Where everything of this cluster lives.
-    #[arg(long, default_value = "/var/lib/corten", value_name = "DIR")]
+    #[arg(long, default_value = crate::state::STATE_DIR, value_name = "DIR")]
     pub state_dir: PathBuf,
 }
 
@@ -72,7 +72,7 @@ pub struct State {
 #[derive(Args, Clone, Debug)]
 pub struct Clusters {
     /// Where clusters with names live, each in a directory of its own.
-    #[arg(long, default_value = "/var/lib/corten-clusters", value_name = "DIR")]
+    #[arg(long, default_value = crate::state::CLUSTERS_DIR, value_name = "DIR")]
     pub clusters_dir: PathBuf,
 }
 
@@ -512,7 +512,7 @@ pub struct KubeProxy {
     pub hostname_override: Option<String>,
     #[arg(long, default_value = "", value_name = "CIDR")]
     pub cluster_cidr: String,
-    /// Addresses that node ports are served on [default: all].
+    /// Addresses that node ports are served on; `primary` is the node's own [default: primary].
     #[arg(long, value_delimiter = ',', value_name = "CIDRS")]
     pub nodeport_addresses: Vec<String>,
     /// Only `nftables`.

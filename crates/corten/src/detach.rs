@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use client::Client;
 use cri::image::{HELLO_NAME, HELLO_PORT};
+use jiff::Timestamp;
 use sys::{Clock, SystemClock};
 
 use crate::claim::claim;
@@ -83,6 +84,8 @@ impl Progress {
 pub struct Server {
     state: StateDir,
     child: Child,
+    /// What its node has said before is of a former one.
+    started: Timestamp,
 }
 
 impl Server {
@@ -99,12 +102,14 @@ impl Server {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(arguments).args(more).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.process_group(0);
+        let started = SystemClock.now();
         let child = command.spawn().context("starting the server")?;
-        Ok(Server { state, child })
+        Ok(Server { state, child, started })
     }
 
     async fn until_usable(&mut self, o: &cli::Up, progress: &Progress) -> Result<()> {
         let client = loop {
+            self.check_runs()?;
             if let Some(client) = self.api_ready().await {
                 break client;
             }
@@ -126,7 +131,8 @@ impl Server {
     pub async fn until_node(&mut self, client: &dyn Client, name: &str, progress: &Progress) -> Result<()> {
         let mut waits_for = String::new();
         loop {
-            match probe::node(client, name).await {
+            self.check_runs()?;
+            match probe::node_since(client, name, self.started).await {
                 Ok(()) => break,
                 Err(why) if why != waits_for => {
                     progress.say(&format!("waiting for node {name}: {why}"));
@@ -140,14 +146,21 @@ impl Server {
         Ok(())
     }
 
-    async fn pause(&mut self, progress: &Progress, what: &str) -> Result<()> {
+    /// Asked before anything else: what answers may be another's.
+    fn check_runs(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {
             bail!("the server has ended ({status}):\n{}", tail(&self.state.log()));
         }
+        Ok(())
+    }
+
+    async fn pause(&mut self, progress: &Progress, what: &str) -> Result<()> {
+        self.check_runs()?;
         if progress.elapsed() > progress.limit {
             bail!(
-                "{what} after {} s; the server goes on (stop it with corten down). The end of its log:\n{}",
+                "{what} after {} s; the server goes on (stop it with {}). The end of its log:\n{}",
                 progress.limit.as_secs(),
+                self.state.command("down"),
                 tail(&self.state.log())
             );
         }

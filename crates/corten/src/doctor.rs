@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::Result;
-use cri::containerd::find_program;
+use cri::containerd::{find_program, search_path};
 
 use crate::clusters::network::Network;
 use crate::clusters::record::Named;
@@ -148,7 +148,9 @@ fn network(found: &mut Findings) {
     }
     let mut failed = false;
     for (what, script) in TRIALS {
-        if let Err(why) = silent(Command::new("unshare").args(["--net", "sh", "-ec", script])) {
+        if let Err(why) =
+            silent(Command::new("unshare").env("PATH", search_path()).args(["--net", "sh", "-ec", script]))
+        {
             failed = true;
             found.error("network", format!("the kernel has no {what}: {why}"));
         }
@@ -203,8 +205,8 @@ fn addresses(o: &cli::Doctor, found: &mut Findings) {
 
 fn ports(o: &cli::Doctor, found: &mut Findings) {
     let dir = &o.place.state.state_dir;
-    if let Some(pid) = dir.exists().then(|| StateDir::open(dir).ok()?.owner()).flatten() {
-        found.warning("ports", format!("a cluster runs from {} already (process {pid})", dir.display()));
+    if let Some(owner) = dir.exists().then(|| StateDir::open(dir).ok()?.owner()).flatten() {
+        found.warning("ports", format!("a cluster runs from {} already ({owner})", dir.display()));
         return;
     }
     let plane = &o.control_plane;

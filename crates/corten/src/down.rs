@@ -8,13 +8,15 @@ use anyhow::{Context as _, Result, bail};
 use cri::image::HELLO_NAME;
 use cri::v1::ImageSpec;
 use cri::{CriClient, Runtime, Timeouts};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::components::proxy;
 use crate::host::need_root;
 use crate::logging::say;
-use crate::remains::Remains;
-use crate::state::StateDir;
+use crate::remains::{Remains, boot_id};
+use crate::state::{Owner, StateDir};
+use crate::whole_file;
 
 /// How long the server may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -45,7 +47,7 @@ pub async fn stop_and_remove(state_dir: &Path, purge: bool, tell: &(dyn Fn(&str)
     let state = StateDir::open(state_dir)?;
     stop_owner(&state, tell).await?;
     let _lock = state.lock()?;
-    if let Some(remains) = Remains::read(&state) {
+    if let Some(remains) = Remains::read(&state)? {
         remove_node(&state, &remains, purge, tell).await?;
         std::fs::remove_file(state.settings())?;
     }
@@ -55,22 +57,32 @@ pub async fn stop_and_remove(state_dir: &Path, purge: bool, tell: &(dyn Fn(&str)
     Ok(())
 }
 
-/// Stops the process that has the state directory, if one does; pods go on.
+/// Stops the process that has the state directory, if one does; pods go on. No other process is ever signalled.
 ///
 /// # Errors
-/// When it does not stop.
+/// When it does not stop, or it is not known which one it is.
 pub async fn stop_owner(state: &StateDir, tell: &(dyn Fn(&str) + Sync)) -> Result<()> {
-    let Some(pid) = state.owner() else { return Ok(()) };
-    let process = Pid::from_raw(pid).context("the pid file holds no process id")?;
-    tell(&format!("stopping process {pid}"));
-    kill_process(process, Signal::TERM).with_context(|| format!("stopping process {pid}"))?;
+    let Some(owner) = state.owner() else { return Ok(()) };
+    let dir = state.path().display();
+    let Owner::Process(pid) = owner else {
+        bail!("{dir} is in use by {owner}: stop that one yourself, or try again if it has just been started");
+    };
+    tell(&format!("stopping {owner}"));
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        // The number is held now, so what is true of it stays true.
+        Ok(process) if state.owner() == Some(owner) => {
+            pidfd_send_signal(process, Signal::TERM).with_context(|| format!("stopping {owner}"))?;
+        }
+        Ok(_) | Err(Errno::SRCH) => {}
+        Err(e) => return Err(e).with_context(|| format!("stopping {owner}")),
+    }
     let gone = async {
         while state.owner().is_some() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
     if tokio::time::timeout(STOP_LIMIT, gone).await.is_err() {
-        bail!("process {pid} has not stopped in {} s", STOP_LIMIT.as_secs());
+        bail!("{owner} has not stopped in {} s", STOP_LIMIT.as_secs());
     }
     Ok(())
 }
@@ -78,10 +90,10 @@ pub async fn stop_owner(state: &StateDir, tell: &(dyn Fn(&str) + Sync)) -> Resul
 /// After a start that failed: removes what it has made, so that nothing runs that nobody looks after. Pods that run
 /// are left as they are, with all that they need: the next start takes them up.
 pub async fn undo(state: &StateDir) {
-    let Some(remains) = Remains::read(state) else { return };
     let undone = async {
+        let Some(remains) = Remains::read(state)? else { return Ok(()) };
         if pods_run(state, &remains).await? {
-            tracing::info!("pods go on; corten down stops them");
+            tracing::info!("pods go on; {} stops them", state.command("down"));
             return Ok(());
         }
         clear(state, &remains).await?;
@@ -89,7 +101,8 @@ pub async fn undo(state: &StateDir) {
     };
     if let Err(e) = undone.await {
         let e: anyhow::Error = e;
-        tracing::error!("something of this start is left (corten down removes it): {e:#}");
+        let down = state.command("down");
+        tracing::error!("something of this start is left ({down} removes it): {e:#}");
     }
 }
 
@@ -145,7 +158,7 @@ async fn remove_node(
 /// Removes rules, network and mounts; every step is tried, the first failure is told.
 async fn remove_network(state: &StateDir, remains: &Remains) -> Result<()> {
     let rules = if remains.table.is_empty() { Ok(()) } else { proxy::cleanup(&remains.table).await };
-    let sysctl = remains.route_localnet.as_deref().map_or(Ok(()), proxy::restore_route_localnet);
+    let sysctl = remains.former_route_localnet(&boot_id()).map_or(Ok(()), proxy::restore_route_localnet);
     let network = network::down(&remains.network(state)).await;
     let mounts = unmount_below(state.path());
     rules.and(sysctl)?;
@@ -215,9 +228,32 @@ const OWN: [&str; 21] = [
     "store.redb.new",
 ];
 
-/// Refuses a directory that no cluster has ever lived in, before anything is written there.
+/// An archive of an image that is loaded, which a killed server leaves.
+fn is_own_archive(name: &str) -> bool {
+    let digest = name.strip_prefix("import-").and_then(|rest| rest.strip_suffix(".tar"));
+    digest.is_some_and(|digest| digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// What is Corten's of a directory, whole or half written.
+fn own_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut own = Vec::new();
+    for name in OWN {
+        let path = dir.join(name);
+        own.extend([whole_file::partial(&path), path]);
+    }
+    for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let entry = entry?;
+        if is_own_archive(&entry.file_name().to_string_lossy()) {
+            own.push(entry.path());
+        }
+    }
+    Ok(own)
+}
+
+/// Refuses a directory that no cluster has ever lived in, before anything is written there. One whose start failed
+/// early has little more than the file that says who has it.
 fn check_own(dir: &Path) -> Result<()> {
-    if !["store.redb", "containerd", "agent.json"].iter().any(|f| dir.join(f).exists()) {
+    if !["store.redb", "containerd", "agent.json", "corten.pid"].iter().any(|f| dir.join(f).exists()) {
         bail!("{} does not look like a state directory of corten: nothing is removed", dir.display());
     }
     Ok(())
@@ -227,8 +263,7 @@ fn check_own(dir: &Path) -> Result<()> {
 fn remove_state(state: &StateDir, tell: &(dyn Fn(&str) + Sync)) -> Result<()> {
     let dir = state.path();
     unmount_below(dir)?;
-    for name in OWN {
-        let path = dir.join(name);
+    for path in own_files(dir)? {
         let result = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         match result {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
@@ -265,4 +300,69 @@ fn unmount_below(dir: &Path) -> Result<()> {
         bail!("{} is still mounted: nothing is removed", left.display());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn scratch(name: &str) -> StateDir {
+        let dir = std::env::temp_dir().join(format!("corten-down-{name}-{}", std::process::id()));
+        StateDir::open(&dir).unwrap()
+    }
+
+    #[test]
+    fn what_is_ours_goes_and_nothing_else() {
+        let state = scratch("own");
+        let dir = state.path();
+        assert!(check_own(dir).unwrap_err().to_string().contains("does not look like a state directory"));
+        // A start that failed before it had a store.
+        drop(state.lock().unwrap());
+        check_own(dir).unwrap();
+        let archive = format!("import-{}.tar", "0f".repeat(32));
+        let half = ["settings.json.tmp", "agent.token.tmp", "admin.kubeconfig.tmp", archive.as_str()];
+        let others = ["import-mine.tar", "notes.tmp"];
+        for name in half.into_iter().chain(others) {
+            std::fs::write(dir.join(name), "x").unwrap();
+        }
+        remove_state(&state, &|_| ()).unwrap();
+        let mut left: Vec<String> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        left.sort();
+        assert_eq!(left, others);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_not_the_owner_is_not_stopped() {
+        let state = scratch("stop");
+        let mut other = Command::new("sleep").arg("600").spawn().unwrap();
+        let lock = state.lock().unwrap();
+        for number in [other.id().to_string(), "0".to_owned(), "-1".to_owned()] {
+            std::fs::write(state.path().join("corten.pid"), &number).unwrap();
+            let error = stop_owner(&state, &|_| ()).await.unwrap_err().to_string();
+            assert!(error.contains("is in use by a process that"), "{number}: {error}");
+            assert!(other.try_wait().unwrap().is_none(), "{number}: it was stopped");
+        }
+        other.kill().unwrap();
+        other.wait().unwrap();
+        drop(lock);
+        stop_owner(&state, &|_| ()).await.unwrap();
+        std::fs::remove_dir_all(state.path()).unwrap();
+    }
+
+    #[tokio::test]
+    async fn damaged_notes_keep_the_data() {
+        let state = scratch("damaged");
+        std::fs::write(state.settings(), "").unwrap();
+        std::fs::write(state.store(), "x").unwrap();
+        let error = stop_and_remove(state.path(), true, &|_| ()).await.unwrap_err().to_string();
+        assert!(error.contains("settings.json is damaged"), "{error}");
+        assert!(state.store().exists(), "the data was removed");
+        std::fs::remove_dir_all(state.path()).unwrap();
+    }
 }

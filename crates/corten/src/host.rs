@@ -54,6 +54,17 @@ pub fn need_root(what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Keys, sockets and processes that only root may look at: without it the answers would be wrong.
+///
+/// # Errors
+/// When this is not root.
+pub fn need_root_to_look(what: &str) -> Result<()> {
+    if !is_root() {
+        bail!("{what} must be run as root: nobody else may look at a cluster's state");
+    }
+    Ok(())
+}
+
 /// Whether a server could listen there.
 ///
 /// # Errors

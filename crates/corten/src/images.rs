@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli;
 use crate::clusters::record::Named;
+use crate::host::need_root_to_look;
 use crate::logging::say;
 use crate::remains::{Remains, containerd_dir};
-use crate::state::StateDir;
+use crate::state::{self, StateDir};
 
 /// Most archives of the folder that are loaded.
 const ARCHIVE_LIMIT: usize = 1000;
@@ -25,6 +26,7 @@ const ARCHIVE_LIMIT: usize = 1000;
 /// # Errors
 /// When no node runs here, or an archive is refused.
 pub async fn run(command: cli::ImagesCommand) -> Result<()> {
+    need_root_to_look("corten images")?;
     match command {
         cli::ImagesCommand::Import { place, files } => {
             let mut nodes = Vec::new();
@@ -65,8 +67,9 @@ fn nodes_of(place: &cli::Place) -> Result<Vec<(String, PathBuf)>> {
 async fn running(state_dir: &Path) -> Result<Images> {
     let nothing = || {
         format!(
-            "no node runs from {}: corten up starts one, and loads the archives in {}",
+            "no node runs from {}: {} starts one, and loads the archives in {}",
             state_dir.display(),
+            state::command("up", state_dir),
             state_dir.join("images").display()
         )
     };
@@ -74,7 +77,7 @@ async fn running(state_dir: &Path) -> Result<Images> {
         bail!(nothing());
     }
     let state = StateDir::open(state_dir)?;
-    let remains = Remains::read(&state).with_context(nothing)?;
+    let remains = Remains::read(&state)?.with_context(nothing)?;
     let own = || running_endpoint(&containerd_dir(&state));
     let endpoint = remains.runtime_endpoint.or_else(own).with_context(nothing)?;
     Ok(Images::at(&endpoint).await?)

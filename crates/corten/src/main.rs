@@ -29,6 +29,7 @@ mod serving;
 mod state;
 mod status;
 mod supervise;
+mod whole_file;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -215,12 +215,13 @@ async fn keep_proxy(ctx: Context, settings: proxy::Settings) {
 /// first one, unless it was booted since.
 async fn note_remains(state: &StateDir, node: &cli::Node) -> Result<Remains> {
     let mut remains = Remains::new(state, node.container_runtime_endpoint.clone());
-    let mut former = Remains::read(state);
+    let present = proxy::route_localnet();
+    let mut former = Remains::read(state)?;
     if let Some(old) = former.take_if(|old| old.is_of_another_boot(&remains.boot_id)) {
         tracing::info!("the machine was booted since the last start: clearing what that has left");
         down::clear(state, &old).await.context("clearing what is left from before the boot")?;
     }
-    remains.route_localnet = former.and_then(|old| old.route_localnet).or_else(proxy::route_localnet);
+    remains.route_localnet = former.and_then(|old| old.route_localnet).or(present);
     remains.write(state)?;
     Ok(remains)
 }

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use client::{Api, Client};
+use jiff::Timestamp;
 use meta::{Gvr, Request, Target, Verb};
 use serde::Deserialize;
 
@@ -52,6 +53,9 @@ pub struct Condition {
     pub reason: String,
     #[serde(default)]
     pub message: String,
+    /// When it was last looked at; only nodes say so.
+    #[serde(default, rename = "lastHeartbeatTime")]
+    pub heartbeat: Option<Timestamp>,
 }
 
 impl Node {
@@ -62,6 +66,19 @@ impl Node {
             Some(c) if c.status == "True" => Ok(()),
             Some(c) => Err(c.message.clone()),
             None => Err("no status yet".to_owned()),
+        }
+    }
+
+    /// Whether the node is ready by what its agent has said since then: what it said before may be of one that has ended.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub fn ready_since(&self, start: Timestamp) -> Result<(), String> {
+        let ready = self.status.conditions.iter().find(|c| c.kind == "Ready");
+        // Conditions have whole seconds.
+        match ready.and_then(|c| c.heartbeat) {
+            Some(heartbeat) if heartbeat.as_second() >= start.as_second() => self.ready(),
+            _ => Err("its agent has not reported yet".to_owned()),
         }
     }
 }
@@ -94,13 +111,24 @@ fn failed_checks(verbose: &str) -> Option<String> {
 /// # Errors
 /// Why it is not.
 pub async fn node(client: &dyn Client, name: &str) -> Result<(), String> {
+    read_node(client, name).await?.ready()
+}
+
+/// Whether a node is ready by what its agent has said since a start.
+///
+/// # Errors
+/// Why it is not.
+pub async fn node_since(client: &dyn Client, name: &str, start: Timestamp) -> Result<(), String> {
+    read_node(client, name).await?.ready_since(start)
+}
+
+async fn read_node(client: &dyn Client, name: &str) -> Result<Node, String> {
     let bytes = match Api::new(client, NODES, "").get(name).await {
         Ok(bytes) => bytes,
         Err(e) if e.is("NotFound") => return Err("not registered yet".to_owned()),
         Err(e) => return Err(e.to_string()),
     };
-    let node: Node = serde_json::from_slice(&bytes).map_err(|e| e.to_string())?;
-    node.ready()
+    serde_json::from_slice(&bytes).map_err(|e| e.to_string())
 }
 
 /// Asks cluster DNS for the API's own name, as a pod would. Blocks for a moment.
@@ -151,7 +179,13 @@ fn ask(server: SocketAddr, message: &[u8]) -> Result<Vec<u8>, String> {
         socket.connect(server)?;
         socket.send(message)?;
         let mut buffer = vec![0; 512];
-        let n = socket.recv(&mut buffer)?;
+        let n = loop {
+            // A signal, such as that of a child's end, breaks off a read with a limit.
+            match socket.recv(&mut buffer) {
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
         buffer.truncate(n);
         Ok(buffer)
     };
@@ -194,6 +228,29 @@ mod tests {
         assert!(!is_said_by(&said(""), &own), "a server that does not say who it is");
         assert!(!is_said_by(&query("id.server", TXT, CHAOS), &own), "no answer at all");
         assert!(!has_answer(&[]));
+    }
+
+    #[test]
+    fn what_a_former_agent_has_said_does_not_count() {
+        let node = |conditions: &str| -> Node {
+            serde_json::from_str(&format!(r#"{{"status":{{"conditions":[{conditions}]}}}}"#)).unwrap()
+        };
+        let start: Timestamp = "2026-11-20T10:00:00.7Z".parse().unwrap();
+        for (conditions, want) in [
+            ("", Some("its agent has not reported yet")),
+            (r#"{"type":"Ready","status":"True"}"#, Some("its agent has not reported yet")),
+            (
+                r#"{"type":"Ready","status":"True","lastHeartbeatTime":"2026-11-20T09:59:59Z"}"#,
+                Some("its agent has not reported yet"),
+            ),
+            (r#"{"type":"Ready","status":"True","lastHeartbeatTime":"2026-11-20T10:00:00Z"}"#, None),
+            (
+                r#"{"type":"Ready","status":"False","message":"no","lastHeartbeatTime":"2026-11-20T10:00:01Z"}"#,
+                Some("no"),
+            ),
+        ] {
+            assert_eq!(node(conditions).ready_since(start).err().as_deref(), want, "{conditions}");
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! What a node has put on the machine, noted before it is made: for `corten down`, and for the first start after a
 //! boot.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use cri::containerd::{Options, RegistryMirror};
 use serde::{Deserialize, Serialize};
 
 use crate::state::StateDir;
+use crate::whole_file;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -53,9 +55,30 @@ impl Remains {
     }
 
     /// What a former start noted; `None` when nothing was started here.
-    #[must_use]
-    pub fn read(state: &StateDir) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(state.settings()).ok()?).ok()
+    ///
+    /// # Errors
+    /// When it is there and cannot be read: what runs is not known then.
+    pub fn read(state: &StateDir) -> Result<Option<Self>> {
+        let path = state.settings();
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e).with_context(|| path.display().to_string()),
+        };
+        let damaged = || {
+            format!(
+                "{} is damaged, so it is not known what runs here: delete that file and start the node once more with \
+                 the flags it had ({}), which writes it anew",
+                path.display(),
+                state.command("up")
+            )
+        };
+        let remains: Remains = serde_json::from_slice(&bytes).with_context(damaged)?;
+        // Every start notes these.
+        if remains.bridge.is_empty() || remains.cgroup.is_empty() {
+            bail!(damaged());
+        }
+        Ok(Some(remains))
     }
 
     /// Notes it; whole or not at all.
@@ -63,10 +86,13 @@ impl Remains {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, state: &StateDir) -> Result<()> {
-        let path = state.settings();
-        let partial = path.with_extension("json.new");
-        std::fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
-        std::fs::rename(&partial, &path).with_context(|| path.display().to_string())
+        whole_file::write(&state.settings(), &serde_json::to_vec_pretty(self)?)
+    }
+
+    /// What `net.ipv4.conf.all.route_localnet` is to be set back to in the boot `now`: a boot has done that already.
+    #[must_use]
+    pub fn former_route_localnet(&self, now: &str) -> Option<&str> {
+        self.route_localnet.as_deref().filter(|_| !self.is_of_another_boot(now))
     }
 
     /// Whether the machine was booted since: processes, mounts, links and rules are gone, files are not.
@@ -132,5 +158,34 @@ mod tests {
         assert!(!of("").is_of_another_boot("a"), "noted by an older version");
         assert!(!of("a").is_of_another_boot(""));
         assert_eq!(boot_id().len(), 36, "a kernel says it");
+    }
+
+    #[test]
+    fn what_a_boot_has_set_back_is_not_set_back_again() {
+        let noted =
+            Remains { boot_id: "a".to_owned(), route_localnet: Some("0".to_owned()), ..Remains::default() };
+        assert_eq!(noted.former_route_localnet("a"), Some("0"));
+        assert_eq!(noted.former_route_localnet("b"), None);
+        assert_eq!(Remains { route_localnet: None, ..noted }.former_route_localnet("a"), None);
+    }
+
+    #[test]
+    fn a_damaged_note_is_an_error_and_not_nothing() {
+        let dir = std::env::temp_dir().join(format!("corten-remains-{}", std::process::id()));
+        let state = StateDir::open(&dir).unwrap();
+        assert!(Remains::read(&state).unwrap().is_none(), "nothing was started");
+        let noted = Remains::new(&state, None);
+        noted.write(&state).unwrap();
+        assert_eq!(Remains::read(&state).unwrap().unwrap().cgroup, noted.cgroup);
+        let whole = std::fs::read(state.settings()).unwrap();
+        for bytes in [b"".as_slice(), b"{", &whole[..whole.len() / 2], b"[]", b"{}"] {
+            std::fs::write(state.settings(), bytes).unwrap();
+            let error = Remains::read(&state).unwrap_err().to_string();
+            assert!(error.contains("settings.json is damaged") && error.contains("corten up"), "{error}");
+        }
+        std::fs::remove_file(state.settings()).unwrap();
+        std::fs::create_dir(state.settings()).unwrap();
+        assert!(Remains::read(&state).is_err(), "it cannot be read");
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

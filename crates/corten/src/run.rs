@@ -67,6 +67,7 @@ fn start(o: cli::Up) -> Result<()> {
         (Some(name), None) => plain(|| clusters::up::up(&o, &name)),
         (Some(name), Some(n)) => {
             let named = Named::existing(&o.place.clusters.clusters_dir, &name)?;
+            named.check_member(n)?;
             match n {
                 1 => logged(o.logging.v, up(named.first(&o))),
                 _ => logged(o.logging.v, agent(named.further(&o, n)?)),
@@ -139,6 +140,7 @@ async fn server(o: cli::Server) -> Result<()> {
 async fn agent(o: cli::Agent) -> Result<()> {
     let (state, _lock) = claim("corten agent", &o.state.state_dir, &o.node)?;
     let stop = until_signal()?;
+    tokio::spawn(log_file::keep_small(state.log(), stop.clone()));
     let Some(joined) = join::agent::join(&o, &state, &stop).await? else { return Ok(()) };
     let ctx = Context::new(joined.client).with_stop(stop.clone());
     if let Some(keeper) = joined.keeper {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use client::{Api, Client, ListParams};
-use cri::containerd::running_endpoint;
+use cri::containerd::{find_program, running_endpoint};
 use cri::{CriClient, Runtime, Timeouts};
 use jiff::{SignedDuration, Timestamp};
 use meta::Gvr;
@@ -15,9 +15,10 @@ use serde_json::Value;
 use sys::{Clock, SystemClock};
 
 use crate::finding::Findings;
+use crate::host::need_root_to_look;
 use crate::probe::{self, Condition, Metadata, Node};
 use crate::remains::{Remains, containerd_dir};
-use crate::state::StateDir;
+use crate::state::{self, StateDir};
 use crate::{detach, doctor, remote};
 
 const PODS: Gvr = Gvr::new("", "v1", "pods");
@@ -35,6 +36,7 @@ const CERTIFICATE_DAYS: i64 = 60;
 /// # Errors
 /// When something is wrong.
 pub async fn run(dir: &Path, domain: &str) -> Result<()> {
+    need_root_to_look("corten status")?;
     look(dir, domain).await?.report()
 }
 
@@ -44,15 +46,20 @@ pub async fn run(dir: &Path, domain: &str) -> Result<()> {
 /// When there is nothing to look at.
 pub async fn look(dir: &Path, domain: &str) -> Result<Findings> {
     if !dir.is_dir() {
-        bail!("no cluster lives in {}: corten up starts one", dir.display());
+        bail!("no cluster lives in {}: {} starts one", dir.display(), state::command("up", dir));
     }
     let state = StateDir::open(dir)?;
     let mut found = Findings::default();
     let runs = server(&state, &mut found);
-    let remains = Remains::read(&state);
+    let remains = Remains::read(&state).unwrap_or_else(|e| {
+        found.error("node", format!("{e:#}"));
+        None
+    });
     let (admin, agent) = (state.admin_kubeconfig(), state.path().join("agent.kubeconfig"));
     if admin.exists() {
-        api(&admin, &state, domain, runs, &mut found).await;
+        // Asked for DNS is the proxy of this machine, where it has one.
+        let domain = remains.is_some().then_some(domain);
+        api(&admin, domain, runs, &mut found).await;
     } else if agent.exists() {
         own_node(&agent, &state, &mut found).await;
     }
@@ -67,17 +74,18 @@ pub async fn look(dir: &Path, domain: &str) -> Result<Findings> {
 
 /// Whether a process owns the state directory; with the reason it gave when it does not.
 fn server(state: &StateDir, found: &mut Findings) -> bool {
-    if let Some(pid) = state.owner() {
-        found.good("server", format!("process {pid}"));
+    if let Some(owner) = state.owner() {
+        found.good("server", owner.to_string());
         return true;
     }
     let log = detach::tail(&state.log());
-    let why = log.lines().rfind(|line| line.starts_with("corten: ")).unwrap_or("corten up starts it");
+    let starts = format!("{} starts it", state.command("up"));
+    let why = log.lines().rfind(|line| line.starts_with("corten: ")).unwrap_or(&starts);
     found.error("server", format!("it does not run: {why}"));
     false
 }
 
-async fn api(kubeconfig: &Path, state: &StateDir, domain: &str, runs: bool, found: &mut Findings) {
+async fn api(kubeconfig: &Path, dns_domain: Option<&str>, runs: bool, found: &mut Findings) {
     let client = match remote::connect(kubeconfig, "corten") {
         Ok(connection) => connection.client,
         Err(e) => return found.error("API", format!("{}: {e:#}", kubeconfig.display())),
@@ -94,7 +102,9 @@ async fn api(kubeconfig: &Path, state: &StateDir, domain: &str, runs: bool, foun
     }
     let objects = async {
         nodes(client.as_ref(), found).await?;
-        dns(client.as_ref(), state, domain, found).await?;
+        if let Some(domain) = dns_domain {
+            dns(client.as_ref(), domain, found).await?;
+        }
         pods(client.as_ref(), found).await
     };
     match tokio::time::timeout(ANSWER_LIMIT * 3, objects).await {
@@ -165,11 +175,8 @@ struct ServiceSpec {
     cluster_ip: String,
 }
 
-/// Asked through its Service, so a good answer speaks for the proxy too. Only where this machine has a proxy.
-async fn dns(client: &dyn Client, state: &StateDir, domain: &str, found: &mut Findings) -> Result<()> {
-    if Remains::read(state).is_none() {
-        return Ok(());
-    }
+/// Asked through its Service, so a good answer speaks for the proxy too.
+async fn dns(client: &dyn Client, domain: &str, found: &mut Findings) -> Result<()> {
     let bytes = Api::new(client, SERVICES, "kube-system").get("kube-dns").await;
     let service: Service = match bytes {
         Ok(bytes) => serde_json::from_slice(&bytes).context("services")?,
@@ -276,8 +283,10 @@ async fn runtime(state: &StateDir, remains: &Remains, found: &mut Findings) {
 
 /// The proxy's rules, which others may have flushed.
 async fn rules(remains: &Remains, found: &mut Findings) {
-    let output = tokio::process::Command::new("nft").args(["list", "tables"]).output().await;
-    match output {
+    let Some(nft) = find_program("nft") else {
+        return found.error("proxy", "nft is not installed: apt-get install nftables");
+    };
+    match tokio::process::Command::new(nft).args(["list", "tables"]).output().await {
         Ok(output) => {
             let tables = String::from_utf8_lossy(&output.stdout).into_owned();
             match tables.lines().any(|line| line.split(' ').next_back() == Some(&remains.table)) {
@@ -287,7 +296,7 @@ async fn rules(remains: &Remains, found: &mut Findings) {
                 }
             }
         }
-        Err(e) => found.error("proxy", format!("nft: {e}: apt-get install nftables")),
+        Err(e) => found.error("proxy", format!("nft: {e}")),
     }
 }
 

@@ -5,15 +5,19 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::record::Named;
+use crate::host::need_root_to_look;
 use crate::logging::say;
 
 /// Prints a line for each cluster.
 ///
 /// # Errors
-/// None; a damaged record is left out.
+/// When it is not root who asks; when a cluster's record is damaged, after the lines of the others.
 pub fn list(clusters: &Path) -> Result<()> {
-    let all = Named::all(clusters);
-    if all.is_empty() {
+    need_root_to_look("corten list")?;
+    let (all, damaged): (Vec<_>, Vec<_>) = Named::all(clusters)?.into_iter().partition(Result::is_ok);
+    let all: Vec<Named> = all.into_iter().flatten().collect();
+    let damaged = damaged.into_iter().find_map(Result::err);
+    if all.is_empty() && damaged.is_none() {
         say(format_args!("no named clusters in {}: corten up --name NAME makes one", clusters.display()));
         return Ok(());
     }
@@ -29,7 +33,7 @@ pub fn list(clusters: &Path) -> Result<()> {
             widths[0], widths[1], widths[2], widths[3]
         ));
     }
-    Ok(())
+    damaged.map_or(Ok(()), Err)
 }
 
 fn row(named: &Named) -> [String; 5] {

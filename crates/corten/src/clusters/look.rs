@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::record::Named;
 use crate::finding::Findings;
+use crate::host::need_root_to_look;
 use crate::{cli, status};
 
 /// Looks at every machine of a cluster, each from inside its network, and prints a line for each finding.
@@ -11,6 +12,7 @@ use crate::{cli, status};
 /// # Errors
 /// When there is no such cluster, or something is wrong.
 pub fn status(o: &cli::Status, name: &str) -> Result<()> {
+    need_root_to_look("corten status")?;
     let named = Named::existing(&o.place.clusters.clusters_dir, name)?;
     let mut found = Findings::default();
     for member in named.members() {

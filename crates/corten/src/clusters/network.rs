@@ -34,22 +34,43 @@ impl Network {
         format!("10.213.{range}.0/24")
     }
 
+    /// Whether a range is one that a cluster can have.
+    #[must_use]
+    pub fn is_range(range: u8) -> bool {
+        RANGES.contains(&range)
+    }
+
     /// The first range that is neither among `taken` nor has a route on this machine.
     ///
     /// # Errors
     /// When there is none, or routes cannot be read.
     pub fn free_range(taken: &[u8]) -> Result<u8> {
         for range in RANGES.filter(|range| !taken.contains(range)) {
-            let routes = netns::run("ip", "iproute2", &["-4", "route", "show", "root", &Self::subnet(range)]);
-            match routes {
-                Ok(text) if text.trim().is_empty() => return Ok(range),
-                Ok(_) => {}
-                // A namespace that never had a route has no table of them.
-                Err(e) if e.to_string().contains("FIB table does not exist") => return Ok(range),
-                Err(e) => return Err(e.into()),
+            if Self::route(range)?.is_none() {
+                return Ok(range);
             }
         }
         bail!("every range from {} on has a route on this machine already", Self::subnet(RANGES.start))
+    }
+
+    /// A route of this machine that leads to addresses of a range; the one to everywhere is none.
+    fn route(range: u8) -> Result<Option<String>> {
+        let subnet = Self::subnet(range);
+        // Those to a part of it, and those to more than it.
+        for which in ["root", "match"] {
+            let routes = netns::run("ip", "iproute2", &["-4", "route", "show", which, &subnet]);
+            let routes = match routes {
+                Ok(text) => text,
+                // A namespace that never had a route has no table of them.
+                Err(e) if e.to_string().contains("FIB table does not exist") => return Ok(None),
+                Err(e) => return Err(e.into()),
+            };
+            let mut routes = routes.lines().map(str::trim);
+            if let Some(route) = routes.find(|route| !route.is_empty() && !route.starts_with("default")) {
+                return Ok(Some(route.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// The machine's own address towards the nodes.
@@ -95,20 +116,37 @@ impl Network {
         (1..=nodes).try_for_each(|n| self.connect_node(n)).context("the network of the cluster")
     }
 
+    /// Makes the nodes' namespaces where they are not there, without a way out: enough to take away what lives in them.
+    ///
+    /// # Errors
+    /// What the machine lacks or refuses.
+    pub fn add_namespace(&self, n: u8) -> Result<()> {
+        let name = self.namespace(n);
+        match netns::is_alive(&netns::path(&name)) {
+            true => Ok(()),
+            false => Ok(netns::add(&name)?),
+        }
+    }
+
+    // A start may have been broken off after any of these steps.
     fn connect_machine(&self) -> Result<()> {
         let (switch, link) = (self.switch(), self.link());
-        if !netns::is_alive(&netns::path(&switch)) {
-            netns::add(&switch)?;
+        self.add_namespace(0)?;
+        if !has_link(&["-n", &switch], BRIDGE) {
             netns::ip(&["-n", &switch, "link", "add", BRIDGE, "type", "bridge"])?;
-            netns::ip(&["-n", &switch, "link", "set", BRIDGE, "up"])?;
         }
-        if netns::ip(&["link", "show", &link]).is_err() {
-            let gateway = format!("{}/24", self.gateway());
+        netns::ip(&["-n", &switch, "link", "set", BRIDGE, "up"])?;
+        if !has_link(&[], &link) || !has_link(&["-n", &switch], "machine") {
+            delete_link(&[], &link)?;
+            if let Some(route) = Self::route(self.range)? {
+                let subnet = Self::subnet(self.range);
+                bail!("the machine has another route to its addresses {subnet} by now: {route}");
+            }
             netns::ip(&["link", "add", &link, "type", "veth", "peer", "name", "machine", "netns", &switch])?;
-            netns::ip(&["-n", &switch, "link", "set", "machine", "master", BRIDGE, "up"])?;
-            netns::ip(&["address", "add", &gateway, "dev", &link])?;
-            netns::ip(&["link", "set", &link, "up"])?;
         }
+        netns::ip(&["-n", &switch, "link", "set", "machine", "master", BRIDGE, "up"])?;
+        netns::ip(&["address", "replace", &format!("{}/24", self.gateway()), "dev", &link])?;
+        netns::ip(&["link", "set", &link, "up"])?;
         if std::fs::read_to_string(FORWARD).is_ok_and(|text| text.trim() == "0") {
             std::fs::write(FORWARD, "1").context(FORWARD)?;
         }
@@ -124,20 +162,19 @@ impl Network {
 
     fn connect_node(&self, n: u8) -> Result<()> {
         let (node, switch, port) = (self.namespace(n), self.switch(), format!("node{n}"));
-        if !netns::is_alive(&netns::path(&node)) {
-            netns::add(&node)?;
-        }
-        if netns::ip(&["-n", &node, "link", "show", UPLINK]).is_ok() {
-            return Ok(());
-        }
+        self.add_namespace(n)?;
         let (address, gateway) = (format!("{}/24", self.address(n)), self.gateway().to_string());
-        netns::ip(&[
-            "-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", UPLINK, "netns", &node,
-        ])?;
+        if !has_link(&["-n", &node], UPLINK) || !has_link(&["-n", &switch], &port) {
+            delete_link(&["-n", &node], UPLINK)?;
+            delete_link(&["-n", &switch], &port)?;
+            netns::ip(&[
+                "-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", UPLINK, "netns", &node,
+            ])?;
+        }
         netns::ip(&["-n", &switch, "link", "set", &port, "master", BRIDGE, "up"])?;
-        netns::ip(&["-n", &node, "address", "add", &address, "dev", UPLINK])?;
+        netns::ip(&["-n", &node, "address", "replace", &address, "dev", UPLINK])?;
         netns::ip(&["-n", &node, "link", "set", UPLINK, "up"])?;
-        Ok(netns::ip(&["-n", &node, "route", "add", "default", "via", &gateway])?)
+        Ok(netns::ip(&["-n", &node, "route", "replace", "default", "via", &gateway])?)
     }
 
     /// Removes all of it; what is not there is fine. The nodes' processes must have ended.
@@ -149,14 +186,24 @@ impl Network {
         // Added first: one that is not there cannot be deleted.
         let rules =
             netns::run("nft", "nftables", &[&format!("add table ip {table}; delete table ip {table}")]);
-        let link = match netns::ip(&["link", "delete", &link]) {
-            Err(e) if e.to_string().contains("Cannot find device") => Ok(()),
-            result => result,
-        };
+        let link = delete_link(&[], &link);
         let nodes: Vec<_> = (0..=nodes).map(|n| netns::delete(&self.namespace(n))).collect();
         rules?;
         link?;
         Ok(nodes.into_iter().collect::<Result<(), _>>()?)
+    }
+}
+
+/// Whether there is such a link, in the namespace of the words before it.
+fn has_link(place: &[&str], link: &str) -> bool {
+    netns::ip(&[place, &["link", "show", link]].concat()).is_ok()
+}
+
+/// Deletes a link, which takes its other end with it; one that is not there is fine.
+fn delete_link(place: &[&str], link: &str) -> Result<(), network::Error> {
+    match netns::ip(&[place, &["link", "delete", link]].concat()) {
+        Err(e) if e.to_string().contains("Cannot find device") => Ok(()),
+        result => result,
     }
 }
 
@@ -190,11 +237,52 @@ mod tests {
         netns::delete(&network.namespace(2)).unwrap();
         network.up(2).unwrap();
         network.up(2).unwrap();
+        begun_and_broken_off(&network);
+        routes_of_others(&network);
         network.down(2).unwrap();
         network.down(2).unwrap();
         assert!((0..=2).all(|n| !network.path(n).exists()));
         let said = |program, words: &[&str]| netns::run(program, "", words).unwrap();
         assert_eq!(said("ip", &["-o", "link"]).lines().filter(|line| !line.contains(": lo:")).count(), 0);
         assert!(!said("nft", &["list", "tables"]).contains("corten"));
+    }
+
+    /// Whatever a start has made before it ended, the next one makes the rest.
+    fn begun_and_broken_off(network: &Network) {
+        let (switch, node, link) = (network.switch(), network.namespace(1), network.link());
+        let harm: [&[&str]; 6] = [
+            &["-n", &switch, "link", "delete", BRIDGE],
+            &["link", "delete", &link],
+            &["address", "flush", "dev", &link],
+            &["-n", &switch, "link", "set", "node1", "nomaster"],
+            &["-n", &node, "address", "flush", "dev", UPLINK],
+            &["-n", &node, "route", "delete", "default"],
+        ];
+        for words in harm {
+            netns::ip(words).unwrap();
+            network.up(2).unwrap();
+            let listener = netns::inside(&network.path(1), || std::net::TcpListener::bind("0.0.0.0:81"));
+            std::net::TcpStream::connect((network.address(1), 81)).map(drop).unwrap();
+            drop(listener.unwrap().unwrap());
+        }
+        // All that a start had come to.
+        network.down(2).unwrap();
+        netns::add(&switch).unwrap();
+        network.up(2).unwrap();
+    }
+
+    /// Routes that are wider than a range, or came while the cluster was away.
+    fn routes_of_others(network: &Network) {
+        netns::ip(&["route", "add", "default", "dev", "lo"]).unwrap();
+        assert_eq!(Network::free_range(&[0, 1]).unwrap(), 3, "the route to everywhere counts for nothing");
+        netns::ip(&["route", "add", "10.213.0.0/16", "dev", "lo"]).unwrap();
+        assert!(Network::free_range(&[]).unwrap_err().to_string().contains("has a route"));
+        network.up(2).unwrap();
+        network.down(2).unwrap();
+        let error = format!("{:#}", network.up(2).unwrap_err());
+        assert!(error.contains("another route to its addresses 10.213.2.0/24"), "{error}");
+        for words in [["route", "delete", "10.213.0.0/16"], ["route", "delete", "default"]] {
+            netns::ip(&words).unwrap();
+        }
     }
 }

@@ -10,14 +10,13 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::network::Network;
-use crate::cli;
-use crate::state::StateDir;
+use crate::state::{self, CLUSTER_RECORD, StateDir};
+use crate::{cli, whole_file};
 
 /// Most nodes of a cluster.
 pub const NODE_LIMIT: u8 = 20;
 /// Longest name: a node's name is a little longer, and is part of those of its pods' files.
 const NAME_LIMIT: usize = 32;
-const RECORD: &str = "cluster.json";
 
 /// What a cluster's directory says of it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -50,7 +49,14 @@ pub struct Member {
 
 /// Nobody else starts or stops the cluster while this is held.
 #[derive(Debug)]
-pub struct Hold(#[allow(dead_code, reason = "the lock is the open file")] File);
+pub struct Hold(File);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // Closing alone leaves it to a child that is just being started. A file that cannot be unlocked is closed.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 fn check_name(name: &str) -> Result<()> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -69,6 +75,30 @@ fn check_name(name: &str) -> Result<()> {
 fn check_nodes(nodes: u32) -> Result<u8> {
     let count = u8::try_from(nodes).ok().filter(|n| (1..=NODE_LIMIT).contains(n));
     count.with_context(|| format!("--nodes {nodes}: a cluster has 1 to {NODE_LIMIT} nodes"))
+}
+
+impl Record {
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let record: Record = serde_json::from_slice(bytes)?;
+        if !(1..=NODE_LIMIT).contains(&record.nodes) {
+            bail!("{} nodes are not 1 to {NODE_LIMIT}", record.nodes);
+        }
+        if !Network::is_range(record.range) {
+            bail!("there is no range {}", record.range);
+        }
+        Ok(record)
+    }
+}
+
+/// What to do about a record that is damaged, from what else is known of the cluster.
+fn mend(dir: &Path) -> String {
+    let nodes = (1..=NODE_LIMIT).filter(|n| dir.join(format!("node-{n}")).is_dir()).max().unwrap_or(1);
+    let path = dir.join(CLUSTER_RECORD);
+    format!(
+        "{} is damaged: write {{\"nodes\":{nodes},\"range\":N}} into it, N from an address 10.213.N.1 that \
+         `ip -4 address` shows for the cluster, or a free one where it shows none",
+        path.display()
+    )
 }
 
 fn make_private(dir: &Path) -> Result<()> {
@@ -101,14 +131,13 @@ impl Named {
     pub fn find(clusters: &Path, name: &str) -> Result<Option<Self>> {
         check_name(name)?;
         let dir = clusters.join(name);
-        let path = dir.join(RECORD);
+        let path = dir.join(CLUSTER_RECORD);
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e).with_context(|| path.display().to_string()),
         };
-        let record =
-            serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display()))?;
+        let record = Record::parse(&bytes).with_context(|| mend(&dir))?;
         Self::at(dir, name, record).map(Some)
     }
 
@@ -122,20 +151,31 @@ impl Named {
         Self::find(clusters, name)?.with_context(none)
     }
 
-    /// All clusters of a directory by name; one whose record is damaged is left out.
-    #[must_use]
-    pub fn all(clusters: &Path) -> Vec<Self> {
-        let entries = std::fs::read_dir(clusters).into_iter().flatten().flatten();
-        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let mut all: Vec<Self> = names.filter_map(|name| Self::find(clusters, &name).ok()?).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all
-    }
-
-    /// Takes the name for a start: a new one, or one of a cluster that does not run. Whether it is new.
+    /// All clusters of a directory by name, also those whose records are damaged.
     ///
     /// # Errors
-    /// When the name or the number is none, or the cluster runs.
+    /// When the directory cannot be read.
+    pub fn all(clusters: &Path) -> Result<Vec<Result<Self>>> {
+        let shown = || clusters.display().to_string();
+        let entries = match std::fs::read_dir(clusters) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e).with_context(shown),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.with_context(shown)?.file_name().into_string();
+            // What has another name is the user's.
+            names.extend(name.ok().filter(|name| check_name(name).is_ok()));
+        }
+        names.sort();
+        Ok(names.iter().filter_map(|name| Self::find(clusters, name).transpose()).collect())
+    }
+
+    /// Takes the name for a start: a new one, or one of a cluster of which something does not run. Whether it is new.
+    ///
+    /// # Errors
+    /// When the name or the number is none, or all of the cluster runs.
     pub fn claim(clusters: &Path, name: &str, nodes: Option<u32>) -> Result<(Self, Hold, bool)> {
         check_name(name)?;
         let wanted = nodes.map(check_nodes).transpose()?;
@@ -144,24 +184,22 @@ impl Named {
         let _all = lock(clusters, FlockOperation::LockExclusive)?;
         if let Some(found) = Self::find(clusters, name)? {
             let hold = found.hold()?;
-            if found.running() > 0 {
-                bail!("a cluster {name} runs already: corten down --name {name} removes it");
+            let down = found.command("down");
+            if found.running() == usize::from(found.nodes) {
+                bail!("a cluster {name} runs already: {down} removes it");
             }
             if let Some(wanted) = wanted.filter(|n| *n != found.nodes) {
-                bail!(
-                    "cluster {name} has {} nodes, not {wanted}: corten down --name {name} removes it",
-                    found.nodes
-                );
+                bail!("cluster {name} has {} nodes, not {wanted}: {down} removes it", found.nodes);
             }
             return Ok((found, hold, false));
         }
-        let taken: Vec<u8> =
-            Self::all(clusters).iter().map(|named| named.network.gateway().octets()[2]).collect();
+        // A damaged record does not say what it has taken; the machine's routes do.
+        let others = Self::all(clusters)?.into_iter().flatten();
+        let taken: Vec<u8> = others.map(|named| named.network.gateway().octets()[2]).collect();
         let record = Record { nodes: wanted.unwrap_or(1), range: Network::free_range(&taken)? };
         let dir = clusters.join(name);
         make_private(&dir)?;
-        let path = dir.join(RECORD);
-        std::fs::write(&path, serde_json::to_vec(&record)?).with_context(|| path.display().to_string())?;
+        whole_file::write(&dir.join(CLUSTER_RECORD), &serde_json::to_vec(&record)?)?;
         let named = Self::at(dir, name, record)?;
         let hold = named.hold()?;
         Ok((named, hold, true))
@@ -174,6 +212,23 @@ impl Named {
     pub fn hold(&self) -> Result<Hold> {
         let busy = || format!("cluster {} is being started or stopped by another process", self.name);
         lock(&self.dir, FlockOperation::NonBlockingLockExclusive).map(Hold).with_context(busy)
+    }
+
+    /// `corten <verb>` for this cluster, as a user types it.
+    #[must_use]
+    pub fn command(&self, verb: &str) -> String {
+        state::command(verb, &self.member(1).state)
+    }
+
+    /// Whether it has a machine of that number.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn check_member(&self, n: u8) -> Result<()> {
+        if !(1..=self.nodes).contains(&n) {
+            bail!("--member {n}: cluster {} has the machines 1 to {}", self.name, self.nodes);
+        }
+        Ok(())
     }
 
     /// One of its machines.
@@ -225,7 +280,7 @@ impl Named {
     /// When the record cannot be removed.
     pub fn forget(&self) -> Result<()> {
         let _ = std::fs::remove_file(self.kubeconfig());
-        let record = self.dir.join(RECORD);
+        let record = self.dir.join(CLUSTER_RECORD);
         std::fs::remove_file(&record).with_context(|| record.display().to_string())?;
         // Refused when something is in them.
         let _ = std::fs::remove_dir(&self.dir);
@@ -325,23 +380,57 @@ mod tests {
         let (two, _hold, _) = Named::claim(&dir, "two", None).unwrap();
         assert_ne!(one.network.gateway(), two.network.gateway());
         assert_ne!(one.member(1).netns, two.member(1).netns);
-        let names: Vec<String> = Named::all(&dir).into_iter().map(|n| n.name).collect();
+        let names: Vec<String> = Named::all(&dir).unwrap().into_iter().map(|n| n.unwrap().name).collect();
         assert_eq!(names, ["one", "two"]);
         let (again, _hold, is_new) = Named::claim(&dir, "one", None).unwrap();
         assert_eq!((again.nodes, again.network.gateway(), is_new), (3, one.network.gateway(), false));
         drop(_hold);
         let other = Named::claim(&dir, "one", Some(2)).unwrap_err().to_string();
         assert!(other.starts_with("cluster one has 3 nodes, not 2"), "{other}");
-        let state = StateDir::open(&one.member(2).state).unwrap();
-        let lock = state.lock().unwrap();
+        let run = |n: u8| StateDir::open(&one.member(n).state).unwrap().lock().unwrap();
+        let mut locks = vec![run(2)];
+        let (part, _hold, is_new) = Named::claim(&dir, "one", None).unwrap();
+        assert_eq!((part.running(), is_new), (1, false), "what does not run of it can be started");
+        drop(_hold);
+        locks.extend([run(1), run(3)]);
         let taken = Named::claim(&dir, "one", None).unwrap_err().to_string();
-        assert!(taken.starts_with("a cluster one runs already"), "{taken}");
-        drop(lock);
-        std::fs::remove_dir_all(one.member(2).state).unwrap();
+        let down = format!("corten down --name one --clusters-dir {}", dir.canonicalize().unwrap().display());
+        assert_eq!(taken, format!("a cluster one runs already: {down} removes it"));
+        drop(locks);
+        one.members().for_each(|member| std::fs::remove_dir_all(member.state).unwrap());
         one.forget().unwrap();
         assert!(Named::find(&dir, "one").unwrap().is_none() && dir.exists());
         two.forget().unwrap();
         assert!(!dir.exists());
         assert!(Named::existing(&dir, "two").unwrap_err().to_string().starts_with("no cluster two in"));
+    }
+
+    #[test]
+    fn a_damaged_record_says_what_to_do() {
+        let dir = std::env::temp_dir().join(format!("corten-damaged-{}", std::process::id()));
+        let (good, _hold, _) = Named::claim(&dir, "good", None).unwrap();
+        good.check_member(1).unwrap();
+        for n in [0, 2, 255] {
+            assert!(good.check_member(n).unwrap_err().to_string().contains("machines 1 to 1"), "{n}");
+        }
+        make_private(&dir.join("bad/node-2")).unwrap();
+        let record = dir.join("bad").join(CLUSTER_RECORD);
+        for (text, why) in [
+            ("", "EOF"),
+            (r#"{"nodes":255,"range":0}"#, "255 nodes are not 1 to 20"),
+            (r#"{"nodes":0,"range":0}"#, "0 nodes"),
+            (r#"{"nodes":1,"range":200}"#, "no range 200"),
+            (r#"{"nodes":255}"#, "missing field"),
+        ] {
+            std::fs::write(&record, text).unwrap();
+            let all = Named::all(&dir).unwrap();
+            assert_eq!(all.iter().filter(|named| named.is_ok()).count(), 1, "{text}");
+            let error = format!("{:#}", all.into_iter().find_map(Result::err).unwrap());
+            assert!(error.contains(r#"cluster.json is damaged: write {"nodes":2,"#), "{text}: {error}");
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        std::fs::write(&record, r#"{"nodes":2,"range":7}"#).unwrap();
+        assert_eq!(Named::existing(&dir, "bad").unwrap().nodes, 2, "as it was told");
+        std::fs::remove_dir_all(dir).unwrap();
     }
 }

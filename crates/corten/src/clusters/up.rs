@@ -1,6 +1,6 @@
 //! `corten up --name`: the network, the first machine with the control plane, then the others.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use cri::image::{HELLO_NAME, HELLO_PORT};
 
 use super::down;
@@ -10,7 +10,8 @@ use crate::host::need_root;
 use crate::logging::say;
 use crate::{cli, node, remote};
 
-/// Starts the cluster in the background and waits until it is usable. A start of a new one that fails leaves nothing.
+/// Starts what of the cluster does not run in the background and waits until it is usable. A start of a new one that
+/// fails leaves nothing.
 ///
 /// # Errors
 /// What keeps it from starting.
@@ -19,20 +20,31 @@ pub fn up(o: &cli::Up, name: &str) -> Result<()> {
     node::check_programs(&o.node)?;
     let (named, _hold, is_new) = Named::claim(&o.place.clusters.clusters_dir, name, o.nodes)?;
     let result = start(&named, o);
-    if result.is_err() && is_new {
-        say("the start has failed: removing what it has made");
-        down::remove(&named).context("and something of it is left (corten down --name removes it)")?;
+    if is_new { or_remove(&named, result) } else { result }
+}
+
+/// A start of a new cluster that has failed leaves nothing; what it failed with comes first.
+fn or_remove(named: &Named, result: Result<()>) -> Result<()> {
+    let Err(error) = result else { return Ok(()) };
+    say("the start has failed: removing what it has made");
+    match down::remove(named) {
+        Ok(()) => Err(error),
+        Err(left) => {
+            let down = named.command("down");
+            Err(anyhow!("{error:#}; and something of it is left ({down} removes it): {left:#}"))
+        }
     }
-    result
 }
 
 fn start(named: &Named, o: &cli::Up) -> Result<()> {
     let progress = Progress::begin(o.wait);
     named.network.up(named.nodes)?;
     let (first, own) = (named.member(1), named.first(o));
-    in_network(&first, || detach::start(&own, &member_flag(&first), &progress))?;
+    if !first.runs() {
+        in_network(&first, || detach::start(&own, &member_flag(&first), &progress))?;
+    }
     named.link_kubeconfig()?;
-    let further: Vec<Member> = named.members().skip(1).collect();
+    let further: Vec<Member> = named.members().skip(1).filter(|member| !member.runs()).collect();
     let servers = further.iter().map(|member| launch(named, o, member)).collect::<Result<Vec<_>>>()?;
     let kubeconfig = named.kubeconfig();
     first.inside(|| async {
@@ -62,4 +74,32 @@ fn in_network<T: Send>(member: &Member, work: impl FnOnce() -> Result<T> + Send)
 /// What makes the process that is called with our own flags that of one machine.
 fn member_flag(member: &Member) -> [String; 2] {
     ["--member".to_owned(), member.n.to_string()]
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+    use crate::state::StateDir;
+
+    #[test]
+    fn the_error_of_the_start_is_told_also_when_something_is_left() {
+        let dir = std::env::temp_dir().join(format!("corten-or-remove-{}", std::process::id()));
+        let (named, _hold, _) = Named::claim(&dir, "left", None).unwrap();
+        let failed = || -> Result<()> { bail!("no room") };
+        // What runs there is not known, so nothing of it can be removed.
+        let state = StateDir::open(&named.member(1).state).unwrap();
+        std::fs::write(state.settings(), "").unwrap();
+        let error = format!("{:#}", or_remove(&named, failed()).unwrap_err());
+        assert!(
+            error.starts_with("no room; and something of it is left (corten down --name left"),
+            "{error}"
+        );
+        assert!(error.contains("settings.json is damaged"), "{error}");
+        std::fs::remove_file(state.settings()).unwrap();
+        assert_eq!(or_remove(&named, failed()).unwrap_err().to_string(), "no room");
+        assert!(!dir.exists(), "it is left");
+        or_remove(&named, Ok(())).unwrap();
+    }
 }

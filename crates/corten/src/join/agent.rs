@@ -16,10 +16,10 @@ use super::credentials::{Credentials, Files, Kept, keep};
 use super::publish::INFO;
 use super::rotation::{self, Swap};
 use super::serving::Serving;
-use super::token::{JoinToken, write_private};
+use super::token::JoinToken;
 use crate::node::{Settings, TlsFiles};
 use crate::state::StateDir;
-use crate::{cli, host, node, remote};
+use crate::{cli, host, node, remote, whole_file};
 
 const CONFIG_MAPS: Gvr = Gvr::new("", "v1", "configmaps");
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
@@ -161,7 +161,7 @@ async fn first(o: &cli::Agent, files: &Files, stop: &CancellationToken) -> Resul
         Api::new(ctx.client.as_ref(), CONFIG_MAPS, INFO.0).get(INFO.1).await.context("cluster-info")?;
     let info: Value = serde_json::from_slice(&info)?;
     std::fs::create_dir_all(&files.pki).with_context(|| files.pki.display().to_string())?;
-    write_private(&files.ca(), &ca_pem)?;
+    whole_file::write(&files.ca(), ca_pem.as_bytes())?;
     let Some(cert) = files.ask(&ctx, &name).await? else { return Ok(None) };
     let data = |key: &str| info["data"][key].as_str().unwrap_or_default().to_owned();
     let kept = Kept {

@@ -10,9 +10,8 @@ use control::Context;
 use serde::{Deserialize, Serialize};
 
 use super::request::{Wish, certificate, own_key};
-use super::token::write_private;
-use crate::remote;
 use crate::state::StateDir;
+use crate::{remote, whole_file};
 
 /// What the control plane has said about the cluster; kept for starts without it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,7 +100,7 @@ impl Files {
 pub(super) fn keep(files: &Files, kept: &Kept, cert_pem: &str) -> Result<()> {
     let read = |path: PathBuf| std::fs::read_to_string(&path).with_context(|| path.display().to_string());
     let (ca, key) = (read(files.ca())?, read(files.client_key())?);
-    write_private(&files.client_cert(), cert_pem)?;
+    whole_file::write(&files.client_cert(), cert_pem.as_bytes())?;
     Kubeconfig::with_certificate("corten", &kept.server, &ca, cert_pem, &key).write(&files.kubeconfig)?;
-    write_private(&files.kept, &serde_json::to_string_pretty(kept)?)
+    whole_file::write(&files.kept, &serde_json::to_vec_pretty(kept)?)
 }

@@ -12,7 +12,7 @@ use meta::Gvr;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::token::write_private;
+use crate::whole_file;
 
 const REQUESTS: Gvr = Gvr::new("certificates.k8s.io", "v1", "certificatesigningrequests");
 const POLL: Duration = Duration::from_millis(100);
@@ -113,7 +113,7 @@ pub fn own_key(path: &Path) -> Result<String> {
         Ok(key) if !key.is_empty() => Ok(key),
         _ => {
             let key = wire::pki::new_key()?;
-            write_private(path, &key)?;
+            whole_file::write(path, key.as_bytes())?;
             Ok(key)
         }
     }

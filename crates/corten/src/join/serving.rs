@@ -12,8 +12,8 @@ use meta::Gvr;
 use serde_json::Value;
 
 use super::request::{Wish, certificate, own_key};
-use super::token::write_private;
 use crate::node::TlsFiles;
+use crate::whole_file;
 
 const NODES: Gvr = Gvr::new("", "v1", "nodes");
 const RETRY: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ impl Serving {
         let signer = "kubernetes.io/kubelet-serving";
         let wish = Wish { key_pem: &key, node: &self.node, names: &self.names, signer, usage: "server auth" };
         if let Some(cert) = certificate(ctx, &wish).await? {
-            write_private(&self.tls.cert, &cert)?;
+            whole_file::write(&self.tls.cert, cert.as_bytes())?;
         }
         Ok(())
     }

@@ -2,14 +2,13 @@
 //! knows that it talks to the right control plane: `abcdef.0123456789abcdef:sha256:<64 hex digits>`.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 use sys::Entropy;
+
+use crate::whole_file;
 
 const ID_CHARACTERS: usize = 6;
 const SECRET_CHARACTERS: usize = 16;
@@ -87,7 +86,7 @@ impl JoinToken {
         }
         let text = |n| random(n, entropy);
         let new = JoinToken { id: text(ID_CHARACTERS), secret: text(SECRET_CHARACTERS), ca_hash };
-        write_private(path, &format!("{new}\n"))?;
+        whole_file::write(path, format!("{new}\n").as_bytes())?;
         Ok(new)
     }
 }
@@ -96,24 +95,6 @@ impl JoinToken {
 fn random(count: usize, entropy: &dyn Entropy) -> String {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     (0..count).map(|_| char::from(ALPHABET[(entropy.next_u64() % 36) as usize])).collect()
-}
-
-/// Writes a file whole that only its owner may read.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_private(path: &Path, text: &str) -> Result<()> {
-    let mut tmp = path.as_os_str().to_owned();
-    tmp.push(".tmp");
-    let tmp = Path::new(&tmp);
-    let write = || {
-        let _ = std::fs::remove_file(tmp);
-        let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(tmp)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(tmp, path)
-    };
-    write().with_context(|| path.display().to_string())
 }
 
 #[cfg(test)]

@@ -127,6 +127,13 @@ fn not_root(cluster: &Cluster) {
     command.args(["up", "--name", "x", "--clusters-dir", &path(&dir.join("clusters"))]).current_dir("/");
     refused(run(command, b"", LIMIT), &["corten up must be run as root"]);
     assert!(!dir.join("clusters").exists(), "nothing is made before the check");
+    // What it cannot see is not told as if it were not there.
+    for words in [&["status"][..], &["list"], &["images", "list"], &["status", "--name", "x"]] {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]).arg(&program);
+        command.args(words).current_dir("/");
+        refused(run(command, b"", LIMIT), &[&format!("corten {} must be run as root", words[0])]);
+    }
 }
 
 /// A machine on which the program of the package is hidden.
@@ -161,6 +168,10 @@ fn a_start_that_fails_leaves_nothing_running() {
     let api = taken(6443);
     refused(run(cluster.server_command(), b"", LIMIT), &["port 6443 is taken", "--secure-port"]);
     assert_eq!(cluster.left_running(), [""; 0]);
+    // It had not come far, and can be removed all the same.
+    corten(&cluster, &["down", "--purge", "--state-dir", &path(&cluster.state())]).ok();
+    assert!(!cluster.state().exists(), "nothing is left");
+    refused(run(cluster.server_command(), b"", LIMIT), &["port 6443 is taken", "--secure-port"]);
     drop(api);
     // Seen when the node's containerd, its network and its rules are there already.
     let in_the_way = cluster.state().join("pod-logs");
@@ -171,7 +182,19 @@ fn a_start_that_fails_leaves_nothing_running() {
     assert_eq!(cluster.left_running(), [""; 0]);
     std::fs::remove_file(&in_the_way).unwrap();
     cluster.start_server().unwrap();
+    damaged_notes(&cluster, &settings);
     cluster.down().unwrap();
+}
+
+/// Notes of what runs that cannot be read are not taken for none.
+fn damaged_notes(cluster: &Cluster, settings: &Path) {
+    let good = std::fs::read(settings).unwrap();
+    std::fs::write(settings, "").unwrap();
+    let state = path(&cluster.state());
+    let said = corten(cluster, &["down", "--purge", "--state-dir", &state]);
+    refused(said, &[&path(settings), "is damaged", "corten up --state-dir"]);
+    assert!(cluster.state().join("store.redb").exists(), "the data is removed while pods may run");
+    std::fs::write(settings, good).unwrap();
 }
 
 fn maps(client: &Client) -> Api<ConfigMap> {

@@ -12,11 +12,12 @@ use testkit::wait::{Output, run, wait_for};
 use crate::session::{CORTEN, SOON, Session};
 
 const UP_LIMIT: Duration = Duration::from_secs(150);
+const PATH_OF_SU: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games";
 
 /// Runs the binary in the cluster's namespace, with its state directory.
 fn corten(cluster: &Cluster, words: &[&str]) -> Output {
     let mut command = cluster.command(CORTEN.as_ref());
-    command.args(words).arg("--state-dir").arg(cluster.state());
+    command.args(words).arg("--state-dir").arg(cluster.state()).env("PATH", PATH_OF_SU);
     run(command, b"", SOON)
 }
 
@@ -30,7 +31,10 @@ fn the_first_five_minutes() {
         .unwrap();
     std::fs::write(folder.join("bad.tar"), "not an archive").unwrap();
     std::fs::write(folder.join("notes"), "mine").unwrap();
-    let said = run(cluster.server_command(), b"", UP_LIMIT).ok();
+    // As Debian's plain su leaves it: programs in sbin are found all the same.
+    let mut up = cluster.server_command();
+    up.env("PATH", PATH_OF_SU);
+    let said = run(up, b"", UP_LIMIT).ok();
     cluster.stop_registry();
     printed_commands(&cluster, &said);
     status(&cluster);

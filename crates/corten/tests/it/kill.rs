@@ -162,6 +162,14 @@ fn everything_is_back_after_a_boot() {
         None
     };
     cluster.reboot().unwrap();
+    // What the machine itself sets at a boot is not undone by what was noted in the one before.
+    let switch = "/proc/sys/net/ipv4/conf/all/route_localnet";
+    let noted = |cluster: &Cluster| -> Value {
+        let settings = std::fs::read(cluster.state().join("settings.json")).unwrap();
+        serde_json::from_slice::<Value>(&settings).unwrap()["route_localnet"].clone()
+    };
+    assert_eq!(noted(&cluster), "0");
+    cluster.netns().inside(|| std::fs::write(switch, "1").unwrap()).unwrap();
     cluster.start_server().unwrap_or_else(|error| panic!("{error:#}"));
     let s = Session { cluster: &cluster, kubectl: testkit::kubectl::newest().unwrap(), namespace };
     let after = s.wait_for_ready("app=webapp", 2);
@@ -175,6 +183,7 @@ fn everything_is_back_after_a_boot() {
     s.says("exec deployment/webapp -- /webapp cat /etc/webapp/config", &["colour = rust"]);
     s.says("exec deployment/webapp -- /webapp ls /etc/webapp-secret", &["token"]);
     assert!(stale.is_none_or(|stale| !stale.exists()), "what the boot has left is cleared");
+    assert_eq!(noted(&cluster), "1", "noted after it was overwritten");
     let log = std::fs::read_to_string(cluster.state().join("corten.log")).unwrap();
     assert_eq!(log.matches("the machine was booted since").count(), 1);
     cluster.kill_server().unwrap();

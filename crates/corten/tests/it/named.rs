@@ -158,6 +158,7 @@ fn clusters_with_names_live_side_by_side() {
         assert!(status.stdout.lines().any(good), "{about}: {status}");
     }
     assert_eq!(status.code, Some(0), "{status}");
+    a_machine_that_ended(&two);
     two.down(2);
     answers(&one);
     brought_back(&one);
@@ -183,6 +184,15 @@ fn bad_names(machine: &Machine) {
         assert!(said.contains(text), "{said}");
     }
     assert!(!machine.clusters().exists(), "nothing is made");
+    // A machine with a route to all that a cluster could have.
+    let route = |verb: &str| {
+        let words = ["route", verb, "10.0.0.0/8", "dev", "lo"];
+        machine.host.netns().inside(|| network::netns::ip(&words).unwrap()).unwrap();
+    };
+    route("add");
+    refused(machine.corten("up --name x"), "has a route on this machine already");
+    route("delete");
+    assert!(namespaces("x").is_empty());
     // A start that fails when its network is there already.
     let said = machine.corten("up --name x --service-cluster-ip-range nonsense");
     assert!(said.code == Some(1) && said.stderr.contains("nonsense"), "{said}");
@@ -226,6 +236,31 @@ fn brought_back(one: &Named) {
         if pods == "Running Running" { Ok(()) } else { Err(pods) }
     });
     answers(one);
+}
+
+/// One machine of two was killed: the same command starts that one, and its log is kept small.
+fn a_machine_that_ended(two: &Named) {
+    let state = two.machine.clusters().join(&two.name).join("node-2");
+    let pid = |n: u8| {
+        let path = two.machine.clusters().join(&two.name).join(format!("node-{n}/corten.pid"));
+        std::fs::read_to_string(path).unwrap().trim().parse().unwrap()
+    };
+    let (first, second): (i32, i32) = (pid(1), pid(2));
+    kill(second).unwrap();
+    let list = two.machine.corten("list").ok();
+    assert!(list.contains("1 of 2 run"), "{list}");
+    // Longer than a log may be, by a hole in it.
+    let log = std::fs::File::options().append(true).open(state.join("corten.log")).unwrap();
+    log.set_len(33 << 20).unwrap();
+    let said = two.corten("up").ok();
+    assert!(said.contains(&format!("node {}-2 ready", two.name)), "{said}");
+    assert_eq!(pid(1), first, "the other one is left alone");
+    assert_ne!(pid(2), second);
+    refused(two.corten("up"), "runs already: corten down --name");
+    wait_for("the long log to be put aside", SOON, || {
+        if state.join("corten.log.1").exists() { Ok(()) } else { Err("it is not".to_owned()) }
+    });
+    refused(two.corten("up --member 3"), "--member 3: cluster");
 }
 
 fn listed(one: &Named, two: &Named) {

@@ -32,7 +32,7 @@ pub use cleanup::{mount_points, unmount_below};
 use config::{Layout, Settings};
 pub use config::{OciRuntime, RegistryMirror};
 pub use images::{Images, running_endpoint};
-pub use process::find_program;
+pub use process::{find_program, search_path};
 use supervise::{Daemon, Supervisor};
 
 /// How long `down` waits for one sandbox to go.

@@ -26,7 +26,7 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 }
 
 /// `PATH` with the usual directories behind it.
-pub(super) fn search_path() -> std::ffi::OsString {
+pub fn search_path() -> std::ffi::OsString {
     let own = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&own)
         .filter(|dir| dir.is_absolute())

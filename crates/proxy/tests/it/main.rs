@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use proxy::conntrack::{Flow, UdpServices};
 use proxy::{EndpointSlice, Options, Place, Ruleset, Service, diff, rules, service_ports, teardown};
 use serde_json::json;
 
@@ -224,9 +225,8 @@ fn equal_rulesets_need_no_script_and_one_endpoint_touches_one_service() {
     assert!(script.contains("10.244.0.3"), "{script}");
 }
 
-#[test]
-fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
-    use proxy::conntrack::{Flow, UdpServices};
+/// A Service of UDP with every kind of address, and its slice.
+fn of_udp() -> (Service, EndpointSlice) {
     let service: Service = serde_json::from_value(json!({
         "metadata": {"namespace": "d", "name": "web"},
         "spec": {"type": "LoadBalancer", "clusterIP": "10.96.0.9", "externalIPs": ["192.0.2.7"],
@@ -240,16 +240,26 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         {"addresses": ["10.244.0.4"], "conditions": {"ready": false, "serving": false, "terminating": true}},
     ]));
     slice.ports[0].protocol = Some("UDP".to_owned());
+    (service, slice)
+}
+
+/// What the kernel remembers of a flow to `dst` that is answered by `by`.
+fn remembered(dst: &str, port: u16, by: &str, by_port: u16) -> Flow {
+    let line = format!(
+        "udp      17 29 src=10.244.0.9 dst={dst} sport=4000 dport={port} [UNREPLIED] src={by} \
+         dst=10.244.0.9 sport={by_port} dport=4000 mark=0 use=1"
+    );
+    Flow::parse(&line).unwrap()
+}
+
+#[test]
+fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
+    let (service, slice) = of_udp();
     let cidrs = &options().service_cidrs;
-    let known =
-        UdpServices::new(&service_ports(std::slice::from_ref(&service), &[slice.clone()], &HERE), cidrs);
-    let of_port = |dst: &str, port: u16, by: &str, by_port: u16| {
-        format!(
-            "udp      17 29 src=10.244.0.9 dst={dst} sport=4000 dport={port} [UNREPLIED] src={by} \
-             dst=10.244.0.9 sport={by_port} dport=4000 mark=0 use=1"
-        )
-    };
-    let line = |dst: &str, port: u16, by: &str| of_port(dst, port, by, 8080);
+    let known = UdpServices::new(
+        &service_ports(std::slice::from_ref(&service), std::slice::from_ref(&slice), &HERE),
+        cidrs,
+    );
     for (dst, port, by, want) in [
         ("10.96.0.9", 53, "10.244.0.2", false),
         ("10.96.0.9", 53, "10.244.0.3", false),
@@ -267,12 +277,12 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         ("10.96.0.8", 53, "10.96.0.8", false),
         ("198.51.100.1", 53, "10.244.0.99", false),
     ] {
-        let flow = Flow::parse(&line(dst, port, by)).unwrap();
+        let flow = remembered(dst, port, by, 8080);
         assert_eq!(known.is_stale(&UdpServices::default(), &flow), want, "{dst} {port} {by}");
     }
     // The endpoint's address is the same, but it serves at another port now.
     for (dst, port) in [("10.96.0.9", 53), ("192.0.2.7", 53), ("192.0.2.8", 53), ("192.0.2.1", 30053)] {
-        let flow = Flow::parse(&of_port(dst, port, "10.244.0.2", 8081)).unwrap();
+        let flow = remembered(dst, port, "10.244.0.2", 8081);
         assert!(known.is_stale(&UdpServices::default(), &flow), "{dst} {port}");
     }
     let none = UdpServices::default();
@@ -283,10 +293,10 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         ("192.0.2.1", 30053, "192.0.2.1", false),
         ("192.0.2.1", 53, "10.244.0.2", false),
     ] {
-        let flow = Flow::parse(&line(dst, port, by)).unwrap();
+        let flow = remembered(dst, port, by, 8080);
         assert_eq!(none.is_stale(&known, &flow), want, "the port is gone: {dst} {port} {by}");
     }
-    let flow = Flow::parse(&line("10.96.0.9", 53, "10.244.0.4")).unwrap();
+    let flow = remembered("10.96.0.9", 53, "10.244.0.4", 8080);
     let removal =
         "-D -p udp --orig-dst 10.96.0.9 --orig-port-dst 53 --reply-src 10.244.0.4 --reply-port-src 8080";
     assert_eq!(flow.removal().join(" "), removal);
@@ -303,7 +313,7 @@ fn udp_flows_to_endpoints_that_serve_no_more_are_stale() {
         ("192.0.2.1", 30053, "10.244.0.2", false),
         ("198.51.100.1", 53, "10.244.0.2", false),
     ] {
-        let flow = Flow::parse(&line(dst, port, by)).unwrap();
+        let flow = remembered(dst, port, by, 8080);
         assert_eq!(without.is_stale(&known, &flow), want, "no endpoint: {dst} {port} {by}");
     }
     assert!(none.are_idle(&none) && !none.are_idle(&known) && !without.are_idle(&none));

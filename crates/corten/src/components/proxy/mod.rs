@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use control::{Context, Selection, reflect_raw};
+use cri::containerd::find_program;
 use meta::Gvr;
 use proxy::conntrack::{Flow, UdpServices};
 use proxy::kernel::Listing;
@@ -32,7 +33,8 @@ const NODES: Gvr = Gvr::new("", "v1", "nodes");
 const ZONE: &str = "topology.kubernetes.io/zone";
 /// How long changes are gathered before they are applied together.
 const GATHER: Duration = Duration::from_millis(5);
-const NFT_MISSING: &str = "nft is not installed: apt-get install nftables";
+const CONNTRACK: (&str, &str) = ("conntrack", "conntrack");
+const NFT: (&str, &str) = ("nft", "nftables");
 /// How long to wait before a failed transaction is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 /// Stale flows that are removed in one go; the rest comes with the next change.
@@ -234,16 +236,22 @@ impl Proxy {
     }
 }
 
+/// A program and the package that has it, to be called; it need not be in `PATH`.
+fn call((program, package): (&str, &str)) -> Result<Command> {
+    let missing = || format!("{program} is not installed: apt-get install {package}");
+    find_program(program).map(Command::new).with_context(missing)
+}
+
 /// What the kernel has of a table.
 async fn listing(table: &str) -> Result<Listing> {
-    let mut child = Command::new("nft")
+    let mut child = call(NFT)?
         .args(["-s", "list", "table", "ip", table])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .context(NFT_MISSING)?;
+        .context(NFT.0)?;
     let mut lines = BufReader::new(child.stdout.take().context("nft has no output")?).lines();
     let mut listing = Listing::default();
     while let Some(line) = lines.next_line().await? {
@@ -260,15 +268,14 @@ async fn forget_stale(udp: &UdpServices, before: &UdpServices) -> Result<()> {
     if udp.are_idle(before) {
         return Ok(());
     }
-    let missing = "conntrack is not installed: apt-get install conntrack";
-    let mut list = Command::new("conntrack")
+    let mut list = call(CONNTRACK)?
         .args(["-L", "-f", "ipv4", "-p", "udp"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .context(missing)?;
+        .context(CONNTRACK.0)?;
     let mut lines = BufReader::new(list.stdout.take().context("conntrack has no output")?).lines();
     let mut stale = BTreeSet::new();
     while let Some(line) = lines.next_line().await? {
@@ -277,9 +284,9 @@ async fn forget_stale(udp: &UdpServices, before: &UdpServices) -> Result<()> {
     list.wait().await?;
     for flow in stale {
         tracing::debug!(?flow, "forgotten");
-        let mut remove = Command::new("conntrack");
+        let mut remove = call(CONNTRACK)?;
         // It fails when the flow has just ended: nothing is left to do.
-        let _ = remove.args(flow.removal()).stdin(Stdio::null()).output().await.context(missing)?;
+        let _ = remove.args(flow.removal()).stdin(Stdio::null()).output().await.context(CONNTRACK.0)?;
     }
     Ok(())
 }
@@ -293,14 +300,14 @@ pub async fn cleanup(table: &str) -> Result<()> {
 }
 
 async fn nft(script: &str) -> Result<()> {
-    let mut child = Command::new("nft")
+    let mut child = call(NFT)?
         .args(["-f", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .context(NFT_MISSING)?;
+        .context(NFT.0)?;
     let mut stdin = child.stdin.take().context("nft has no standard input")?;
     stdin.write_all(script.as_bytes()).await?;
     drop(stdin);
