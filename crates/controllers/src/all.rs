@@ -7,6 +7,9 @@ use reconcile::{Controller, Engine, EngineConfig};
 
 use crate::apps::deployment::Deployments;
 use crate::apps::replicaset::ReplicaSets;
+use crate::batch::cronjob::CronJobs;
+use crate::batch::job::Jobs;
+use crate::batch::ttlafterfinished::TtlAfterFinished;
 use crate::certificates::Authority;
 use crate::certificates::approver::Approver;
 use crate::certificates::cleaner::Cleaner;
@@ -90,6 +93,9 @@ pub fn all(config: &Config) -> Vec<Registration> {
     let mut list = vec![
         one("replicaset-controller", "replicaset-controller", 5, ReplicaSets),
         one("deployment-controller", "deployment-controller", 5, Deployments),
+        one("cronjob-controller", "cronjob-controller", 5, CronJobs),
+        one("job-controller", "job-controller", 5, Jobs),
+        one("ttl-after-finished-controller", "ttl-after-finished-controller", 5, TtlAfterFinished),
         one("endpointslice-controller", "endpointslice-controller", 5, EndpointSlices),
         one("endpoints-controller", "endpoint-controller", 5, EndpointsController),
         one(

@@ -7,6 +7,7 @@
 
 mod all;
 pub mod apps;
+pub mod batch;
 pub mod certificates;
 pub mod core;
 pub mod discovery;

@@ -78,14 +78,24 @@ impl Claimer<'_> {
         objects: impl IntoIterator<Item = &'m ObjectMeta>,
         may_adopt: MayAdopt,
     ) -> Option<Plan> {
+        self.plan_held(objects, may_adopt, &[])
+    }
+
+    /// The same, where what is adopted gets these finalizers and what is let go loses them.
+    pub fn plan_held<'m>(
+        &self,
+        objects: impl IntoIterator<Item = &'m ObjectMeta>,
+        may_adopt: MayAdopt,
+        finalizers: &[&str],
+    ) -> Option<Plan> {
         let (mut release, mut adopt) = (Vec::new(), Vec::new());
         for m in objects {
             if self.strays(m) {
                 if !self.owner.deleting() {
-                    release.push(self.release(m));
+                    release.push(self.release(m, finalizers));
                 }
             } else if self.wants(m) {
-                adopt.push(self.adopt(m));
+                adopt.push(self.adopt(m, finalizers));
             }
         }
         let mut plan = Plan::default();
@@ -102,19 +112,25 @@ impl Claimer<'_> {
         (!plan.is_empty()).then_some(plan)
     }
 
-    fn adopt(&self, m: &ObjectMeta) -> Action {
-        let body = json!({"metadata": {
+    fn adopt(&self, m: &ObjectMeta, finalizers: &[&str]) -> Action {
+        let mut body = json!({"metadata": {
             "uid": m.uid,
             "ownerReferences": [controller_ref(self.owner_api_version, self.owner_kind, self.owner)],
         }});
+        if !finalizers.is_empty() {
+            body["metadata"]["finalizers"] = json!(finalizers);
+        }
         Action::strategic_patch(self.gvr.clone(), &m.key(), "", &body).tolerate(&["NotFound"])
     }
 
-    fn release(&self, m: &ObjectMeta) -> Action {
-        let body = json!({"metadata": {
+    fn release(&self, m: &ObjectMeta, finalizers: &[&str]) -> Action {
+        let mut body = json!({"metadata": {
             "uid": m.uid,
             "ownerReferences": [{"$patch": "delete", "uid": self.owner.uid}],
         }});
+        if !finalizers.is_empty() {
+            body["metadata"]["$deleteFromPrimitiveList/finalizers"] = json!(finalizers);
+        }
         Action::strategic_patch(self.gvr.clone(), &m.key(), "", &body).tolerate(&["NotFound", "Invalid"])
     }
 }

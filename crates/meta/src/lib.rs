@@ -1,6 +1,8 @@
 //! The language of the API. What every room speaks: names, selectors, quantities, the Status error, and
 //! the one form of request and response. It must never do I/O, know HTTP paths, or read a clock.
 
+pub mod cron;
+pub mod duration;
 pub mod field;
 pub mod fields;
 pub mod gvr;
@@ -14,6 +16,7 @@ pub mod response;
 pub mod status;
 pub mod time;
 pub mod user;
+pub mod zone;
 
 pub use field::{ErrorKind, FieldError, Path};
 pub use gvr::{Gvk, Gvr};

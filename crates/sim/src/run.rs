@@ -67,7 +67,7 @@ pub struct Outcome {
 }
 
 /// The resources that occur here: what the garbage collector follows and the namespace controller empties.
-const RESOURCES: [&str; 13] = [
+const RESOURCES: [&str; 15] = [
     "pods",
     "services",
     "endpoints",
@@ -81,6 +81,8 @@ const RESOURCES: [&str; 13] = [
     "endpointslices",
     "leases",
     "controllerrevisions",
+    "jobs",
+    "cronjobs",
 ];
 
 /// All controllers; those that replace pods have a judge behind them.

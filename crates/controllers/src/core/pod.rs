@@ -24,6 +24,9 @@ pub const BY_NODE: &str = "node";
 /// The annotation that makes a pod go first when a replica set shrinks.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
+/// How the annotations begin that jobs keep in their pods.
+const OF_JOBS: &str = "batch.kubernetes.io/job-";
+
 /// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -49,6 +52,7 @@ pub struct PodSpec {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
+    pub name: Box<str>,
     pub ports: Box<[ContainerPort]>,
     pub restart_policy: Option<Box<str>>,
 }
@@ -85,6 +89,8 @@ pub struct PodStatus {
     pub pod_ips: Box<[PodIp]>,
     pub conditions: Box<[Condition]>,
     pub container_statuses: Box<[ContainerStatus]>,
+    /// Only of pods of jobs.
+    pub init_container_statuses: Box<[ContainerStatus]>,
 }
 
 /// An address of a pod.
@@ -98,7 +104,25 @@ pub struct PodIp {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
+    /// Only of pods of jobs, as the state.
+    pub name: Box<str>,
     pub restart_count: i32,
+    pub state: ContainerState,
+}
+
+/// What a container does.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerState {
+    pub terminated: Option<Box<Terminated>>,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Terminated {
+    pub exit_code: i32,
+    pub finished_at: Option<Timestamp>,
 }
 
 impl Projection for Pod {
@@ -117,7 +141,14 @@ impl Projection for Pod {
     }
 
     fn compact(&mut self) {
-        self.metadata.annotations.retain(|k| k == DELETION_COST);
+        self.metadata.annotations.retain(|k| k == DELETION_COST || k.starts_with(OF_JOBS));
+        if !self.metadata.controller().is_some_and(|o| o.is_a("batch", "Job")) {
+            self.spec.containers.iter_mut().for_each(|c| c.name = "".into());
+            self.status.init_container_statuses = Box::default();
+            for c in &mut self.status.container_statuses {
+                (c.name, c.state) = ("".into(), ContainerState::default());
+            }
+        }
         for c in &mut self.status.conditions {
             c.message = "".into();
             c.last_probe_time = None;

@@ -39,14 +39,17 @@ const SERVING: &[&str] = &[
 
 const CONTROLLERS: &[&str] = &[
     "cluster-name",
+    "concurrent-cron-job-syncs",
     "concurrent-deployment-syncs",
     "concurrent-endpoint-syncs",
     "concurrent-gc-syncs",
+    "concurrent-job-syncs",
     "concurrent-namespace-syncs",
     "concurrent-rc-syncs",
     "concurrent-replicaset-syncs",
     "concurrent-service-endpoint-syncs",
     "concurrent-serviceaccount-token-syncs",
+    "concurrent-ttl-after-finished-syncs",
     "endpoint-updates-batch-period",
     "endpointslice-updates-batch-period",
     "large-cluster-size-threshold",

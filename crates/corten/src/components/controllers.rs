@@ -116,6 +116,7 @@ const UPSTREAM: &[&str] = &[
 const ALIASES: &[(&str, &str)] = &[
     ("bootstrapsigner", "bootstrap-signer-controller"),
     ("clusterrole-aggregation", "clusterrole-aggregation-controller"),
+    ("cronjob", "cronjob-controller"),
     ("csrapproving", "certificatesigningrequest-approving-controller"),
     ("csrcleaner", "certificatesigningrequest-cleaner-controller"),
     ("csrsigning", "certificatesigningrequest-signing-controller"),
@@ -123,6 +124,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("endpoint", "endpoints-controller"),
     ("endpointslice", "endpointslice-controller"),
     ("garbagecollector", "garbage-collector-controller"),
+    ("job", "job-controller"),
     ("namespace", "namespace-controller"),
     ("nodeipam", "node-ipam-controller"),
     ("nodelifecycle", "node-lifecycle-controller"),
@@ -132,6 +134,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("serviceaccount", "serviceaccount-controller"),
     ("serviceaccount-token", "serviceaccount-token-controller"),
     ("tokencleaner", "token-cleaner-controller"),
+    ("ttl-after-finished", "ttl-after-finished-controller"),
 ];
 
 /// Controllers that are here only with further settings.
