@@ -118,8 +118,9 @@ fn word(errors: &mut Errors, text: &str, path: &Path, words: &[&str]) {
     }
 }
 
+/// A path that begins with a domain.
 // k8s: staging/src/k8s.io/apimachinery/pkg/util/validation/validation.go IsDomainPrefixedPath
-fn domain_path(errors: &mut Errors, text: &str, path: &Path) {
+pub fn domain_path(errors: &mut Errors, text: &str, path: &Path) {
     if text.is_empty() {
         errors.push(FieldError::required(path, ""));
         return;

@@ -5,11 +5,12 @@ use jiff::Timestamp;
 use meta::{FieldError, Path};
 use schema::Value;
 
+use super::{job_rules, job_status};
 use crate::columns::{AGE, CONTAINERS, IMAGES, NAME, SELECTOR, text};
 use crate::core::pod_spec::{self, defaults::pod_spec};
 use crate::defaults::{self, at, empty_map, value, with_map};
 use crate::kind::{Cell, Column, Context, Kind, Operation, Strategy, WITH_STATUS, clear_status};
-use crate::rules::{Errors, immutable, non_negative};
+use crate::rules::Errors;
 use crate::selectable::{Selectable, field};
 use crate::warnings::{Write, names_pods};
 
@@ -106,96 +107,45 @@ impl Strategy for JobStrategy {
         if uid.is_empty() || o.at(&["spec", "template"]).is_none() {
             return;
         }
-        for (key, v) in [
-            ("batch.kubernetes.io/controller-uid", &uid),
-            ("batch.kubernetes.io/job-name", &name),
-            ("controller-uid", &uid),
-            ("job-name", &name),
-        ] {
-            o.set_at(&["spec", "template", "metadata", "labels", key], v.as_str());
+        // What the user set stays, to be refused where it is something else.
+        for (key, v) in job_rules::expected_labels(&uid, &name) {
+            if o.at(&["spec", "template", "metadata", "labels", key]).is_none() {
+                o.set_at(&["spec", "template", "metadata", "labels", key], v);
+            }
         }
         if o.at(&["spec", "selector"]).is_none() {
             o.set_at(&["spec", "selector"], empty_map());
         }
-        o.set_at(&["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"], uid);
+        if o.at(&["spec", "selector", "matchLabels", job_rules::CONTROLLER_UID]).is_none() {
+            o.set_at(&["spec", "selector", "matchLabels", job_rules::CONTROLLER_UID], uid);
+        }
     }
 
     fn validate(&self, o: &Value) -> Vec<FieldError> {
         let mut errors = Errors::new();
-        let path = Path::new("spec");
-        let empty = empty_map();
-        spec_errors(&mut errors, o.get("spec").unwrap_or(&empty), true, &path);
+        job_rules::generated(&mut errors, o);
+        spec_errors(&mut errors, o);
+        job_rules::host_names(&mut errors, o);
         errors
     }
 
     fn validate_update(&self, new: &Value, old: &Value, op: Operation) -> Vec<FieldError> {
         if op == Operation::UpdateStatus {
-            return Vec::new();
+            return job_status::check(new, old);
         }
-        let mut errors = self.validate(new);
-        let path = Path::new("spec");
-        for field in ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex"] {
-            immutable(&mut errors, new.at(&["spec", field]), old.at(&["spec", field]), &path.child(field));
-        }
-        let suspended =
-            old.bool_at(&["spec", "suspend"]) == Some(true) && old.at(&["status", "startTime"]).is_none();
-        if !suspended {
-            let at = path.child("template");
-            immutable(&mut errors, new.at(&["spec", "template"]), old.at(&["spec", "template"]), &at);
-        }
-        if old.str_at(&["spec", "completionMode"]) != "Indexed" {
-            let at = path.child("completions");
-            immutable(&mut errors, new.at(&["spec", "completions"]), old.at(&["spec", "completions"]), &at);
-        }
+        let mut errors = Errors::new();
+        spec_errors(&mut errors, new);
+        job_rules::update(&mut errors, new, old);
+        job_rules::host_names(&mut errors, new);
         errors
     }
 }
 
-/// Everything wrong with a job's `spec`; templates of cron jobs have no selector.
-pub(super) fn spec_errors(errors: &mut Errors, spec: &Value, with_selector: bool, path: &Path) {
-    for field in
-        ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"]
-    {
-        non_negative(errors, spec, field, path);
-    }
-    crate::rules::optional_one_of(errors, spec, "completionMode", path, &["NonIndexed", "Indexed"]);
-    if spec.str_at(&["completionMode"]) == "Indexed" && spec.get("completions").is_none() {
-        let why = "when completion mode is Indexed";
-        errors.push(FieldError::required(&path.child("completions"), why));
-    }
-    if with_selector {
-        let at = path.child("selector");
-        if spec.get("selector").is_none() {
-            errors.push(FieldError::required(&at, ""));
-        } else {
-            crate::rules::label_selector(errors, spec.get("selector"), &at);
-        }
-    }
-    let at = path.child("template");
-    let Some(template) = spec.get("template") else {
-        errors.push(FieldError::required(&at, ""));
-        return;
-    };
-    pod_spec::validate_template(errors, template, &at);
-    let policy = template.str_at(&["spec", "restartPolicy"]);
-    let policy_at = at.child("spec").child("restartPolicy");
-    if policy.is_empty() || policy == "Always" {
-        let why = "valid values: \"OnFailure\", \"Never\"";
-        errors.push(FieldError::required(&policy_at, why));
-    } else if !matches!(policy, "OnFailure" | "Never") {
-        errors.push(FieldError::not_supported(&policy_at, policy, &["OnFailure", "Never"]));
-    }
-    if let Ok(s) = crate::rules::selector_of(spec.get("selector"))
-        && with_selector
-        && !s.is_nothing()
-        && !crate::rules::selects(&s, template.at(&["metadata", "labels"]))
-    {
-        let at = at.child("metadata").child("labels");
-        let shown = template
-            .at(&["metadata", "labels"])
-            .map_or_else(|| "{}".to_owned(), |l| crate::rules::printed(Some(l)));
-        errors.push(FieldError::invalid(&at, shown, "`selector` does not match template `labels`"));
-    }
+fn spec_errors(errors: &mut Errors, job: &Value) {
+    let empty = empty_map();
+    let (spec, path) = (job.get("spec").unwrap_or(&empty), Path::new("spec"));
+    job_rules::spec(errors, spec, &path);
+    job_rules::selector(errors, spec, &path);
 }
 
 // k8s: pkg/registry/batch/job/strategy.go WarningsOnCreate, WarningsOnUpdate
@@ -261,5 +211,123 @@ mod tests {
                 "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\"",
             ]
         );
+    }
+
+    fn job(spec: &str) -> Value {
+        let text = format!(
+            "metadata: {{name: a, uid: u}}\nspec: {{{spec}, template: {{spec: {{restartPolicy: Never, containers: [{{name: c, image: i}}]}}}}}}"
+        );
+        let mut o = yaml(&text);
+        JobStrategy.default_fields(&mut o);
+        JobStrategy.prepare_for_create(&mut o, &Context::default());
+        o
+    }
+
+    #[test]
+    fn indexed_jobs() {
+        let limit = "must be less than or equal to 10000 when completions are above 100000 and used with backoff limit per index";
+        for (spec, want) in [
+            ("completionMode: Indexed, completions: 3, backoffLimitPerIndex: 1, maxFailedIndexes: 2", vec![]),
+            (
+                "completionMode: Indexed",
+                vec!["spec.completions: Required value: when completion mode is Indexed"],
+            ),
+            (
+                "backoffLimitPerIndex: 1",
+                vec!["spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode"],
+            ),
+            (
+                "completionMode: Indexed, completions: 200000, parallelism: 20000, backoffLimitPerIndex: 1",
+                vec![
+                    &format!("spec.parallelism: Invalid value: 20000: {limit}"),
+                    "spec.maxFailedIndexes: Required value: must be specified when completions is above 100000",
+                ],
+            ),
+            (
+                "completions: 1, managedBy: nobody",
+                vec![
+                    "spec.managedBy: Invalid value: \"nobody\": must be a domain-prefixed path (such as \"acme.io/foo\")",
+                ],
+            ),
+            (
+                "completions: 1, podReplacementPolicy: TerminatingOrFailed, podFailurePolicy: {rules: []}",
+                vec![
+                    "spec.podReplacementPolicy: Unsupported value: \"TerminatingOrFailed\": supported values: \"Failed\"",
+                ],
+            ),
+            (
+                "completions: 1, successPolicy: {}",
+                vec!["spec.successPolicy: Invalid value: {}: requires indexed completion mode"],
+            ),
+        ] {
+            let mut o = job(spec);
+            if spec == "completionMode: Indexed" {
+                o.remove_at(&["spec", "completions"]);
+            }
+            assert_eq!(texts(&JobStrategy.validate(&o)), want, "{spec}");
+        }
+        let mut o = job("completionMode: Indexed, completions: 1001");
+        let name = "x".repeat(60);
+        o.set_at(&["metadata", "name"], name.clone());
+        let said = texts(&JobStrategy.validate_update(&o, &o, Operation::Update));
+        assert_eq!(
+            said,
+            [format!(
+                "metadata.name: Invalid value: \"{name}\": will not able to create pod with invalid DNS label: {name}-1000"
+            )]
+        );
+    }
+
+    #[test]
+    fn labels_that_are_taken_are_refused() {
+        let mut o = yaml(
+            "metadata: {name: a, uid: u}\nspec: {template: {metadata: {labels: {job-name: b}}, spec: {restartPolicy: Never, containers: [{name: c, image: i}]}}}",
+        );
+        JobStrategy.default_fields(&mut o);
+        JobStrategy.prepare_for_create(&mut o, &Context::default());
+        let said = texts(&JobStrategy.validate(&o));
+        assert!(
+            said.len() == 1
+                && said[0].starts_with("spec.template.metadata.labels[job-name]: Invalid value: ")
+                && said[0].ends_with(": must be 'a'"),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn what_may_change() {
+        let change = |old: &Value, path: &[&'static str], to: Value| {
+            let mut new = old.clone();
+            new.set_at(path, to);
+            let said = JobStrategy.validate_update(&new, old, Operation::Update);
+            said.into_iter().map(|e| e.field).collect::<Vec<_>>()
+        };
+        let plain = job("completions: 2, parallelism: 2");
+        assert_eq!(change(&plain, &["spec", "parallelism"], 5.into()), Vec::<String>::new());
+        assert_eq!(change(&plain, &["spec", "completions"], 5.into()), ["spec.completions"]);
+        let indexed = job("completionMode: Indexed, completions: 2, parallelism: 2");
+        assert_eq!(change(&indexed, &["spec", "completions"], 5.into()), ["spec.completions"]);
+        let mut both = indexed.clone();
+        both.set_at(&["spec", "completions"], 5);
+        both.set_at(&["spec", "parallelism"], 5);
+        assert_eq!(
+            texts(&JobStrategy.validate_update(&both, &indexed, Operation::Update)),
+            Vec::<String>::new()
+        );
+        let selector = &["spec", "template", "spec", "nodeSelector", "zone"];
+        assert_eq!(change(&plain, selector, "a".into()), ["spec.template"]);
+        let still = job("completions: 2, suspend: true");
+        assert_eq!(change(&still, selector, "a".into()), Vec::<String>::new());
+        assert_eq!(
+            change(&still, &["spec", "template", "spec", "affinity", "nodeAffinity"], empty_map()),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            change(&still, &["spec", "template", "spec", "terminationGracePeriodSeconds"], 1.into()),
+            ["spec.template.spec"]
+        );
+        let mut running = still.clone();
+        running.set_at(&["status", "active"], 1);
+        assert_eq!(change(&running, selector, "a".into()), ["spec.template"]);
     }
 }

@@ -2,4 +2,7 @@
 
 pub mod cron_job;
 pub mod job;
-pub mod schedule;
+mod job_indexes;
+mod job_policy;
+mod job_rules;
+mod job_status;
