@@ -210,6 +210,9 @@ mod tests {
         options.netns = Some(netns.0.clone());
         let conf = options.conf_dir.join(CONF_FILE);
         let conf_text = conf.display().to_string();
+        // A new namespace takes over what the machine has set.
+        netns
+            .shell("echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding");
         let first = up(&options).await.unwrap();
         for part in
             ["net/ipv4/ip_forward", &conf_text, "table ip corten-cni-test0", "table ip6 corten-cni-test0"]
