@@ -19,6 +19,7 @@ use crate::core::namespace::Namespaces;
 use crate::core::nodeipam::{ClusterCidr, NodeIpam};
 use crate::core::nodelifecycle::NodeLifecycle;
 use crate::core::podgc::PodGc;
+use crate::core::replicationcontroller::ReplicationControllers;
 use crate::core::rootca::RootCa;
 use crate::core::serviceaccount::ServiceAccounts;
 use crate::core::serviceaccounttoken::ServiceAccountTokens;
@@ -92,6 +93,7 @@ pub fn all(config: &Config) -> Vec<Registration> {
     let root_ca = RootCa { bundle: config.root_ca.clone() };
     let mut list = vec![
         one("replicaset-controller", "replicaset-controller", 5, ReplicaSets),
+        one("replicationcontroller-controller", "replication-controller", 5, ReplicationControllers),
         one("deployment-controller", "deployment-controller", 5, Deployments),
         one("cronjob-controller", "cronjob-controller", 5, CronJobs),
         one("job-controller", "job-controller", 5, Jobs),

@@ -15,5 +15,6 @@ pub mod gc;
 pub mod owners;
 pub mod rbac;
 pub mod safe;
+pub mod shared;
 
 pub use all::{Config, Registration, all};

@@ -1,89 +1,18 @@
 //! What controllers read of deployments and replica sets.
 
 use meta::{Gvr, IntOrString};
-use reconcile::{IndexSink, LabelSelector, ObjectMeta, Projection, StrMap};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use reconcile::{IndexSink, LabelSelector, ObjectMeta, Projection};
+use serde::Deserialize;
 
 use crate::core::condition::Condition;
+pub use crate::shared::template::{POD_TEMPLATE_HASH, Template};
+pub use crate::shared::workload::{BY_CONTROLLER, BY_ORPHAN};
+use crate::shared::workload::{Workload, index_by_owner};
 
 /// `deployments`.
 pub const DEPLOYMENTS: Gvr = Gvr::new("apps", "v1", "deployments");
 /// `replicasets`.
 pub const REPLICASETS: Gvr = Gvr::new("apps", "v1", "replicasets");
-/// The label that tells the pods of a deployment's replica sets apart.
-pub const POD_TEMPLATE_HASH: &str = "pod-template-hash";
-/// Index: replica sets by the UID of their managing owner.
-pub const BY_CONTROLLER: &str = "controller";
-
-/// Index: replica sets without a managing owner, by namespace.
-pub const BY_ORPHAN: &str = "orphan";
-
-/// A pod template, kept as the bytes that it came as, with its labels.
-#[derive(Clone, Debug)]
-pub struct Template {
-    raw: Box<RawValue>,
-    pub labels: StrMap,
-}
-
-impl Template {
-    /// As a value.
-    #[must_use]
-    pub fn value(&self) -> Value {
-        serde_json::from_str(self.raw.get()).unwrap_or(Value::Null)
-    }
-
-    /// As a value without the hash label: what is compared.
-    #[must_use]
-    pub fn bare(&self) -> Value {
-        let mut v = self.value();
-        if let Some(labels) = v.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-            labels.remove(POD_TEMPLATE_HASH);
-            if labels.is_empty()
-                && let Some(m) = v.pointer_mut("/metadata").and_then(Value::as_object_mut)
-            {
-                m.remove("labels");
-            }
-        }
-        if let Some(m) = v.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-            m.retain(|_, v| !v.is_null());
-        }
-        v
-    }
-}
-
-impl Default for Template {
-    fn default() -> Self {
-        let raw = RawValue::from_string("{}".to_owned()).expect("braces are JSON");
-        Template { raw, labels: StrMap::default() }
-    }
-}
-
-impl PartialEq for Template {
-    fn eq(&self, other: &Self) -> bool {
-        self.raw.get() == other.raw.get()
-    }
-}
-
-impl<'de> Deserialize<'de> for Template {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize, Default)]
-        #[serde(default)]
-        struct Head {
-            metadata: HeadMeta,
-        }
-        #[derive(Deserialize, Default)]
-        #[serde(default)]
-        struct HeadMeta {
-            labels: StrMap,
-        }
-        let raw = Box::<RawValue>::deserialize(d)?;
-        let head: Head = meta::json::read(raw.get().as_bytes()).map_err(serde::de::Error::custom)?;
-        Ok(Template { raw, labels: head.metadata.labels })
-    }
-}
-
 /// A replica set.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -138,10 +67,16 @@ impl Projection for ReplicaSet {
     }
 
     fn indexes(&self, sink: &mut IndexSink) {
-        match self.metadata.controller() {
-            Some(o) => sink.add(BY_CONTROLLER, &o.uid),
-            None => sink.add(BY_ORPHAN, &self.metadata.namespace),
-        }
+        index_by_owner(&self.metadata, sink);
+    }
+}
+
+impl Workload for ReplicaSet {
+    const API_VERSION: &'static str = "apps/v1";
+    const KIND: &'static str = "ReplicaSet";
+
+    fn selector(&self) -> &LabelSelector {
+        &self.spec.selector
     }
 }
 
@@ -205,6 +140,15 @@ impl Projection for Deployment {
 
     fn meta(&self) -> &ObjectMeta {
         &self.metadata
+    }
+}
+
+impl Workload for Deployment {
+    const API_VERSION: &'static str = "apps/v1";
+    const KIND: &'static str = "Deployment";
+
+    fn selector(&self) -> &LabelSelector {
+        &self.spec.selector
     }
 }
 

@@ -8,6 +8,7 @@ pub mod nodeipam;
 pub mod nodelifecycle;
 pub mod pod;
 pub mod podgc;
+pub mod replicationcontroller;
 pub mod rootca;
 pub mod service;
 pub mod serviceaccount;

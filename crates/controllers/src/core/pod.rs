@@ -10,14 +10,12 @@ use reconcile::{IndexSink, ObjectMeta, Projection, time};
 use serde::Deserialize;
 
 use super::condition::{Condition, find, is_true};
+use crate::shared::workload::index_by_owner;
+pub use crate::shared::workload::{BY_CONTROLLER, BY_ORPHAN};
 
 /// `pods`.
 pub const PODS: Gvr = Gvr::new("", "v1", "pods");
 
-/// Index: pods by the UID of their managing owner.
-pub const BY_CONTROLLER: &str = "controller";
-/// Index: pods without a managing owner, by namespace.
-pub const BY_ORPHAN: &str = "orphan";
 /// Index: pods by node; those without a node under the empty name.
 pub const BY_NODE: &str = "node";
 
@@ -133,10 +131,7 @@ impl Projection for Pod {
     }
 
     fn indexes(&self, sink: &mut IndexSink) {
-        match self.metadata.controller() {
-            Some(o) => sink.add(BY_CONTROLLER, &o.uid),
-            None => sink.add(BY_ORPHAN, &self.metadata.namespace),
-        }
+        index_by_owner(&self.metadata, sink);
         sink.add(BY_NODE, &self.spec.node_name);
     }
 

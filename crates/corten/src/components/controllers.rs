@@ -130,6 +130,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("nodelifecycle", "node-lifecycle-controller"),
     ("podgc", "pod-garbage-collector-controller"),
     ("replicaset", "replicaset-controller"),
+    ("replicationcontroller", "replicationcontroller-controller"),
     ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
     ("serviceaccount", "serviceaccount-controller"),
     ("serviceaccount-token", "serviceaccount-token-controller"),

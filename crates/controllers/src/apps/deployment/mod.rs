@@ -19,29 +19,14 @@ use reconcile::{Action, Answers, Caches, Controller, Delta, EventRecord, Interes
 use serde_json::json;
 
 pub use self::state::{DESIRED_REPLICAS, MAX_REPLICAS, REVISION, REVISION_HISTORY, Sets, State};
-use super::types::{BY_CONTROLLER, BY_ORPHAN, DEPLOYMENTS, Deployment, ReplicaSet};
+use super::types::{DEPLOYMENTS, Deployment, ReplicaSet};
 use crate::core::condition::{self, Condition};
 use crate::core::pod::{self, Pod};
 use crate::owners::MayAdopt;
+use crate::shared::workload::{concerned, dependents};
 
 /// The controller.
 pub struct Deployments;
-
-fn concerned(delta: &Delta<ReplicaSet>, caches: &Caches, sink: &mut KeySink) {
-    for rs in delta.both() {
-        match rs.metadata.controller() {
-            Some(o) if o.is_a("apps", "Deployment") => sink.add(Key::new(&rs.metadata.namespace, &o.name)),
-            Some(_) => {}
-            None => {
-                for d in caches.kind::<Deployment>().list(&rs.metadata.namespace) {
-                    if !d.spec.selector.is_empty() && d.spec.selector.matches(&rs.metadata.labels) {
-                        sink.add(d.metadata.key());
-                    }
-                }
-            }
-        }
-    }
-}
 
 /// A Recreate deployment waits for the end of its old pods.
 fn pod_gone(delta: &Delta<Pod>, caches: &Caches, sink: &mut KeySink) {
@@ -68,17 +53,14 @@ impl Controller for Deployments {
 
     fn interests(&self, i: &mut Interests) {
         i.own::<Deployment>();
-        i.on::<ReplicaSet>(concerned);
+        i.on::<ReplicaSet>(concerned::<Deployment, ReplicaSet>);
         i.on::<Pod>(pod_gone);
     }
 
     fn observe(&self, key: &Key, caches: &Caches, answers: &Answers) -> Option<State> {
         let d = caches.kind::<Deployment>().by_key(key)?.clone();
         let cached = caches.kind::<ReplicaSet>();
-        let mut sets: Vec<Arc<ReplicaSet>> =
-            cached.by_index(BY_CONTROLLER, &d.metadata.uid).cloned().collect();
-        let orphans = cached.by_index(BY_ORPHAN, &d.metadata.namespace);
-        sets.extend(orphans.filter(|rs| d.spec.selector.matches(&rs.metadata.labels)).cloned());
+        let mut sets: Vec<Arc<ReplicaSet>> = dependents(&*d, caches);
         sets.sort_by(|a, b| {
             let at = |r: &ReplicaSet| (r.metadata.creation_timestamp, r.metadata.name.clone());
             at(a).cmp(&at(b))

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use reconcile::{Failure, ObjectReference};
 
-use crate::apps::types::{DEPLOYMENTS, Deployment, REPLICASETS, ReplicaSet};
+use crate::apps::types::{Deployment, REPLICASETS, ReplicaSet};
 use crate::owners::{Claimer, MayAdopt};
+use crate::shared::workload::Workload;
 
 /// Which rollout a replica set stands for.
 pub const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -63,14 +64,7 @@ impl<'a> Sets<'a> {
 
 impl State {
     pub(crate) fn claimer(&self) -> Claimer<'_> {
-        Claimer {
-            owner: &self.d.metadata,
-            owner_gvr: DEPLOYMENTS,
-            owner_api_version: "apps/v1",
-            owner_kind: "Deployment",
-            selector: &self.d.spec.selector,
-            gvr: REPLICASETS,
-        }
+        self.d.claimer(REPLICASETS)
     }
 
     pub(crate) fn split(&self) -> Sets<'_> {
@@ -88,6 +82,6 @@ impl State {
     }
 
     pub(crate) fn about(&self) -> ObjectReference {
-        ObjectReference::to("apps/v1", "Deployment", &self.d.metadata)
+        self.d.about()
     }
 }

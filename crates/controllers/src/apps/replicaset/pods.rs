@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use reconcile::{Action, EventRecord, ObjectReference, Op, Plan};
-use serde_json::{Value, json};
+use reconcile::{Action, EventRecord, ObjectReference, Plan};
 
 use super::state::{BURST_REPLICAS, State};
 use crate::core::pod::{PODS, deletion_order};
 use crate::owners::controller_ref;
-use crate::safe::{Fnv, generated};
+use crate::shared::names;
 
 /// Wanted minus present: positive when pods are missing.
 pub(crate) fn missing(state: &State) -> i64 {
@@ -27,23 +26,13 @@ pub(crate) fn manage(state: &State, now: Timestamp, plan: &mut Plan) {
 }
 
 fn about(state: &State) -> ObjectReference {
-    ObjectReference::to("apps/v1", "ReplicaSet", &state.rs.metadata)
+    ObjectReference::to(state.kind.api_version, state.kind.kind, &state.rs.metadata)
 }
 
 fn creations(state: &State, n: usize) -> Vec<Action> {
     let rs = &state.rs;
-    let mut body = rs.spec.template.value();
-    let spec = body.get_mut("spec").map(Value::take).unwrap_or_default();
-    let mut metadata = json!({"namespace": rs.metadata.namespace});
-    for field in ["labels", "annotations", "finalizers"] {
-        if let Some(v) = body.pointer_mut(&format!("/metadata/{field}")).map(Value::take)
-            && !v.is_null()
-        {
-            metadata[field] = v;
-        }
-    }
-    metadata["ownerReferences"] = json!([controller_ref("apps/v1", "ReplicaSet", &rs.metadata)]);
-    let mut body = json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec});
+    let owner = controller_ref(state.kind.api_version, state.kind.kind, &rs.metadata);
+    let mut body = rs.spec.template.pod(&rs.metadata, owner);
     let make = |name: String| {
         body["metadata"]["name"] = name.as_str().into();
         Action::create(PODS, &rs.metadata.namespace, &name, &body)
@@ -53,49 +42,11 @@ fn creations(state: &State, n: usize) -> Vec<Action> {
     names(state, n).into_iter().map(make).collect()
 }
 
-/// Names for new pods. First those of creates whose outcome is not known, then names that follow from the
-/// pods that exist.
 fn names(state: &State, n: usize) -> Vec<String> {
     let rs = &state.rs.metadata;
     let taken: BTreeSet<&str> = state.pods.iter().map(|p| &*p.metadata.name).collect();
-    let mut refused: BTreeSet<&str> = BTreeSet::new();
-    let mut names: Vec<String> = Vec::with_capacity(n);
-    for f in &state.failures {
-        let Op::Create { name, .. } = &f.op else { continue };
-        if f.status.is("AlreadyExists") {
-            refused.insert(name);
-        } else if names.len() < n && !taken.contains(name.as_str()) {
-            names.push(name.clone());
-        }
-    }
-    let mut base = Fnv::default();
-    base.text(&rs.uid);
-    let mut uids: Vec<&str> = state.owned().map(|p| &*p.metadata.uid).collect();
-    uids.sort_unstable();
-    uids.iter().for_each(|u| base.text(u));
-    let prefix = format!("{}-", rs.name);
-    let mut used: BTreeSet<String> = names.iter().cloned().collect();
-    // Far more tries than needed: with 500 names out of 14 million a repetition is rare.
-    for i in 0..u32::try_from(n * 4 + refused.len() + 64).unwrap_or(u32::MAX) {
-        if names.len() >= n {
-            break;
-        }
-        let mut h = base;
-        h.write(&i.to_le_bytes());
-        let name = generated(&prefix, mix(h.finish()));
-        let free = !taken.contains(name.as_str()) && !refused.contains(name.as_str());
-        if free && used.insert(name.clone()) {
-            names.push(name);
-        }
-    }
-    names
-}
-
-/// Spreads the last bytes hashed over all bits.
-fn mix(mut h: u32) -> u32 {
-    h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
-    h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-    h ^ (h >> 16)
+    let base = names::base(rs, state.owned().map(|p| &*p.metadata.uid));
+    names::several(rs, base, &taken, &state.failures, n)
 }
 
 fn deletions(state: &State, n: usize, now: Timestamp) -> Vec<Action> {

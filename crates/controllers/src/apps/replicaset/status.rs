@@ -43,7 +43,9 @@ fn compute(state: &State, now: Timestamp) -> ReplicaSetStatus {
         ),
         ready_replicas: count(active().filter(|p| p.ready()).count()),
         available_replicas: count(active().filter(|p| p.available(min_ready, now)).count()),
-        terminating_replicas: Some(count(state.owned().filter(|p| p.terminating()).count())),
+        // The other kind has no such field.
+        terminating_replicas: (state.kind.gvr == REPLICASETS)
+            .then(|| count(state.owned().filter(|p| p.terminating()).count())),
         observed_generation: rs.metadata.generation,
         conditions,
     }
@@ -83,5 +85,7 @@ pub(crate) fn write(state: &State, now: Timestamp, plan: &mut Plan) {
         "observedGeneration": new.observed_generation,
         "conditions": if new.conditions.is_empty() { Value::Null } else { json!(new.conditions) },
     });
-    plan.always(vec![Action::status_patch(REPLICASETS, &rs.metadata, &body).tolerate(&["NotFound"])]);
+    plan.always(vec![
+        Action::status_patch(state.kind.gvr.clone(), &rs.metadata, &body).tolerate(&["NotFound"]),
+    ]);
 }
