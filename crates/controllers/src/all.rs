@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reconcile::{Controller, Engine, EngineConfig};
 
+use crate::apps::daemonset::DaemonSets;
 use crate::apps::deployment::Deployments;
 use crate::apps::replicaset::ReplicaSets;
 use crate::batch::cronjob::CronJobs;
@@ -94,6 +95,7 @@ pub fn all(config: &Config) -> Vec<Registration> {
     let mut list = vec![
         one("replicaset-controller", "replicaset-controller", 5, ReplicaSets),
         one("replicationcontroller-controller", "replication-controller", 5, ReplicationControllers),
+        one("daemonset-controller", "daemon-set-controller", 2, DaemonSets),
         one("deployment-controller", "deployment-controller", 5, Deployments),
         one("cronjob-controller", "cronjob-controller", 5, CronJobs),
         one("job-controller", "job-controller", 5, Jobs),

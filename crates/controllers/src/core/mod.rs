@@ -1,5 +1,6 @@
 //! Core group: the projections that several controllers share, and the controllers of core kinds.
 
+pub mod affinity;
 pub mod condition;
 pub mod endpoints;
 pub mod namespace;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use meta::Gvr;
 use reconcile::{IndexSink, ObjectMeta, Projection, time};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::affinity::Affinity;
 use super::condition::{Condition, find, is_true};
 use crate::shared::workload::index_by_owner;
 pub use crate::shared::workload::{BY_CONTROLLER, BY_ORPHAN};
@@ -44,6 +45,14 @@ pub struct PodSpec {
     pub containers: Box<[Container]>,
     pub init_containers: Box<[Container]>,
     pub tolerations: Box<[Toleration]>,
+    /// The node that its required affinity names. Only of pods of daemon sets, and of those that nobody manages.
+    #[serde(rename = "affinity", deserialize_with = "pinned_to")]
+    pub pinned_to: Box<str>,
+}
+
+fn pinned_to<'de, D: Deserializer<'de>>(d: D) -> Result<Box<str>, D::Error> {
+    let affinity: Option<Affinity> = Option::deserialize(d)?;
+    Ok(affinity.as_ref().and_then(Affinity::named).unwrap_or_default().into())
 }
 
 /// A container.
@@ -65,13 +74,18 @@ pub struct ContainerPort {
 }
 
 /// A toleration.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Toleration {
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub key: Box<str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub operator: Box<str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub value: Box<str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     pub effect: Box<str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub toleration_seconds: Option<i64>,
 }
 
@@ -137,6 +151,9 @@ impl Projection for Pod {
 
     fn compact(&mut self) {
         self.metadata.annotations.retain(|k| k == DELETION_COST || k.starts_with(OF_JOBS));
+        if self.metadata.controller().is_some_and(|o| !o.is_a("apps", "DaemonSet")) {
+            self.spec.pinned_to = "".into();
+        }
         if !self.metadata.controller().is_some_and(|o| o.is_a("batch", "Job")) {
             self.spec.containers.iter_mut().for_each(|c| c.name = "".into());
             self.status.init_container_statuses = Box::default();

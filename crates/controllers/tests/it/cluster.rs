@@ -32,6 +32,10 @@ const SERVED: [(Gvr, &str, bool); 10] = [
     (Gvr::new("example.com", "v1", "widgets"), "Widget", true),
 ];
 
+/// Where a daemon set's pod says on which node it must be.
+pub const PINNED: &str = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution\
+    /nodeSelectorTerms/0/matchFields/0/values/0";
+
 pub struct Rng(u64);
 
 impl Rng {
@@ -201,9 +205,9 @@ impl Cluster {
         if !pod["metadata"]["deletionTimestamp"].is_null() {
             self.server.pod_stopped(&place);
         } else if pod["spec"]["nodeName"].is_null() {
-            self.server
-                .patch(&place, "", reconcile::PatchKind::Merge, &json!({"spec": {"nodeName": "n1"}}))
-                .unwrap();
+            let node = pod.pointer(PINNED).and_then(Value::as_str).unwrap_or("n1");
+            let bound = json!({"spec": {"nodeName": node}});
+            self.server.patch(&place, "", reconcile::PatchKind::Merge, &bound).unwrap();
         } else if pod["status"]["phase"] == "Pending" {
             let ip = format!("10.0.{}.{}", self.server.revision / 250 % 250, self.server.revision % 250 + 1);
             let status = json!({"status": {

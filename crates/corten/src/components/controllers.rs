@@ -120,6 +120,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("csrapproving", "certificatesigningrequest-approving-controller"),
     ("csrcleaner", "certificatesigningrequest-cleaner-controller"),
     ("csrsigning", "certificatesigningrequest-signing-controller"),
+    ("daemonset", "daemonset-controller"),
     ("deployment", "deployment-controller"),
     ("endpoint", "endpoints-controller"),
     ("endpointslice", "endpointslice-controller"),

@@ -123,8 +123,9 @@ fn stay(state: &State) -> Stay {
     shortest.map_or(Stay::Ever, |s| Stay::For(Duration::from_secs(u64::try_from(s).unwrap_or(0))))
 }
 
+/// Whether a toleration is of that taint.
 // k8s: staging/src/k8s.io/component-helpers/scheduling/corev1/helpers.go
-fn tolerates(x: &Toleration, t: &Taint) -> bool {
+pub(crate) fn tolerates(x: &Toleration, t: &Taint) -> bool {
     (x.effect.is_empty() || x.effect == t.effect)
         && (x.key.is_empty() || x.key == t.key)
         && match &*x.operator {
