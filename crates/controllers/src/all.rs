@@ -8,6 +8,7 @@ use reconcile::{Controller, Engine, EngineConfig};
 use crate::apps::daemonset::DaemonSets;
 use crate::apps::deployment::Deployments;
 use crate::apps::replicaset::ReplicaSets;
+use crate::apps::statefulset::StatefulSets;
 use crate::batch::cronjob::CronJobs;
 use crate::batch::job::Jobs;
 use crate::batch::ttlafterfinished::TtlAfterFinished;
@@ -97,6 +98,7 @@ pub fn all(config: &Config) -> Vec<Registration> {
         one("replicationcontroller-controller", "replication-controller", 5, ReplicationControllers),
         one("daemonset-controller", "daemon-set-controller", 2, DaemonSets),
         one("deployment-controller", "deployment-controller", 5, Deployments),
+        one("statefulset-controller", "statefulset-controller", 5, StatefulSets),
         one("cronjob-controller", "cronjob-controller", 5, CronJobs),
         one("job-controller", "job-controller", 5, Jobs),
         one("ttl-after-finished-controller", "ttl-after-finished-controller", 5, TtlAfterFinished),

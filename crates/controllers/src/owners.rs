@@ -123,7 +123,8 @@ impl Claimer<'_> {
         Action::strategic_patch(self.gvr.clone(), &m.key(), "", &body).tolerate(&["NotFound"])
     }
 
-    fn release(&self, m: &ObjectMeta, finalizers: &[&str]) -> Action {
+    /// Lets an object go.
+    pub(crate) fn release(&self, m: &ObjectMeta, finalizers: &[&str]) -> Action {
         let mut body = json!({"metadata": {
             "uid": m.uid,
             "ownerReferences": [{"$patch": "delete", "uid": self.owner.uid}],

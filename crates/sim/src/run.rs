@@ -67,7 +67,7 @@ pub struct Outcome {
 }
 
 /// The resources that occur here: what the garbage collector follows and the namespace controller empties.
-const RESOURCES: [&str; 15] = [
+const RESOURCES: [&str; 17] = [
     "pods",
     "services",
     "endpoints",
@@ -83,6 +83,8 @@ const RESOURCES: [&str; 15] = [
     "controllerrevisions",
     "jobs",
     "cronjobs",
+    "statefulsets",
+    "persistentvolumeclaims",
 ];
 
 /// All controllers; those that replace pods have a judge behind them.

@@ -48,11 +48,36 @@ pub struct PodSpec {
     /// The node that its required affinity names. Only of pods of daemon sets, and of those that nobody manages.
     #[serde(rename = "affinity", deserialize_with = "pinned_to")]
     pub pinned_to: Box<str>,
+    /// Only claims, and only of pods of stateful sets.
+    pub volumes: Box<[Volume]>,
 }
 
 fn pinned_to<'de, D: Deserializer<'de>>(d: D) -> Result<Box<str>, D::Error> {
     let affinity: Option<Affinity> = Option::deserialize(d)?;
     Ok(affinity.as_ref().and_then(Affinity::named).unwrap_or_default().into())
+}
+
+/// A volume.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Volume {
+    pub name: Box<str>,
+    pub persistent_volume_claim: Option<ClaimSource>,
+}
+
+/// A claim as a volume.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClaimSource {
+    pub claim_name: Box<str>,
+}
+
+impl Volume {
+    /// The claim that it is.
+    #[must_use]
+    pub fn claim(&self) -> Option<&str> {
+        self.persistent_volume_claim.as_ref().map(|c| &*c.claim_name)
+    }
 }
 
 /// A container.
@@ -160,6 +185,12 @@ impl Projection for Pod {
             for c in &mut self.status.container_statuses {
                 (c.name, c.state) = ("".into(), ContainerState::default());
             }
+        }
+        let kept = self.metadata.controller().is_some_and(|o| o.is_a("apps", "StatefulSet"));
+        if !kept {
+            self.spec.volumes = Box::default();
+        } else if self.spec.volumes.iter().any(|v| v.claim().is_none()) {
+            self.spec.volumes = self.spec.volumes.iter().filter(|v| v.claim().is_some()).cloned().collect();
         }
         for c in &mut self.status.conditions {
             c.message = "".into();

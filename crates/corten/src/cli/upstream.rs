@@ -49,6 +49,7 @@ const CONTROLLERS: &[&str] = &[
     "concurrent-replicaset-syncs",
     "concurrent-service-endpoint-syncs",
     "concurrent-serviceaccount-token-syncs",
+    "concurrent-statefulset-syncs",
     "concurrent-ttl-after-finished-syncs",
     "endpoint-updates-batch-period",
     "endpointslice-updates-batch-period",

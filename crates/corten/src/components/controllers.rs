@@ -135,6 +135,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("root-ca-cert-publisher", "root-ca-certificate-publisher-controller"),
     ("serviceaccount", "serviceaccount-controller"),
     ("serviceaccount-token", "serviceaccount-token-controller"),
+    ("statefulset", "statefulset-controller"),
     ("tokencleaner", "token-cleaner-controller"),
     ("ttl-after-finished", "ttl-after-finished-controller"),
 ];
