@@ -33,7 +33,9 @@ pub fn count_or_percent(errors: &mut Errors, v: Option<&Value>, path: &Path) {
     }
 }
 
-fn is_zero(v: Option<&Value>) -> bool {
+/// Whether it is nothing, as a number or a percentage.
+#[must_use]
+pub fn is_zero(v: Option<&Value>) -> bool {
     match v {
         None => true,
         Some(Value::Int(n)) => *n == 0,

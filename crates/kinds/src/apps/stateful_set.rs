@@ -7,12 +7,13 @@ use meta::field::quoted;
 use meta::{FieldError, Path, name};
 use schema::Value;
 
+use super::rolling;
 use crate::columns::{AGE, CONTAINERS, IMAGES, NAME, text};
 use crate::core::persistent_volume_claim::validate_spec;
 use crate::core::pod_spec::{self, defaults::pod_spec};
 use crate::defaults::{self, at, each as each_item, value, with_map};
 use crate::kind::{Cell, Column, Kind, Operation, Strategy, WITH_SCALE, carry};
-use crate::rules::{Errors, each, non_negative, same};
+use crate::rules::{Errors, each, non_negative, one_of, printed, same};
 use crate::warnings::Write;
 
 /// `apps/v1` StatefulSet.
@@ -58,7 +59,13 @@ impl Strategy for StatefulSetStrategy {
                     s.set_at(&["type"], "RollingUpdate");
                     with_map(s, "rollingUpdate", |_| {});
                 }
-                at(s, &["rollingUpdate"], |r| value(r, "partition", 0));
+                let rolling = s.str_at(&["type"]) == "RollingUpdate";
+                at(s, &["rollingUpdate"], |r| {
+                    value(r, "partition", 0);
+                    if rolling {
+                        value(r, "maxUnavailable", 1);
+                    }
+                });
             });
             with_map(spec, "persistentVolumeClaimRetentionPolicy", |p| {
                 defaults::text(p, "whenDeleted", "Retain");
@@ -91,24 +98,19 @@ impl Strategy for StatefulSetStrategy {
                 errors.push(FieldError::invalid(&at, quoted(other), why));
             }
         }
-        let at = path.child("updateStrategy");
-        match spec.str_at(&["updateStrategy", "type"]) {
-            "OnDelete" if spec.at(&["updateStrategy", "rollingUpdate"]).is_some() => {
-                let why = "only allowed for updateStrategy 'RollingUpdate'";
-                errors.push(FieldError::invalid(&at.child("rollingUpdate"), "{}", why));
-            }
-            "OnDelete" | "RollingUpdate" => {
-                if let Some(r) = spec.at(&["updateStrategy", "rollingUpdate"]) {
-                    non_negative(&mut errors, r, "partition", &at.child("rollingUpdate"));
-                }
-            }
-            other => {
-                let why = "must be 'RollingUpdate' or 'OnDelete'";
-                errors.push(FieldError::invalid(&at, quoted(other), why));
+        update_strategy(&mut errors, spec, &path.child("updateStrategy"));
+        if let Some(policy) = spec.get("persistentVolumeClaimRetentionPolicy") {
+            let at = path.child("persistentVolumeClaimRetentionPolicy");
+            for field in ["whenDeleted", "whenScaled"] {
+                one_of(&mut errors, policy, field, &at, &["Retain", "Delete"]);
             }
         }
-        for field in ["replicas", "minReadySeconds", "revisionHistoryLimit"] {
+        // A negative revisionHistoryLimit keeps all of them.
+        for field in ["replicas", "minReadySeconds"] {
             non_negative(&mut errors, spec, field, &path);
+        }
+        if let Some(ordinals) = spec.get("ordinals") {
+            non_negative(&mut errors, ordinals, "start", &path.child("ordinals"));
         }
         claim_templates(&mut errors, spec, &path.child("volumeClaimTemplates"));
         pod_spec::selector_and_template(&mut errors, &with_claims(spec), "statefulset", &path);
@@ -118,7 +120,7 @@ impl Strategy for StatefulSetStrategy {
 
     fn validate_update(&self, new: &Value, old: &Value, op: Operation) -> Vec<FieldError> {
         if op == Operation::UpdateStatus {
-            return super::rolling::status_counts(new);
+            return rolling::status_counts(new);
         }
         let mut errors = self.validate(new);
         let (Some(mut after), Some(before)) = (new.get("spec").cloned(), old.get("spec")) else {
@@ -132,6 +134,33 @@ impl Strategy for StatefulSetStrategy {
             errors.push(FieldError::forbidden(&Path::new("spec"), why));
         }
         errors
+    }
+}
+
+// k8s: pkg/apis/apps/validation/validation.go validateRollingUpdateStatefulSet
+fn update_strategy(errors: &mut Errors, spec: &Value, at: &Path) {
+    let roll = spec.at(&["updateStrategy", "rollingUpdate"]);
+    match (spec.str_at(&["updateStrategy", "type"]), roll) {
+        ("OnDelete", Some(_)) => {
+            let why = "only allowed for updateStrategy 'RollingUpdate'";
+            errors.push(FieldError::invalid(&at.child("rollingUpdate"), "{}", why));
+        }
+        ("RollingUpdate", Some(r)) => {
+            let at = at.child("rollingUpdate");
+            non_negative(errors, r, "partition", &at);
+            let most = r.get("maxUnavailable");
+            let at = at.child("maxUnavailable");
+            rolling::count_or_percent(errors, most, &at);
+            if most.is_some() && rolling::is_zero(most) {
+                errors.push(FieldError::invalid(&at, printed(most), "cannot be 0"));
+            }
+            rolling::not_over_hundred(errors, most, &at);
+        }
+        ("OnDelete" | "RollingUpdate", None) => {}
+        (other, _) => {
+            let why = "must be 'RollingUpdate' or 'OnDelete'";
+            errors.push(FieldError::invalid(at, quoted(other), why));
+        }
     }
 }
 
@@ -238,6 +267,44 @@ spec:
     fn claim(name: &str) -> String {
         let spec = "{accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}";
         format!("{{metadata: {{name: {name}}}, spec: {spec}}}")
+    }
+
+    /// A change of the spec, and what is said about it.
+    #[test]
+    fn updates_claims_and_numbers_are_checked() {
+        for (field, change, want) in [
+            ("updateStrategy", "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 2}}", ""),
+            ("updateStrategy", "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 10%}}", ""),
+            (
+                "updateStrategy",
+                "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 0}}",
+                "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0",
+            ),
+            (
+                "updateStrategy",
+                "{type: RollingUpdate, rollingUpdate: {maxUnavailable: 101%}}",
+                "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: \"101%\": must not be greater than 100%",
+            ),
+            (
+                "persistentVolumeClaimRetentionPolicy",
+                "{whenScaled: Keep}",
+                "spec.persistentVolumeClaimRetentionPolicy.whenScaled: Unsupported value: \"Keep\": supported values: \"Retain\", \"Delete\"",
+            ),
+            (
+                "ordinals",
+                "{start: -1}",
+                "spec.ordinals.start: Invalid value: -1: must be greater than or equal to 0",
+            ),
+            ("revisionHistoryLimit", "-1", ""),
+        ] {
+            let mut o = set("workingDir: /", "", "");
+            let change = yaml(&format!("v: {change}"));
+            o.set_at(&["spec", field], change.get("v").unwrap().clone());
+            StatefulSetStrategy.default_fields(&mut o);
+            assert_eq!(texts(&StatefulSetStrategy.validate(&o)).join("; "), want);
+        }
+        let most = &["spec", "updateStrategy", "rollingUpdate", "maxUnavailable"];
+        assert_eq!(set("workingDir: /", "", "").int_at(most), Some(1));
     }
 
     #[test]
