@@ -20,7 +20,6 @@ use jiff::Timestamp;
 use reconcile::{Answers, Caches, Controller, Interests, Key, Plan};
 
 pub use self::state::{BURST_REPLICAS, SetKind, State};
-pub(crate) use self::status::or_null;
 use super::types::{BY_CONTROLLER, ReplicaSet};
 use crate::core::pod::{self, Pod};
 use crate::owners::MayAdopt;
