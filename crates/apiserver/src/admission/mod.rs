@@ -50,7 +50,7 @@ impl Stages for Plugins {
             ("", "pods") => {
                 service_account::create(call, object)?;
                 priority::create(call, object)?;
-                tolerations::create(object);
+                tolerations::default(object);
                 runtime_class::create(call, object)?;
             }
             ("", "nodes") => tolerations::taint_new_node(object),
@@ -88,6 +88,7 @@ impl Stages for Plugins {
             return Ok(hold);
         }
         match of {
+            ("", "pods") => tolerations::default(new),
             ("", "services") => hold = Box::new(service::update(call, &self.services, new, old)?),
             ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, new, Some(old))?,
             ("certificates.k8s.io", "clustertrustbundles") => certificates::attest(call, new, Some(old))?,

@@ -9,8 +9,8 @@ const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const SECONDS: i64 = 300;
 
-/// A new pod stays five minutes on a node that is lost, unless it says otherwise.
-pub(crate) fn create(pod: &mut Value) {
+/// A pod stays five minutes on a node that is lost, unless it says otherwise, also after its tolerations were changed.
+pub(crate) fn default(pod: &mut Value) {
     let tolerated = |key: &str| {
         pod.list_at(&["spec", "tolerations"]).iter().any(|t| {
             let k = t.str_at(&["key"]);
@@ -54,8 +54,8 @@ mod tests {
     #[test]
     fn adds_what_is_missing_once() {
         let mut pod = map([("spec", map([("tolerations", vec![map([("key", NOT_READY.into())])].into())]))]);
-        create(&mut pod);
-        create(&mut pod);
+        default(&mut pod);
+        default(&mut pod);
         let keys: Vec<&str> =
             pod.list_at(&["spec", "tolerations"]).iter().map(|t| t.str_at(&["key"])).collect();
         assert_eq!(keys, [NOT_READY, UNREACHABLE]);

@@ -41,9 +41,54 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     {
         spend(call, &budget, dry_run).await?;
     }
+    if !dry_run {
+        tell(call, &mut delete_options).await?;
+    }
     remove::remove(call, call.name, &delete_options).await?;
     let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
     content::encoded(&accepted, 201, status.as_slice().into(), schema::type_of("meta.k8s.io", "v1", "Status"))
+}
+
+/// Puts into the pod's status why it goes, before it does; what the options ask of its version holds for that write.
+// k8s: pkg/registry/core/pod/storage/eviction.go addConditionAndDeletePod
+async fn tell(call: &Call<'_>, options: &mut body::DeleteOptions) -> Result<(), Status> {
+    let status_call = call.part_of(call.resource.clone(), call.name, "status");
+    let mut rules = Rules::new(Operation::UpdateStatus, false);
+    rules.skips_admission = true;
+    let now = object::rfc3339(call.now);
+    let written = write::update(&status_call, call.name, &rules, &mut |old| {
+        remove::check(call, call.name, old, options)?;
+        let mut new = old.clone();
+        disrupted(&mut new, &now);
+        Ok(new)
+    })
+    .await?;
+    if let Some(version) = options.preconditions.as_mut().and_then(|p| p.resource_version.as_mut()) {
+        *version = peek::metadata(&written.object).resource_version;
+    }
+    Ok(())
+}
+
+/// Sets the condition by which controllers know that the pod did not fail by itself.
+fn disrupted(pod: &mut Value, now: &str) {
+    const KIND: &str = "DisruptionTarget";
+    let Some(status) = pod.as_map_mut().map(|p| p.entry("status", || object::map([]))) else { return };
+    let Some(conditions) =
+        status.as_map_mut().and_then(|s| s.entry("conditions", || Value::List(Vec::new())).as_list_mut())
+    else {
+        return;
+    };
+    let before = conditions.iter().find(|c| c.str_at(&["type"]) == KIND && c.str_at(&["status"]) == "True");
+    let since = before.map_or(now, |c| c.str_at(&["lastTransitionTime"])).to_owned();
+    conditions.retain(|c| c.str_at(&["type"]) != KIND);
+    conditions.push(object::map([
+        ("type", KIND.into()),
+        ("status", "True".into()),
+        ("lastProbeTime", Value::Null),
+        ("lastTransitionTime", since.as_str().into()),
+        ("reason", "EvictionByEvictionAPI".into()),
+        ("message", "Eviction API: evicting".into()),
+    ]));
 }
 
 fn ignores_budgets(pod: &Value) -> bool {

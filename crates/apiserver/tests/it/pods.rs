@@ -169,7 +169,34 @@ fn eviction_respects_budgets() {
     }
     w.post("pods", "default", "p/eviction", &eviction).expect(201);
     assert_eq!(allowed(), "0");
-    assert!(!w.get("pods", "default", "p").at("/metadata/deletionTimestamp").is_empty());
+    let told = w.get("pods", "default", "p");
+    assert!(!told.at("/metadata/deletionTimestamp").is_empty());
+    assert_eq!(told.at("/status/conditions/0/type"), "DisruptionTarget");
+    assert_eq!(told.at("/status/conditions/0/reason"), "EvictionByEvictionAPI");
+    assert_eq!(told.at("/status/conditions/0/message"), "Eviction API: evicting");
+    // Whoever names the version that is there is served: the condition is written in between.
+    w.create("pods", "default", &pod("q")).expect(201);
+    let mut named = eviction.clone();
+    named["metadata"]["name"] = "q".into();
+    let version = w.get("pods", "default", "q").at("/metadata/resourceVersion");
+    named["deleteOptions"] = json!({"preconditions": {"resourceVersion": version}});
+    w.post("pods", "default", "q/eviction", &named).expect(201);
+    w.get("pods", "default", "q").expect(404);
+}
+
+#[test]
+fn tolerations_of_lost_nodes_come_back_when_an_update_leaves_them_out() {
+    let w = World::new();
+    account(&w);
+    w.create("pods", "default", &pod("p")).expect(201);
+    let mut changed = w.get("pods", "default", "p").json();
+    changed["spec"]["tolerations"] =
+        json!([{"key": "a", "operator": "Equal", "value": "b", "effect": "NoSchedule"}]);
+    let updated = w.update("pods", "default", "p", &changed).expect(200);
+    assert_eq!(updated.at("/spec/tolerations/0/key"), "a");
+    assert_eq!(updated.at("/spec/tolerations/1/key"), "node.kubernetes.io/not-ready");
+    assert_eq!(updated.at("/spec/tolerations/2/key"), "node.kubernetes.io/unreachable");
+    assert_eq!(updated.at("/metadata/generation"), "2");
 }
 
 #[test]
