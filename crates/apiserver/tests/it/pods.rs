@@ -171,9 +171,9 @@ fn eviction_respects_budgets() {
     assert_eq!(allowed(), "0");
     let told = w.get("pods", "default", "p");
     assert!(!told.at("/metadata/deletionTimestamp").is_empty());
-    assert_eq!(told.at("/status/conditions/0/type"), "DisruptionTarget");
-    assert_eq!(told.at("/status/conditions/0/reason"), "EvictionByEvictionAPI");
-    assert_eq!(told.at("/status/conditions/0/message"), "Eviction API: evicting");
+    assert_eq!(told.at("/status/conditions/1/type"), "DisruptionTarget");
+    assert_eq!(told.at("/status/conditions/1/reason"), "EvictionByEvictionAPI");
+    assert_eq!(told.at("/status/conditions/1/message"), "Eviction API: evicting");
     // Whoever names the version that is there is served: the condition is written in between.
     w.create("pods", "default", &pod("q")).expect(201);
     let mut named = eviction.clone();

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use reconcile::{Action, Plan};
 use serde_json::json;
 
-use super::state::{Members, State, revision_of};
-use super::types::{STATEFULSETS, StatefulSet};
+use super::state::{Members, State, next_revision, revision_of};
+use super::types::STATEFULSETS;
 use crate::shared::revision::{self, DATA_HASH, Data, REVISIONS, Revision};
 use crate::shared::template::Template;
 
@@ -17,12 +17,6 @@ pub(super) struct Chosen {
     pub update: String,
     /// The template of the current one.
     pub before: Template,
-}
-
-/// Name and hash of the revision that is made next, should one have to be.
-pub(super) fn next(set: &StatefulSet, data: &Data) -> (String, String) {
-    let hash = data.hash(Some(set.status.collision_count.unwrap_or(0)));
-    (revision::name(&set.metadata.name, &hash), hash)
 }
 
 /// Chooses the revisions. `None`: one has to be made or changed first, as the plan says.
@@ -56,7 +50,7 @@ pub(super) fn choose(state: &State, plan: &mut Plan) -> Option<Chosen> {
 
 fn create(state: &State, data: &Data, number: i64, plan: &mut Plan) {
     let set = &state.set;
-    let (name, hash) = next(set, data);
+    let (name, hash) = next_revision(set, data);
     if let Some(other) = &state.same_name {
         let earlier = |r: &Revision| {
             let owner = r.metadata.controller();

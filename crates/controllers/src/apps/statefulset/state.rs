@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use reconcile::{Answers, Caches, Failure, ObjectMeta};
 
-use super::revisions;
 use super::types::{Claim, STATEFULSETS, StatefulSet, claim_name};
 use crate::core::pod::Pod;
 use crate::owners::MayAdopt;
@@ -89,7 +88,7 @@ pub(super) fn observe(set: &Arc<StatefulSet>, caches: &Caches, answers: &Answers
     let data = Data::of(&set.spec.template);
     if !state.own_revisions().any(|r| r.data == data) {
         let cached = caches.kind::<Revision>();
-        state.same_name = cached.get(namespace, &revisions::next(set, &data).0).cloned();
+        state.same_name = cached.get(namespace, &next_revision(set, &data).0).cloned();
     }
     let members = state.members();
     let missing: Vec<i64> = set
@@ -110,6 +109,12 @@ pub(super) fn observe(set: &Arc<StatefulSet>, caches: &Caches, answers: &Answers
     let pods = caches.kind::<Pod>();
     let taken = missing.into_iter().filter(|n| pods.get(namespace, &set.pod_name(*n)).is_some()).collect();
     State { claims, taken, ..state }
+}
+
+/// Name and hash of the revision that is made next, should one have to be.
+pub(super) fn next_revision(set: &StatefulSet, data: &Data) -> (String, String) {
+    let hash = data.hash(Some(set.status.collision_count.unwrap_or(0)));
+    (revision::name(&set.metadata.name, &hash), hash)
 }
 
 /// The revision that a pod is of.

@@ -64,7 +64,7 @@ fn named_next(w: &World) -> (String, Value) {
     let data = Data::of(&set.spec.template);
     let mut template = set.spec.template.value();
     template["$patch"] = "replace".into();
-    (revisions::next(&set, &data).0, json!({"spec": {"template": template}}))
+    (state::next_revision(&set, &data).0, json!({"spec": {"template": template}}))
 }
 
 #[test]
