@@ -79,17 +79,6 @@ impl NodeTerm {
 
 impl NodeRequirement {
     fn met(&self, value: Option<&str>) -> bool {
-        let listed = |v: &str| self.values.iter().any(|x| **x == *v);
-        let number = |v: &str| v.parse::<i64>().ok();
-        let bound = || self.values.first().and_then(|v| number(v));
-        match &*self.operator {
-            "In" => value.is_some_and(listed),
-            "NotIn" => !value.is_some_and(listed),
-            "Exists" => value.is_some(),
-            "DoesNotExist" => value.is_none(),
-            "Gt" => matches!((value.and_then(number), bound()), (Some(v), Some(b)) if v > b),
-            "Lt" => matches!((value.and_then(number), bound()), (Some(v), Some(b)) if v < b),
-            _ => false,
-        }
+        meta::placement::meets(&self.operator, &self.values, value)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{
     Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodSpec, Taint, Toleration,
 };
+use meta::placement;
 use serde_json::Value;
 
 use crate::spec::{PodExt, quantity};
@@ -65,38 +66,22 @@ impl NodeView {
 }
 
 fn requirement(r: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let listed = |v: &str| r.values.iter().flatten().any(|have| have == v);
-    let numbers = || -> Option<(i64, i64)> {
-        let bound = r.values.as_deref().filter(|v| v.len() == 1)?.first()?;
-        Some((value?.parse().ok()?, bound.parse().ok()?))
-    };
-    match r.operator.as_str() {
-        "In" => value.is_some_and(listed),
-        "NotIn" => !value.is_some_and(listed),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => numbers().is_some_and(|(have, bound)| have > bound),
-        "Lt" => numbers().is_some_and(|(have, bound)| have < bound),
-        _ => false,
-    }
+    placement::meets(&r.operator, r.values.as_deref().unwrap_or_default(), value)
 }
 
-// k8s: staging/src/k8s.io/component-helpers/scheduling/corev1/helpers.go TolerationsTolerateTaint
 fn tolerates(t: &Toleration, taint: &Taint) -> bool {
-    let effect = t.effect.as_deref().unwrap_or_default();
-    let key = t.key.as_deref().unwrap_or_default();
-    if (!effect.is_empty() && effect != taint.effect) || (!key.is_empty() && key != taint.key) {
-        return false;
+    fn text(field: Option<&String>) -> &str {
+        field.map_or("", String::as_str)
     }
-    let (own, theirs) = (t.value.as_deref().unwrap_or_default(), taint.value.as_deref().unwrap_or_default());
-    let numbers = || -> Option<(i64, i64)> { Some((theirs.parse().ok()?, own.parse().ok()?)) };
-    match t.operator.as_deref().unwrap_or_default() {
-        "" | "Equal" => own == theirs,
-        "Exists" => true,
-        "Gt" => numbers().is_some_and(|(have, bound)| have > bound),
-        "Lt" => numbers().is_some_and(|(have, bound)| have < bound),
-        _ => false,
-    }
+    let toleration = placement::Toleration {
+        key: text(t.key.as_ref()),
+        operator: text(t.operator.as_ref()),
+        value: text(t.value.as_ref()),
+        effect: text(t.effect.as_ref()),
+    };
+    let taint =
+        placement::Taint { key: &taint.key, value: text(taint.value.as_ref()), effect: &taint.effect };
+    placement::tolerates(toleration, taint)
 }
 
 #[cfg(test)]

@@ -13,18 +13,7 @@ pub struct NodeAffinity;
 const NAME: &str = "NodeAffinity";
 
 fn requirement(r: &NodeRequirement, value: Option<&str>) -> bool {
-    let listed = |v: &str| r.values.iter().any(|x| **x == *v);
-    let number = |v: &str| v.parse::<i64>().ok();
-    let bound = || r.values.first().and_then(|v| number(v));
-    match &*r.operator {
-        "In" => value.is_some_and(listed),
-        "NotIn" => !value.is_some_and(listed),
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => matches!((value.and_then(number), bound()), (Some(v), Some(b)) if v > b),
-        "Lt" => matches!((value.and_then(number), bound()), (Some(v), Some(b)) if v < b),
-        _ => false,
-    }
+    meta::placement::meets(&r.operator, &r.values, value)
 }
 
 /// A term without any requirement matches no node.

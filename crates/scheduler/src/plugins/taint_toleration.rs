@@ -1,6 +1,8 @@
 //! Keeps pods off nodes whose taints they do not tolerate, and prefers nodes with fewer soft taints.
 // k8s: pkg/scheduler/framework/plugins/tainttoleration/taint_toleration.go
 
+use meta::placement;
+
 use crate::framework::{ClusterEvent, Plugin, Rejection, normalize_by_max};
 use crate::model::{Taint, Toleration};
 use crate::pod::Needs;
@@ -13,21 +15,12 @@ const NAME: &str = "TaintToleration";
 /// Whether one of the tolerations tolerates the taint.
 #[must_use]
 pub fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
+    let taint = placement::Taint { key: &taint.key, value: &taint.value, effect: &taint.effect };
     tolerations.iter().any(|t| {
-        (t.effect.is_empty() || t.effect == taint.effect)
-            && (t.key.is_empty() || t.key == taint.key)
-            && match &*t.operator {
-                "" | "Equal" => t.value == taint.value && !t.key.is_empty(),
-                "Exists" => true,
-                "Lt" => compare(&taint.value, &t.value, |a, b| a < b),
-                "Gt" => compare(&taint.value, &t.value, |a, b| a > b),
-                _ => false,
-            }
+        let toleration =
+            placement::Toleration { key: &t.key, operator: &t.operator, value: &t.value, effect: &t.effect };
+        placement::tolerates(toleration, taint)
     })
-}
-
-fn compare(a: &str, b: &str, how: fn(i64, i64) -> bool) -> bool {
-    matches!((a.parse(), b.parse()), (Ok(a), Ok(b)) if how(a, b))
 }
 
 fn taints(node: &NodeInfo) -> &[Taint] {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use meta::placement;
 use reconcile::{
     Action, Answers, Caches, Controller, Delta, EventRecord, Interests, Key, KeySink, ObjectReference, Plan,
     time,
@@ -126,13 +127,9 @@ fn stay(state: &State) -> Stay {
 /// Whether a toleration is of that taint.
 // k8s: staging/src/k8s.io/component-helpers/scheduling/corev1/helpers.go
 pub(crate) fn tolerates(x: &Toleration, t: &Taint) -> bool {
-    (x.effect.is_empty() || x.effect == t.effect)
-        && (x.key.is_empty() || x.key == t.key)
-        && match &*x.operator {
-            "" | "Equal" => x.value == t.value,
-            "Exists" => true,
-            _ => false,
-        }
+    let toleration =
+        placement::Toleration { key: &x.key, operator: &x.operator, value: &x.value, effect: &x.effect };
+    placement::tolerates(toleration, placement::Taint { key: &t.key, value: &t.value, effect: &t.effect })
 }
 
 fn said(p: &Pod, what: &str) -> EventRecord {
