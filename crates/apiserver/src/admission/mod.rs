@@ -88,7 +88,10 @@ impl Stages for Plugins {
             return Ok(hold);
         }
         match of {
-            ("", "pods") => tolerations::default(new),
+            ("", "pods") => {
+                priority::update(new, old);
+                tolerations::default(new);
+            }
             ("", "services") => hold = Box::new(service::update(call, &self.services, new, old)?),
             ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, new, Some(old))?,
             ("certificates.k8s.io", "clustertrustbundles") => certificates::attest(call, new, Some(old))?,

@@ -54,6 +54,18 @@ pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
     Ok(())
 }
 
+/// An update that leaves out what creation has put in keeps it.
+// k8s: plugin/pkg/admission/priority/admission.go admitPod
+pub(crate) fn update(new: &mut Value, old: &Value) {
+    for field in ["priority", "preemptionPolicy"] {
+        if new.at(&["spec", field]).is_none()
+            && let Some(kept) = old.at(&["spec", field])
+        {
+            new.set_at(&["spec", field], kept.clone());
+        }
+    }
+}
+
 /// The class for pods without one: of several the one with the lowest value.
 fn default_class(resource: &crate::registry::Resource) -> Option<Class> {
     let snapshot = resource.cache.list(watchcache::RevisionMatch::Any).ok()?;

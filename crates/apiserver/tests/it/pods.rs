@@ -185,18 +185,27 @@ fn eviction_respects_budgets() {
 }
 
 #[test]
-fn tolerations_of_lost_nodes_come_back_when_an_update_leaves_them_out() {
+fn what_creation_has_put_in_comes_back_when_an_update_leaves_it_out() {
     let w = World::new();
     account(&w);
     w.create("pods", "default", &pod("p")).expect(201);
     let mut changed = w.get("pods", "default", "p").json();
+    for field in ["priority", "preemptionPolicy"] {
+        assert!(changed["spec"].as_object_mut().unwrap().remove(field).is_some(), "{field}");
+    }
     changed["spec"]["tolerations"] =
         json!([{"key": "a", "operator": "Equal", "value": "b", "effect": "NoSchedule"}]);
     let updated = w.update("pods", "default", "p", &changed).expect(200);
     assert_eq!(updated.at("/spec/tolerations/0/key"), "a");
     assert_eq!(updated.at("/spec/tolerations/1/key"), "node.kubernetes.io/not-ready");
     assert_eq!(updated.at("/spec/tolerations/2/key"), "node.kubernetes.io/unreachable");
+    assert_eq!(updated.at("/spec/priority"), "0");
+    assert_eq!(updated.at("/spec/preemptionPolicy"), "PreemptLowerPriority");
     assert_eq!(updated.at("/metadata/generation"), "2");
+    // Another one than the class says is no omission.
+    changed["spec"]["priority"] = 7.into();
+    changed["metadata"]["resourceVersion"] = updated.at("/metadata/resourceVersion").into();
+    w.update("pods", "default", "p", &changed).expect(422);
 }
 
 #[test]
