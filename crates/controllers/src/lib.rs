@@ -16,5 +16,7 @@ pub mod owners;
 pub mod rbac;
 pub mod safe;
 pub mod shared;
+#[cfg(test)]
+mod testing;
 
 pub use all::{Config, Registration, all};

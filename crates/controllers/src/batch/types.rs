@@ -7,8 +7,8 @@ use meta::Gvr;
 use reconcile::{IndexSink, LabelSelector, ObjectMeta, ObjectReference, Projection};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::apps::types::Template;
 use crate::core::condition::{Condition, find};
+use crate::shared::template::Template;
 
 /// `jobs`.
 pub const JOBS: Gvr = Gvr::new("batch", "v1", "jobs");

@@ -42,7 +42,7 @@ pub fn several(
     failures: &[Failure],
     n: usize,
 ) -> Vec<String> {
-    let refused = refused(failures);
+    let (refused, prefix) = (refused(failures), prefix(owner));
     let mut names: Vec<String> = Vec::with_capacity(n);
     for name in failures.iter().filter(|f| !f.status.is("AlreadyExists")).filter_map(created) {
         if names.len() < n && !taken.contains(name) {
@@ -55,7 +55,7 @@ pub fn several(
         if names.len() >= n {
             break;
         }
-        let name = candidate(owner, base, i);
+        let name = candidate(&prefix, base, i);
         let free = !taken.contains(name.as_str()) && !refused.contains(name.as_str());
         if free && used.insert(name.clone()) {
             names.push(name);
@@ -66,9 +66,10 @@ pub fn several(
 
 /// The first name that follows from `base` and is not `used`, which it then is.
 pub fn one(owner: &ObjectMeta, base: Fnv, refused: &BTreeSet<&str>, used: &mut BTreeSet<String>) -> String {
+    let prefix = prefix(owner);
     let mut i = 0;
     loop {
-        let name = candidate(owner, base, i);
+        let name = candidate(&prefix, base, i);
         if !refused.contains(name.as_str()) && used.insert(name.clone()) {
             return name;
         }
@@ -76,10 +77,18 @@ pub fn one(owner: &ObjectMeta, base: Fnv, refused: &BTreeSet<&str>, used: &mut B
     }
 }
 
-fn candidate(owner: &ObjectMeta, base: Fnv, i: u32) -> String {
+/// What the names of an owner's objects begin with.
+#[must_use]
+pub fn prefix(owner: &ObjectMeta) -> String {
+    format!("{}-", owner.name)
+}
+
+/// The name number `i` of those that follow from `base`, behind a prefix that is cut so that it fits.
+#[must_use]
+pub fn candidate(prefix: &str, base: Fnv, i: u32) -> String {
     let mut h = base;
     h.write(&i.to_le_bytes());
-    generated(&format!("{}-", owner.name), mix(h.finish()))
+    generated(prefix, mix(h.finish()))
 }
 
 /// Spreads the last bytes hashed over all bits.

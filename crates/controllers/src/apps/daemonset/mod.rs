@@ -24,9 +24,7 @@ use reconcile::{Answers, Caches, Controller, Delta, EventRecord, Interests, Key,
 pub use self::changes::BURST_REPLICAS;
 pub use self::place::{Fit, Placement};
 pub use self::state::{Memory, POD_GENERATION, State};
-pub use self::types::{
-    DAEMON_SETS, DaemonSet, DaemonSetSpec, DaemonSetStatus, RollingUpdate, UpdateStrategy,
-};
+pub use self::types::{DAEMON_SETS, DaemonSet, DaemonSetSpec, DaemonSetStatus, RollingUpdate, Strategy};
 
 use self::history::History;
 use self::state::View;

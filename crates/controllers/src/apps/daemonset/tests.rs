@@ -6,6 +6,8 @@ use meta::Status;
 use reconcile::{Answer, Failure, Op};
 use serde_json::{Value, json};
 
+use crate::testing::merge;
+
 const START: &str = "2026-01-01T00:00:00Z";
 
 /// A daemon set, its nodes, pods and revisions as a server has them; plans are carried out on it.
@@ -215,23 +217,6 @@ fn fill<P: reconcile::Projection>(caches: &mut Caches, objects: &[&Value]) {
 }
 
 const PINNED: &str = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms/0/matchFields/0/values/0";
-
-fn merge(into: &mut Value, patch: &Value) {
-    let Some(patch) = patch.as_object() else {
-        *into = patch.clone();
-        return;
-    };
-    if !into.is_object() {
-        *into = json!({});
-    }
-    for (k, v) in patch {
-        if v.is_null() {
-            into.as_object_mut().unwrap().remove(k);
-        } else {
-            merge(&mut into[k], v);
-        }
-    }
-}
 
 #[test]
 fn every_node_gets_one_pod() {

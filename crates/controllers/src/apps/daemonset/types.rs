@@ -5,6 +5,7 @@ use reconcile::{LabelSelector, ObjectMeta, Projection};
 use serde::{Deserialize, Deserializer};
 
 use super::place::Placement;
+pub use crate::apps::types::{RollingUpdate, Strategy};
 use crate::shared::revision::Data;
 use crate::shared::template::Template;
 use crate::shared::workload::Workload;
@@ -32,26 +33,9 @@ pub struct DaemonSet {
 pub struct DaemonSetSpec {
     pub selector: LabelSelector,
     pub template: Template,
-    pub update_strategy: UpdateStrategy,
+    pub update_strategy: Strategy,
     pub min_ready_seconds: i32,
     pub revision_history_limit: Option<i32>,
-}
-
-/// How pods are replaced.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct UpdateStrategy {
-    #[serde(rename = "type")]
-    pub kind: Box<str>,
-    pub rolling_update: Option<RollingUpdate>,
-}
-
-/// On how many nodes a rolling update may be under way.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RollingUpdate {
-    pub max_surge: Option<IntOrString>,
-    pub max_unavailable: Option<IntOrString>,
 }
 
 /// Its status.

@@ -7,6 +7,8 @@ use meta::{Gvr, Status};
 use reconcile::{Action, Answer, Projection, Step};
 use serde_json::{Value, json};
 
+use crate::testing::merge;
+
 mod claims;
 mod history;
 mod order;
@@ -280,23 +282,5 @@ impl World {
 
     fn revision_of(&self, pod: &str) -> &str {
         self.object(&PODS, pod)["metadata"]["labels"]["controller-revision-hash"].as_str().unwrap()
-    }
-}
-
-/// Merges as a merge patch does; lists are replaced.
-fn merge(into: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *into = patch.clone();
-        return;
-    };
-    if !into.is_object() {
-        *into = json!({});
-    }
-    for (k, v) in patch {
-        if v.is_null() {
-            into.as_object_mut().unwrap().remove(k);
-        } else {
-            merge(&mut into[k.as_str()], v);
-        }
     }
 }

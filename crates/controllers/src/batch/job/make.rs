@@ -9,37 +9,35 @@ use super::policy::Meaning;
 use super::state::{FAILED_BEFORE, IGNORED_BEFORE, INDEX, TRACKING, Tally};
 use crate::core::pod::PODS;
 use crate::owners::controller_ref;
-use crate::safe::{Fnv, suffix};
+use crate::safe::Fnv;
+use crate::shared::names as shared;
 
 /// The longest beginning of a name that something is put behind.
 const PREFIX_LIMIT: usize = 58;
 
 /// A pod that all that are made begin as.
-// k8s: pkg/controller/controller_utils.go GetPodFromTemplate
 fn blank(tally: &Tally<'_>) -> Value {
     let m = &tally.job.metadata;
-    let mut template = tally.job.spec.template.template.value();
-    let mut spec = template.get_mut("spec").map(Value::take).unwrap_or_default();
-    let mut part = |field: &str| {
-        template.pointer_mut(&format!("/metadata/{field}")).map(Value::take).filter(|v| !v.is_null())
-    };
-    let mut finalizers = part("finalizers").unwrap_or_else(|| json!([]));
-    if let Some(list) = finalizers.as_array_mut().filter(|l| !l.iter().any(|f| f == TRACKING)) {
+    let mut pod = tally.job.spec.template.template.pod(m, controller_ref("batch/v1", "Job", m));
+    let metadata = &mut pod["metadata"];
+    for field in ["labels", "annotations"] {
+        if !metadata[field].is_object() {
+            metadata[field] = json!({});
+        }
+    }
+    if !metadata["finalizers"].is_array() {
+        metadata["finalizers"] = json!([]);
+    }
+    if let Some(list) = metadata["finalizers"].as_array_mut().filter(|l| !l.iter().any(|f| f == TRACKING)) {
         list.push(TRACKING.into());
     }
-    let metadata = json!({
-        "namespace": m.namespace, "finalizers": finalizers,
-        "labels": part("labels").unwrap_or_else(|| json!({})),
-        "annotations": part("annotations").unwrap_or_else(|| json!({})),
-        "ownerReferences": [controller_ref("batch/v1", "Job", m)],
-    });
     if tally.job.indexed() {
         for list in ["initContainers", "containers"] {
-            let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+            let containers = pod["spec"].get_mut(list).and_then(Value::as_array_mut);
             containers.into_iter().flatten().for_each(add_index_variable);
         }
     }
-    json!({"kind": "Pod", "apiVersion": "v1", "metadata": metadata, "spec": spec})
+    pod
 }
 
 // k8s: indexed_job_utils.go addCompletionIndexEnvVariable
@@ -70,7 +68,7 @@ pub(super) fn plain(tally: &Tally<'_>, n: usize) -> Vec<Action> {
     tally.members.iter().map(|m| m.uid()).collect::<BTreeSet<&str>>().iter().for_each(|u| base.text(u));
     base.write(&tally.job.status.failed.to_le_bytes());
     base.write(&tally.job.status.succeeded.to_le_bytes());
-    let prefix = format!("{}-", cut(&tally.job.metadata.name, PREFIX_LIMIT - 1));
+    let prefix = shared::prefix(&tally.job.metadata);
     while list.len() < n {
         list.push(names.next(base, &prefix));
     }
@@ -96,9 +94,11 @@ pub(super) fn numbered(tally: &Tally<'_>, indexes: &[i64]) -> Vec<Action> {
         let from = tally.members.partition_point(|m| m.index < Some(*index));
         let same = tally.members[from..].iter().take_while(|m| m.index == Some(*index));
         same.map(|m| m.uid()).collect::<BTreeSet<&str>>().iter().for_each(|u| base.text(u));
-        let name = names.next(base, &format!("{}{end}", cut(job, PREFIX_LIMIT - end.len())));
+        let prefix = format!("{}{end}", cut(job, PREFIX_LIMIT - end.len()));
+        let name = names.next(base, &prefix);
         let m = &mut body["metadata"];
         m["name"] = name.as_str().into();
+        m["generateName"] = prefix.into();
         m["annotations"][INDEX] = number.as_str().into();
         m["labels"][INDEX] = number.as_str().into();
         if tally.job.spec.backoff_limit_per_index.is_some() {
@@ -172,20 +172,11 @@ impl<'a> Names<'a> {
     fn next(&mut self, base: Fnv, prefix: &str) -> String {
         let mut i: u32 = 0;
         loop {
-            let mut h = base;
-            h.write(&i.to_le_bytes());
-            let name = format!("{prefix}{}", suffix(mix(h.finish())));
+            let name = shared::candidate(prefix, base, i);
             if self.used.insert(name.clone()) {
                 return name;
             }
             i = i.wrapping_add(1);
         }
     }
-}
-
-/// Spreads the last bytes hashed over all bits.
-fn mix(mut h: u32) -> u32 {
-    h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
-    h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-    h ^ (h >> 16)
 }

@@ -5,6 +5,8 @@ use meta::Status;
 use reconcile::{Failure, Step};
 use serde_json::{Value, json};
 
+use crate::testing::merge;
+
 const START: &str = "2026-01-01T00:00:00Z";
 
 fn at(seconds: i64) -> Timestamp {
@@ -176,23 +178,6 @@ impl World {
     }
 }
 
-fn merge(into: &mut Value, patch: &Value) {
-    let Some(patch) = patch.as_object() else {
-        *into = patch.clone();
-        return;
-    };
-    if !into.is_object() {
-        *into = json!({});
-    }
-    for (k, v) in patch {
-        if v.is_null() {
-            into.as_object_mut().unwrap().remove(k);
-        } else {
-            merge(&mut into[k], v);
-        }
-    }
-}
-
 #[test]
 fn a_job_runs_to_its_end() {
     let mut w = World::new(&json!({"parallelism": 2, "completions": 3}));
@@ -201,6 +186,8 @@ fn a_job_runs_to_its_end() {
     let pod = w.pods.values().next().unwrap();
     assert_eq!(pod["metadata"]["finalizers"], json!([TRACKING]));
     assert_eq!(pod["metadata"]["ownerReferences"][0]["uid"], "job");
+    assert_eq!(pod["metadata"]["generateName"], "j-");
+    assert!(pod["metadata"]["name"].as_str().unwrap().starts_with("j-"));
     w.end(None, "Succeeded", 0);
     w.settle();
     assert_eq!((w.running().len(), w.status()), (2, (2, 1, 0)));
@@ -275,6 +262,7 @@ fn indexes_have_their_own_limits() {
     assert!(first.0.starts_with("j-0-"), "{}", first.0);
     assert_eq!(first.1["spec"]["hostname"], "j-0");
     assert_eq!(first.1["metadata"]["annotations"], json!({INDEX: "0", FAILED_BEFORE: "0"}));
+    assert_eq!(first.1["metadata"]["generateName"], "j-0-");
     assert_eq!(first.1["spec"]["containers"][0]["env"][0]["name"], "JOB_COMPLETION_INDEX");
     w.end(Some(1), "Failed", 1);
     w.settle();
