@@ -104,9 +104,32 @@ impl Compaction {
         }
         drop(log);
         let touched = bytes as u64 + events.len() as u64 * TOUCHED_BYTES;
-        let written = self.written.fetch_add(touched, Ordering::Relaxed) + touched;
-        if written >= self.look_at.load(Ordering::Relaxed) {
+        // In one order with those of `looked`: one of the two sees what the other has stored.
+        let written = self.written.fetch_add(touched, Ordering::SeqCst) + touched;
+        if written >= self.look_at.load(Ordering::SeqCst) {
             self.set_due();
+        }
+    }
+
+    /// A look at the file begins. What is written from now on may not be seen by it, and counts for the next one.
+    fn looking(&self) {
+        *self.due.lock() = false;
+        self.written.store(0, Ordering::SeqCst);
+    }
+
+    /// It has ended: the next one is due when `again` bytes have been written since it began.
+    fn looked(&self, again: u64) {
+        self.look_at.store(again, Ordering::SeqCst);
+        if self.written.load(Ordering::SeqCst) >= again {
+            self.set_due();
+        }
+    }
+
+    /// Waits until a look is due, or the end.
+    fn wait(&self) {
+        let mut due = self.due.lock();
+        while !*due && !self.is_stopped() {
+            self.wake.wait(&mut due);
         }
     }
 
@@ -151,19 +174,15 @@ pub(super) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, Error> {
 fn run(shared: &Shared) {
     let compaction = &shared.compaction;
     loop {
+        compaction.looking();
         if let Err(error) = look(shared)
             && !compaction.is_stopped()
         {
             tracing::warn!(%error, "the store file was not compacted and stays as it is");
         }
         let again = (file_bytes(shared).unwrap_or(0) / LOOK_SHARE).max(shared.place.compact_above_bytes);
-        compaction.look_at.store(again, Ordering::Relaxed);
-        compaction.written.store(0, Ordering::Relaxed);
-        let mut due = compaction.due.lock();
-        while !*due && !compaction.is_stopped() {
-            compaction.wake.wait(&mut due);
-        }
-        *due = false;
+        compaction.looked(again);
+        compaction.wait();
         if compaction.is_stopped() {
             return;
         }
@@ -358,6 +377,41 @@ mod tests {
         for (file, needed, want) in cases {
             assert_eq!(worth(file, needed, 16 * MIB), want, "{file} {needed}");
         }
+    }
+
+    #[test]
+    fn what_is_written_during_a_look_counts_for_the_next() {
+        let write = |compaction: &Compaction, n: usize| {
+            let event = Event {
+                revision: 1,
+                kind: EventKind::Delete,
+                key: "/k".into(),
+                value: bytes::Bytes::new(),
+                create_revision: 1,
+                prev: None,
+            };
+            compaction.committed(&vec![event; n].into());
+        };
+        let is_due = |compaction: &Compaction| *compaction.due.lock();
+        let compaction = Compaction::default();
+        compaction.looking();
+        compaction.looked(100 * TOUCHED_BYTES);
+        assert!(!is_due(&compaction));
+        write(&compaction, 100);
+        assert!(is_due(&compaction));
+        // The file is smaller afterwards, so that less is enough.
+        compaction.looking();
+        write(&compaction, 60);
+        assert!(!is_due(&compaction), "not enough by what the file was");
+        compaction.looked(50 * TOUCHED_BYTES);
+        assert!(is_due(&compaction), "it was written while the look went on");
+        compaction.looking();
+        write(&compaction, 30);
+        compaction.looked(50 * TOUCHED_BYTES);
+        assert!(!is_due(&compaction));
+        write(&compaction, 20);
+        assert!(is_due(&compaction), "both together");
+        compaction.wait();
     }
 
     #[test]
