@@ -664,6 +664,33 @@ fn a_lost_sandbox_is_made_anew() {
 }
 
 #[test]
+fn a_sandbox_that_failed_half_way_keeps_its_name_and_the_next_gets_another() {
+    // What containerd shows of one whose network could not be set up: it was never created.
+    const NEVER: i64 = -6_795_364_578_871_345_152;
+    let sandbox = |attempt: u32, created_at: i64| SandboxView {
+        id: format!("s{attempt}"),
+        attempt,
+        ready: false,
+        created_at,
+        ips: vec![],
+    };
+    let spec = json!({"containers": [{"name": "c"}]});
+    let view = View {
+        sandboxes: vec![sandbox(1, NEVER), sandbox(0, 1_699_999_000_000_000_000)],
+        containers: vec![],
+    };
+    let mut s = Sim::of(pod(spec), view);
+    s.feed(Input::Tick);
+    let took = s.took();
+    assert!(took.contains(&"sandbox 2".to_owned()), "{took:?}");
+    assert!(!took.contains(&"sandbox 1".to_owned()), "{took:?}");
+    assert_eq!(s.condition("Ready").0, "True");
+    s.pass(60);
+    let left: Vec<u32> = s.runtime.sandboxes.iter().map(|s| s.attempt).collect();
+    assert_eq!(left, [2], "the others are removed");
+}
+
+#[test]
 fn a_changed_image_replaces_the_container() {
     let mut s = Sim::new(json!({"containers": [{"name": "c", "image": "a"}]}));
     s.feed(Input::Tick);

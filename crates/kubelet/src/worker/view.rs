@@ -111,7 +111,8 @@ impl View {
     /// Newest first.
     pub fn sort(&mut self) {
         self.containers.sort_by_key(|c| std::cmp::Reverse((c.restart_count, c.created_at)));
-        self.sandboxes.sort_by_key(|s| std::cmp::Reverse((s.created_at, s.attempt)));
+        // By attempt first: a runtime that could not make one says that it is of the year 1.
+        self.sandboxes.sort_by_key(|s| std::cmp::Reverse((s.attempt, s.created_at)));
     }
 
     /// The outline of this view.
