@@ -108,6 +108,15 @@ impl Txn {
         self
     }
 
+    /// Both transactions in one.
+    #[must_use]
+    pub fn and(mut self, other: Txn) -> Txn {
+        self.compares.extend(other.compares);
+        self.guards.extend(other.guards);
+        self.ops.extend(other.ops);
+        self
+    }
+
     /// Checks the limits and that no key is changed twice. Every store calls this first.
     pub fn validate(&self) -> Result<(), Error> {
         over("number of compares", self.compares.len() + self.guards.len(), LIMIT_TXN_OPS)?;

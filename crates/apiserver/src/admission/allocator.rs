@@ -1,5 +1,5 @@
-//! Which addresses and ports are taken. It must never hand out one twice: a reservation lasts until the write
-//! is in the store's events or given up.
+//! Which addresses and ports are taken, by Services and by IPAddress objects. It must never hand out one twice: a
+//! reservation lasts until the write is in the store's events or given up.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -11,7 +11,11 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use store::{EventKind, EventSink, Events, ListOptions, Store};
 
-const PREFIX: &str = "/registry/services/";
+use super::addresses::Claim;
+
+/// Services and IPAddresses in the store.
+const SERVICES: &str = "/registry/services/";
+const OBJECTS: &str = "/registry/networking.k8s.io/ipaddresses/";
 /// A port with its protocol.
 type Port = (u16, String);
 
@@ -28,8 +32,13 @@ pub struct Allocator {
 #[derive(Default)]
 struct State {
     /// By store key.
-    services: HashMap<String, Taken>,
-    addresses: HashMap<Ipv4Addr, usize>,
+    services: HashMap<Arc<str>, Taken>,
+    /// The store keys of the Services that have an address: one, unless somebody wrote past this server.
+    addresses: HashMap<Ipv4Addr, Vec<Arc<str>>>,
+    /// What the IPAddress objects say.
+    objects: HashMap<Ipv4Addr, Claim>,
+    /// Addresses whose object and Service do not belong together.
+    astray: BTreeSet<Ipv4Addr>,
     ports: HashMap<Port, usize>,
     reserved_addresses: BTreeSet<Ipv4Addr>,
     reserved_ports: BTreeSet<Port>,
@@ -58,6 +67,14 @@ impl Drop for Reservation {
             state.reserved_ports.remove(p);
         }
     }
+}
+
+/// An address whose Service and IPAddress object do not belong together.
+pub struct Astray {
+    pub address: Ipv4Addr,
+    /// Namespace and name of the Service that has it.
+    pub service: Option<(String, String)>,
+    pub object: Option<Claim>,
 }
 
 /// Why something cannot be reserved.
@@ -109,10 +126,10 @@ fn taken(value: &[u8]) -> Taken {
 }
 
 impl State {
-    fn set(&mut self, key: &str, new: Option<Taken>) {
+    fn set(&mut self, key: &Arc<str>, new: Option<Taken>) {
         if let Some(old) = self.services.remove(key) {
             for a in old.addresses {
-                uncount(&mut self.addresses, &a);
+                self.give_up(a, key);
             }
             for p in old.ports {
                 uncount(&mut self.ports, &p);
@@ -120,12 +137,62 @@ impl State {
         }
         let Some(new) = new else { return };
         for a in &new.addresses {
-            *self.addresses.entry(*a).or_default() += 1;
+            let holders = self.addresses.entry(*a).or_default();
+            if !holders.contains(key) {
+                holders.push(key.clone());
+            }
+            self.astray.insert(*a);
         }
         for p in &new.ports {
             *self.ports.entry(p.clone()).or_default() += 1;
         }
-        self.services.insert(key.to_owned(), new);
+        self.services.insert(key.clone(), new);
+    }
+
+    fn give_up(&mut self, address: Ipv4Addr, key: &Arc<str>) {
+        if let Some(holders) = self.addresses.get_mut(&address) {
+            holders.retain(|k| k != key);
+            if holders.is_empty() {
+                self.addresses.remove(&address);
+            }
+        }
+        self.astray.insert(address);
+    }
+
+    /// Takes a change of a Service or an IPAddress. What it is about counts as astray until [`State::settle`].
+    fn change(&mut self, key: &Arc<str>, value: Option<&[u8]>) {
+        if key.starts_with(SERVICES) {
+            return self.set(key, value.map(taken));
+        }
+        let Some(address) = key.strip_prefix(OBJECTS).and_then(|name| name.parse().ok()) else { return };
+        match value {
+            Some(value) => self.objects.insert(address, Claim::of(value)),
+            None => self.objects.remove(&address),
+        };
+        self.astray.insert(address);
+    }
+
+    /// Forgets of the addresses that were touched those at which nothing is wrong.
+    fn settle(&mut self) {
+        let mut astray = std::mem::take(&mut self.astray);
+        astray.retain(|a| !self.is_in_order(*a));
+        self.astray = astray;
+    }
+
+    fn is_in_order(&self, address: Ipv4Addr) -> bool {
+        match (self.addresses.get(&address), self.objects.get(&address)) {
+            (None, object) => object.is_none_or(|o| !o.is_ours()),
+            (Some(_), None) => false,
+            (Some(holders), Some(object)) => {
+                object.is_complete() && holders.iter().any(|key| object.is_of(key))
+            }
+        }
+    }
+
+    fn is_free(&self, address: Ipv4Addr) -> bool {
+        !self.addresses.contains_key(&address)
+            && !self.objects.contains_key(&address)
+            && !self.reserved_addresses.contains(&address)
     }
 }
 
@@ -153,24 +220,53 @@ impl Allocator {
         Ok(Allocator { first, size, cidr: cidr.to_owned(), ports, state: Arc::default() })
     }
 
-    /// Reads the stored Services. To be called after subscribing.
+    /// Reads the stored Services and IPAddresses. To be called after subscribing.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn fill(&self, store: &dyn Store) -> Result<(), store::Error> {
-        let mut after: Option<store::Key> = None;
-        loop {
-            let options = ListOptions { revision: None, start_after: after.as_deref(), limit: 500 };
-            let page = store.list(PREFIX, options).await?;
-            let mut state = self.state.lock();
-            for e in &page.entries {
-                state.set(&e.key, Some(taken(&e.value)));
-            }
-            after = page.entries.last().map(|e| e.key.clone());
-            if !page.more {
-                return Ok(());
+        for prefix in [SERVICES, OBJECTS] {
+            let mut after: Option<store::Key> = None;
+            loop {
+                let options = ListOptions { revision: None, start_after: after.as_deref(), limit: 500 };
+                let page = store.list(prefix, options).await?;
+                let mut state = self.state.lock();
+                for e in &page.entries {
+                    state.change(&e.key, Some(&e.value));
+                }
+                after = page.entries.last().map(|e| e.key.clone());
+                if !page.more {
+                    break;
+                }
             }
         }
+        self.state.lock().settle();
+        Ok(())
+    }
+
+    /// The addresses whose Service and object do not belong together. Services outside the range are left alone.
+    #[must_use]
+    pub fn astray(&self) -> Vec<Astray> {
+        let state = self.state.lock();
+        let service = |a: &Ipv4Addr| {
+            let key = state.addresses.get(a)?.first()?;
+            let (namespace, name) = key.strip_prefix(SERVICES)?.split_once('/')?;
+            Some((namespace.to_owned(), name.to_owned()))
+        };
+        let of =
+            |a: &Ipv4Addr| Astray { address: *a, service: service(a), object: state.objects.get(a).cloned() };
+        let wrong = state.astray.iter().map(of);
+        wrong.filter(|a| a.service.is_none() || self.contains(a.address)).collect()
+    }
+
+    /// Holds an address for an IPAddress object that somebody makes; `None` where a Service is about to get it.
+    pub fn object(&self, address: Ipv4Addr) -> Option<Reservation> {
+        let mut held = self.reservation();
+        if !self.state.lock().reserved_addresses.insert(address) {
+            return None;
+        }
+        held.addresses.push(address);
+        Some(held)
     }
 
     /// The range as it was given.
@@ -215,12 +311,9 @@ impl Allocator {
         random: u64,
     ) -> Result<Ipv4Addr, Refusal> {
         let mut state = self.state.lock();
-        let free = |state: &State, a: &Ipv4Addr| {
-            !state.addresses.contains_key(a) && !state.reserved_addresses.contains(a)
-        };
         let found = match wanted {
             Some(a) if !self.contains(a) => return Err(Refusal::OutOfRange),
-            Some(a) => free(&state, &a).then_some(a).ok_or(Refusal::Taken)?,
+            Some(a) => state.is_free(a).then_some(a).ok_or(Refusal::Taken)?,
             None => {
                 // The lower part of the range is left to addresses that users choose.
                 // k8s: pkg/registry/core/service/ipallocator/ipallocator.go calculateRangeOffset
@@ -230,7 +323,7 @@ impl Allocator {
                 let start = u32::try_from(random % u64::from(upper.max(1))).unwrap_or(0);
                 let high = (0..upper).map(|i| offset + (start + i) % upper);
                 let mut all = high.chain(0..offset).map(|i| Ipv4Addr::from(self.first + 1 + i));
-                all.find(|a| free(&state, a)).ok_or(Refusal::Exhausted)?
+                all.find(|a| state.is_free(*a)).ok_or(Refusal::Exhausted)?
             }
         };
         state.reserved_addresses.insert(found);
@@ -278,14 +371,16 @@ impl Allocator {
 
 impl EventSink for Allocator {
     fn apply(&self, events: &Events) {
-        let mut wanted = events.iter().filter(|e| e.key.starts_with(PREFIX)).peekable();
+        let ours = |key: &str| key.starts_with(SERVICES) || key.starts_with(OBJECTS);
+        let mut wanted = events.iter().filter(|e| ours(&e.key)).peekable();
         if wanted.peek().is_none() {
             return;
         }
         let mut state = self.state.lock();
         for e in wanted {
-            state.set(&e.key, (e.kind == EventKind::Put).then(|| taken(&e.value)));
+            state.change(&e.key, (e.kind == EventKind::Put).then_some(&*e.value));
         }
+        state.settle();
     }
 }
 
@@ -321,10 +416,11 @@ mod tests {
     fn follows_stored_services() {
         let mut s = State::default();
         let json = br#"{"spec":{"clusterIP":"10.0.0.7","clusterIPs":["10.0.0.7"],"ports":[{"port":1,"nodePort":30000,"protocol":"TCP"}]}}"#;
-        s.set("k", Some(taken(json)));
-        s.set("k", Some(taken(json)));
+        let key: Arc<str> = "/registry/services/ns/k".into();
+        s.change(&key, Some(json));
+        s.change(&key, Some(json));
         assert_eq!((s.addresses.len(), s.ports.len()), (1, 1));
-        s.set("k", Some(taken(br#"{"spec":{"clusterIP":"None"}}"#)));
+        s.change(&key, Some(br#"{"spec":{"clusterIP":"None"}}"#));
         assert_eq!((s.addresses.len(), s.ports.len()), (0, 0));
     }
 }

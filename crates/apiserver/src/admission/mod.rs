@@ -4,6 +4,7 @@
 //! policies, DefaultStorageClass, StorageObjectInUseProtection, PersistentVolumeClaimResize, DefaultIngressClass,
 //! PodTopologyLabels, PodResizeValidator.
 
+pub(crate) mod addresses;
 mod allocator;
 mod certificates;
 mod escalation;
@@ -22,12 +23,12 @@ use std::sync::Arc;
 use kinds::Operation;
 use meta::Status;
 use schema::Value;
-use store::{Guard, Hold};
+use store::{Guard, Hold, Txn};
 
 use crate::authorize::AuthIndex;
 use crate::storage::{Call, Rules, Stages};
 
-pub(crate) use allocator::Allocator;
+pub(crate) use allocator::{Allocator, Astray};
 pub(crate) use node::{evict, token};
 
 /// All plugins, with what they know besides the cache.
@@ -55,6 +56,9 @@ impl Stages for Plugins {
             }
             ("", "nodes") => tolerations::taint_new_node(object),
             ("", "services") => hold = Box::new(service::create(call, &self.services, object)?),
+            ("networking.k8s.io", "ipaddresses") => {
+                hold = Box::new(service::address_object(call, &self.services, object)?);
+            }
             ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, object, None)?,
             ("certificates.k8s.io", "certificatesigningrequests") => certificates::create(call, object)?,
             ("certificates.k8s.io", "clustertrustbundles") => certificates::attest(call, object, None)?,
@@ -103,6 +107,10 @@ impl Stages for Plugins {
 
     fn guard(&self, call: &Call<'_>) -> Result<Option<Guard>, Status> {
         namespace::guard(call)
+    }
+
+    fn companions(&self, call: &Call<'_>, new: Option<&Value>, old: Option<&Value>) -> Result<Txn, Status> {
+        addresses::companions(call, new, old)
     }
 
     fn recheck(&self, call: &Call<'_>, object: &Value) -> Result<(), Status> {

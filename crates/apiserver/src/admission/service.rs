@@ -14,10 +14,7 @@ use crate::storage::{Call, object};
 pub(crate) fn create(call: &Call<'_>, taken: &Allocator, service: &mut Value) -> Result<Reservation, Status> {
     let mut held = taken.reservation();
     let mut errors = Vec::new();
-    let ip = service.str_at(&["spec", "clusterIP"]).to_owned();
-    if !ip.is_empty() && service.list_at(&["spec", "clusterIPs"]).is_empty() {
-        service.set_at(&["spec", "clusterIPs"], vec![Value::from(ip)]);
-    }
+    complete_address(service);
     families(call, service, None)?;
     addresses(call, taken, service, &mut held, &mut errors);
     ports(call, taken, service, None, &mut held, &mut errors);
@@ -43,6 +40,7 @@ pub(crate) fn update(
             families(call, new, Some(old))?;
         }
         (true, false) => {
+            complete_address(new);
             families(call, new, Some(old))?;
             addresses(call, taken, new, &mut held, &mut errors);
         }
@@ -50,6 +48,18 @@ pub(crate) fn update(
     ports(call, taken, new, Some(old), &mut held, &mut errors);
     health_check_port(call, taken, new, Some(old), &mut held, &mut errors);
     refuse(call, new, errors, held)
+}
+
+/// Holds the address of an IPAddress object that somebody makes, so that no Service gets it meanwhile.
+pub(crate) fn address_object(
+    call: &Call<'_>,
+    taken: &Allocator,
+    object: &Value,
+) -> Result<Option<Reservation>, Status> {
+    let name = object::text(object, "name");
+    let Ok(address) = name.parse::<Ipv4Addr>() else { return Ok(None) };
+    let held = taken.object(address);
+    held.map(Some).ok_or_else(|| Status::already_exists(&call.resource.gvr, name))
 }
 
 fn refuse(
@@ -230,6 +240,15 @@ fn address_text(taken: &Allocator, why: Refusal, given: &str) -> String {
             taken.cidr()
         ),
         Refusal::Exhausted => "failed to allocate a serviceIP: range is full".to_owned(),
+    }
+}
+
+/// The list of a client that knows only the single field.
+// k8s: pkg/registry/core/service/storage/storage.go normalizeClusterIPs
+fn complete_address(service: &mut Value) {
+    let ip = service.str_at(&["spec", "clusterIP"]).to_owned();
+    if !ip.is_empty() && service.list_at(&["spec", "clusterIPs"]).is_empty() {
+        service.set_at(&["spec", "clusterIPs"], vec![Value::from(ip)]);
     }
 }
 

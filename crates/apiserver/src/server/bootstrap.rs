@@ -18,7 +18,7 @@ use crate::storage::object;
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 /// Objects written at the same time, so that they share commits.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 const RBAC: &str = "rbac.authorization.k8s.io";
 
 impl Server {
@@ -57,6 +57,7 @@ impl Server {
             self.service_cidr(),
             self.kubernetes_service(),
         )?;
+        self.mend_addresses(self.state.now()).await;
         self.state.set_ready();
         Ok(())
     }
@@ -251,7 +252,11 @@ impl Server {
                 "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": port}],
             },
         });
-        self.ensure(&services, "default", &service).await?;
+        match self.ensure(&services, "default", &service).await {
+            // Somebody else has the address: no reason to stay away.
+            Err(e) if e.is("Invalid") => tracing::warn!("the kubernetes service cannot be made: {e}"),
+            other => other?,
+        }
         if address.is_loopback() || address.is_unspecified() {
             tracing::warn!(%address, "pods cannot reach the advertised address: the kubernetes service gets no endpoints");
             return Ok(());
@@ -298,7 +303,7 @@ impl Server {
     }
 
     /// Creates an object unless it is there.
-    async fn ensure(&self, gvr: &Gvr, namespace: &str, object: &Json) -> Result<(), Status> {
+    pub(super) async fn ensure(&self, gvr: &Gvr, namespace: &str, object: &Json) -> Result<(), Status> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
         if self.stored(gvr, namespace, name)?.is_some() {
             return Ok(());
@@ -310,7 +315,7 @@ impl Server {
     }
 
     /// A request of the server to itself.
-    async fn own(
+    pub(super) async fn own(
         &self,
         verb: Verb,
         gvr: &Gvr,

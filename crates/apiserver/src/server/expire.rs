@@ -48,13 +48,15 @@ fn last_happened(object: &[u8], now: Timestamp) -> Option<Timestamp> {
 }
 
 impl Server {
-    /// Does what is due at `now`: removes old events, and what the watch cache keeps of the past. Says how many events.
+    /// Does what is due at `now`: removes old events and what the watch cache keeps of the past, and mends the
+    /// addresses of Services. Says how many events.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn tick(&self, now: Timestamp) -> Result<usize, store::Error> {
         self.state.cache.tidy();
         let Ok(registry) = self.state.registry() else { return Ok(0) };
+        self.mend_addresses(now).await;
         let Some(events) = registry.get("", "v1", "events") else { return Ok(0) };
         let Ok(snapshot) = events.cache.list(RevisionMatch::Any) else { return Ok(0) };
         let oldest = now.checked_sub(self.event_ttl).unwrap_or(Timestamp::MIN);

@@ -1,5 +1,6 @@
 //! The server: its parts put together, and the way of a request through the rooms. Nobody imports it.
 
+mod addresses;
 mod bootstrap;
 mod config;
 mod defaults;

@@ -60,6 +60,14 @@ pub(crate) trait Stages: Send + Sync {
     /// What must still hold when a create is committed.
     fn guard(&self, call: &Call<'_>) -> Result<Option<store::Guard>, Status>;
 
+    /// What is done to other objects in the transaction that makes, changes or removes this one.
+    fn companions(
+        &self,
+        call: &Call<'_>,
+        new: Option<&Value>,
+        old: Option<&Value>,
+    ) -> Result<store::Txn, Status>;
+
     /// Says what is wrong when the guard did not hold any more.
     fn recheck(&self, call: &Call<'_>, new: &Value) -> Result<(), Status>;
 

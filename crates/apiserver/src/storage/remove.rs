@@ -47,7 +47,7 @@ pub async fn remove(call: &Call<'_>, name: &str, options: &DeleteOptions) -> Res
             let object = watchcache::splice_revision(&bytes, entry.mod_revision());
             return Ok(Deleted { object, value: new, gone });
         }
-        if let Some(revision) = commit(call, &entry, gone, &bytes).await? {
+        if let Some(revision) = commit(call, &entry, &old, gone, &bytes).await? {
             let object = watchcache::splice_revision(&bytes, revision);
             return Ok(Deleted { object, value: new, gone });
         }
@@ -58,12 +58,13 @@ pub async fn remove(call: &Call<'_>, name: &str, options: &DeleteOptions) -> Res
 async fn commit(
     call: &Call<'_>,
     entry: &Arc<Entry>,
+    old: &Value,
     gone: bool,
     bytes: &[u8],
 ) -> Result<Option<u64>, Status> {
     let key = entry.key().clone();
     let txn = if gone {
-        Txn::delete(key, entry.mod_revision())
+        Txn::delete(key, entry.mod_revision()).and(call.stages.companions(call, None, Some(old))?)
     } else {
         Txn::update(key, entry.mod_revision(), bytes.to_vec())
     };

@@ -134,6 +134,7 @@ async fn insert(call: &Call<'_>, value: &Value, dry_run: bool, hold: Hold) -> Re
         return Ok(bytes.into());
     }
     let txn = Txn::create(key, bytes.clone()).guarded(call.stages.guard(call)?);
+    let txn = txn.and(call.stages.companions(call, Some(value), None)?);
     match commit_holding(call, txn, hold).await? {
         Outcome::Committed { revision } => Ok(watchcache::splice_revision(&bytes, revision)),
         Outcome::Conflict { current } if is_terminating(&current) => {
@@ -144,10 +145,10 @@ async fn insert(call: &Call<'_>, value: &Value, dry_run: bool, hold: Hold) -> Re
         Outcome::Conflict { current } if current.first().is_some_and(Option::is_some) => {
             Err(Status::already_exists(&r.gvr, name))
         }
-        // The namespace was not as it was when the object was admitted.
+        // The namespace, or what goes with the object, was not as it was when the object was admitted.
         Outcome::Conflict { .. } => {
             call.stages.recheck(call, value)?;
-            Err(Status::unavailable("the namespace was changed while the object was created, try again"))
+            Err(Status::unavailable("what the object needs was changed while it was created, try again"))
         }
     }
 }
@@ -209,6 +210,8 @@ pub async fn update(
         } else {
             Txn::update(key.as_str(), entry.mod_revision(), bytes.clone())
         };
+        let left = (!gone).then_some(&new);
+        let txn = txn.and(call.stages.companions(call, left, Some(&old))?);
         if let Outcome::Committed { revision } = commit_holding(call, txn, hold).await? {
             let object = watchcache::splice_revision(&bytes, revision);
             return Ok(Written { object, created: false, warnings });
