@@ -23,6 +23,8 @@ mod authorize;
 
 mod flow;
 
+mod audit;
+
 mod admission;
 
 mod verbs;

@@ -107,7 +107,7 @@ impl Server {
             Credentials::Bearer(token) => user_of_token(ctx.client.as_ref(), token).await,
             Credentials::Certificate(der) => wire::pki::user_of_certificate(der),
             Credentials::None => Some(User::new("system:anonymous", &["system:unauthenticated"])),
-            Credentials::Internal(_) | Credentials::Admitted(_) => None,
+            Credentials::Internal(_) => None,
         };
         let Some(user) = user else { return Err(Status::unauthorized()) };
         let verb = request.method.to_lowercase();

@@ -1,6 +1,7 @@
 //! The language of the API. What every room speaks: names, selectors, quantities, the Status error, and
 //! the one form of request and response. It must never do I/O, know HTTP paths, or read a clock.
 
+pub mod admission;
 pub mod cron;
 pub mod duration;
 pub mod field;
@@ -19,6 +20,7 @@ pub mod time;
 pub mod user;
 pub mod zone;
 
+pub use admission::{Admission, Decision, Identity, Proof, Ticket};
 pub use field::{ErrorKind, FieldError, Path};
 pub use gvr::{Gvk, Gvr};
 pub use int_or_string::IntOrString;

@@ -1,8 +1,10 @@
 //! The one form of request. `wire` makes it from HTTP, `client` makes it directly.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use crate::{Gvr, User};
+use crate::{Admission, Gvr, User};
 
 /// What is asked of a resource (the API verbs of authorization), or the HTTP method of a path that is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,8 +79,6 @@ pub enum Credentials {
     Bearer(String),
     /// A component in this process, already identified (`Client::Local`).
     Internal(User),
-    /// Somebody whom [`crate::Handler::admit`] has identified and let through. Only a handler sets it.
-    Admitted(User),
 }
 
 /// Decoded query parameters in their order.
@@ -120,6 +120,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
     pub credentials: Credentials,
+    /// What [`crate::Handler::admit`] has made of it; without it the handler does that first.
+    pub admission: Option<Arc<Admission>>,
     /// Peer address text, empty for an in-process request.
     pub remote_addr: String,
 }
@@ -139,6 +141,7 @@ impl Request {
             headers: Vec::new(),
             body: Bytes::new(),
             credentials: Credentials::None,
+            admission: None,
             remote_addr: String::new(),
         }
     }

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_core::Stream;
 
-use crate::{Request, Status};
+use crate::{Admission, Request, Status};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -97,12 +98,13 @@ pub trait Handler: Send + Sync + 'static {
     /// Always answers; an error is a response made of a `Status`.
     fn handle(&self, request: Request) -> BoxFuture<'_, Response>;
 
-    /// Looks at a request before its body is read, so that nobody's body is kept who may not ask. What passes is
-    /// marked, so that `handle` need not look again. The default leaves everything to `handle`.
+    /// Looks at a request before its body is read, so that nobody's body is kept who may not ask. What it gives
+    /// goes with the request ([`Request::admission`]), so that `handle` need not look again. The default leaves
+    /// everything to `handle`.
     ///
     /// # Errors
     /// The answer to a request that is refused.
-    fn admit(&self, _request: &mut Request) -> Result<(), Status> {
-        Ok(())
+    fn admit<'a>(&'a self, _request: &'a Request) -> BoxFuture<'a, Result<Option<Arc<Admission>>, Response>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }

@@ -3,6 +3,8 @@
 
 mod clock;
 mod entropy;
+mod uuids;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use entropy::{Entropy, SeededEntropy, SystemEntropy, uuid_v4};
+pub use uuids::Uuids;

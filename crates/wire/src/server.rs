@@ -128,7 +128,7 @@ pub(crate) struct Shared {
     pub(crate) stopped: AtomicBool,
     /// Connections and what was made of them (upgraded ones).
     pub(crate) tasks: TaskTracker,
-    pub(crate) audit_ids: respond::AuditIds,
+    pub(crate) audit_ids: sys::Uuids,
 }
 
 /// Serves until `shutdown` is done, then finishes what is under way: requests get `limits.grace`, watches and
@@ -154,7 +154,7 @@ pub async fn serve(
         stopping: CancellationToken::new(),
         stopped: AtomicBool::new(false),
         tasks: TaskTracker::new(),
-        audit_ids: respond::AuditIds::new(&sys::SystemEntropy),
+        audit_ids: sys::Uuids::new(&sys::SystemEntropy),
     });
     // A caller that drops this future stops the connections too.
     let stop = Stop(Arc::clone(&shared));

@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use meta::{Status, Tunnel};
+use meta::{Admission, Status, Tunnel};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -115,6 +115,8 @@ pub(crate) struct Order {
     pub(crate) prefix: Option<String>,
     /// Goes with an upgraded connection to its end.
     pub(crate) busy: Busy,
+    /// Lives until the connections are apart.
+    pub(crate) admission: Option<Arc<Admission>>,
 }
 
 /// The near side makes a WebSocket of the far side's plain answer: the far side is not asked to upgrade.
@@ -226,7 +228,7 @@ pub(crate) async fn carry(
     if let Some(prefix) = &order.prefix {
         proxied::rewrite(&mut parts.headers, prefix, &address, near_host.as_ref());
     }
-    Ok(http::Response::from_parts(parts, WireBody::Incoming(body)))
+    Ok(http::Response::from_parts(parts, WireBody::Incoming(body, order.admission)))
 }
 
 fn far_request(order: &mut Order, address: &str) -> Result<http::Request<WireBody>, Status> {
@@ -320,8 +322,9 @@ fn upgrade(
     let near = hyper::upgrade::on(&mut near_request);
     let far = hyper::upgrade::on(&mut answer);
     let stopping = shared.stopping.clone();
+    let admission = order.admission;
     shared.tasks.spawn(async move {
-        let _busy = busy;
+        let _held = (busy, admission);
         let copy = async {
             let (near, far) = tokio::try_join!(near, far).map_err(io::Error::other)?;
             let (mut near, mut far) = (TokioIo::new(near), TokioIo::new(far));

@@ -19,6 +19,7 @@ const ROOMS: &[&str] = &[
     "authenticate",
     "authorize",
     "flow",
+    "audit",
     "admission",
     "verbs",
     "subresource",

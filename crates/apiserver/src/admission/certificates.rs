@@ -35,29 +35,26 @@ pub(crate) fn create(call: &Call<'_>, new: &Value) -> Result<(), Status> {
 }
 
 /// Checks an approval (or denial), and a certificate that is put in.
-pub(crate) fn update(call: &Call<'_>, new: &Value, old: &Value, op: Operation) -> Result<(), Status> {
+pub(crate) async fn update(call: &Call<'_>, new: &Value, old: &Value, op: Operation) -> Result<(), Status> {
     let changed = |field: &str| new.at(&["status", field]) != old.at(&["status", field]);
     let signer = old.str_at(&["spec", "signerName"]);
-    let refuse = |what: &str| {
-        let why = format!("user not permitted to {what} requests with signerName \"{signer}\"");
-        Err(Status::forbidden(&call.resource.gvr, object::text(old, "name"), &why))
+    let verb = match op {
+        Operation::UpdateSubresource("approval") => "approve",
+        Operation::UpdateStatus if changed("certificate") || changed("conditions") => "sign",
+        _ => return Ok(()),
     };
-    match op {
-        Operation::UpdateSubresource("approval") if !may(call, "approve", signer) => refuse("approve"),
-        Operation::UpdateStatus
-            if (changed("certificate") || changed("conditions")) && !may(call, "sign", signer) =>
-        {
-            refuse("sign")
-        }
-        _ => Ok(()),
+    if may(call, verb, signer).await {
+        return Ok(());
     }
+    let why = format!("user not permitted to {verb} requests with signerName \"{signer}\"");
+    Err(Status::forbidden(&call.resource.gvr, object::text(old, "name"), &why))
 }
 
 /// Checks a ClusterTrustBundle that is written.
-pub(crate) fn attest(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+pub(crate) async fn attest(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Result<(), Status> {
     let signer = new.str_at(&["spec", "signerName"]);
     let is_same = old.is_some_and(|old| object::is_only_for_deletion(new, old));
-    if signer.is_empty() || is_same || may(call, "attest", signer) {
+    if signer.is_empty() || is_same || may(call, "attest", signer).await {
         return Ok(());
     }
     let why = format!("user not permitted to attest for signerName \"{signer}\"");
@@ -66,23 +63,25 @@ pub(crate) fn attest(call: &Call<'_>, new: &Value, old: Option<&Value>) -> Resul
 
 /// Whether the user may do this for the signer, or for all signers of its domain.
 // k8s: plugin/pkg/admission/certificates/util.go IsAuthorizedForSignerName
-fn may(call: &Call<'_>, verb: &str, signer: &str) -> bool {
+async fn may(call: &Call<'_>, verb: &str, signer: &str) -> bool {
     let domain = signer.split('/').next().unwrap_or_default();
-    [signer.to_owned(), format!("{domain}/*")].into_iter().any(|name| {
-        call.state
-            .decide(&Attributes {
-                user: call.user.clone(),
-                verb: verb.to_owned(),
-                target: What::Resource {
-                    group: "certificates.k8s.io".to_owned(),
-                    version: "*".to_owned(),
-                    resource: "signers".to_owned(),
-                    subresource: String::new(),
-                    namespace: String::new(),
-                    name,
-                },
-                ..Attributes::default()
-            })
-            .allowed()
-    })
+    for name in [signer.to_owned(), format!("{domain}/*")] {
+        let question = Attributes {
+            user: call.user().clone(),
+            verb: verb.to_owned(),
+            target: What::Resource {
+                group: "certificates.k8s.io".to_owned(),
+                version: "*".to_owned(),
+                resource: "signers".to_owned(),
+                subresource: String::new(),
+                namespace: String::new(),
+                name,
+            },
+            ..Attributes::default()
+        };
+        if call.state.decide(&question).await.allowed() {
+            return true;
+        }
+    }
+    false
 }

@@ -16,26 +16,29 @@ const LIMIT_SHOWN: usize = 100;
 const LIMIT_SHOWN_BYTES: usize = 1024;
 
 /// Checks a role or binding that is being written.
-pub(crate) fn check(
+pub(crate) async fn check(
     call: &Call<'_>,
     auth: &AuthIndex,
     new: &Value,
     old: Option<&Value>,
 ) -> Result<(), Status> {
-    if call.user.in_group(MASTERS) || old.is_some_and(|old| object::is_only_for_deletion(new, old)) {
+    if call.user().in_group(MASTERS) || old.is_some_and(|old| object::is_only_for_deletion(new, old)) {
         return Ok(());
     }
-    if new.get("roleRef").is_some() { binding(call, auth, new) } else { role(call, auth, new, old) }
+    match new.get("roleRef") {
+        Some(_) => binding(call, auth, new).await,
+        None => role(call, auth, new, old).await,
+    }
 }
 
-fn role(call: &Call<'_>, auth: &AuthIndex, new: &Value, old: Option<&Value>) -> Result<(), Status> {
-    if may(call, "escalate", &call.resource.gvr.resource, call.name) {
+async fn role(call: &Call<'_>, auth: &AuthIndex, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+    if may(call, "escalate", &call.resource.gvr.resource, call.name).await {
         return Ok(());
     }
     must_hold(call, auth, new, &rules_of(new))?;
     // What aggregates may come to hold anything, and what did may have been kept from it.
     if aggregates(new) || old.is_some_and(aggregates) {
-        let owned = auth.rbac(|index| index.rules_of(call.user, call.namespace));
+        let owned = auth.rbac(|index| index.rules_of(call.user(), call.namespace));
         if !uncovered(&owned, &all_powers()).is_empty() {
             let why = "must have cluster-admin privileges to use the aggregationRule";
             return Err(Status::forbidden(&call.resource.gvr, object::text(new, "name"), why));
@@ -44,11 +47,11 @@ fn role(call: &Call<'_>, auth: &AuthIndex, new: &Value, old: Option<&Value>) -> 
     Ok(())
 }
 
-fn binding(call: &Call<'_>, auth: &AuthIndex, new: &Value) -> Result<(), Status> {
+async fn binding(call: &Call<'_>, auth: &AuthIndex, new: &Value) -> Result<(), Status> {
     let is_cluster_role = new.str_at(&["roleRef", "kind"]) == "ClusterRole";
     let role = new.str_at(&["roleRef", "name"]);
     let plural = if is_cluster_role { "clusterroles" } else { "roles" };
-    if may(call, "bind", plural, role) {
+    if may(call, "bind", plural, role).await {
         return Ok(());
     }
     let namespace = if is_cluster_role { "" } else { call.namespace };
@@ -62,7 +65,7 @@ fn binding(call: &Call<'_>, auth: &AuthIndex, new: &Value) -> Result<(), Status>
 /// The writer's own rules must cover these.
 // k8s: pkg/registry/rbac/validation/rule.go ConfirmNoEscalation
 fn must_hold(call: &Call<'_>, auth: &AuthIndex, new: &Value, wanted: &[Rule]) -> Result<(), Status> {
-    let owned = auth.rbac(|index| index.rules_of(call.user, call.namespace));
+    let owned = auth.rbac(|index| index.rules_of(call.user(), call.namespace));
     let missing = uncovered(&owned, wanted);
     if missing.is_empty() {
         return Ok(());
@@ -77,30 +80,29 @@ fn must_hold(call: &Call<'_>, auth: &AuthIndex, new: &Value, wanted: &[Rule]) ->
     }
     let why = format!(
         "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{}",
-        meta::field::quoted(&call.user.name),
-        quoted_list(&call.user.groups),
+        meta::field::quoted(&call.user().name),
+        quoted_list(&call.user().groups),
         shown.join("\n")
     );
     Err(Status::forbidden(&call.resource.gvr, object::text(new, "name"), &why))
 }
 
-fn may(call: &Call<'_>, verb: &str, plural: &str, name: &str) -> bool {
+async fn may(call: &Call<'_>, verb: &str, plural: &str, name: &str) -> bool {
     let gvr = &call.resource.gvr;
-    call.state
-        .decide(&Attributes {
-            user: call.user.clone(),
-            verb: verb.to_owned(),
-            target: What::Resource {
-                group: gvr.group.to_string(),
-                version: gvr.version.to_string(),
-                resource: plural.to_owned(),
-                subresource: String::new(),
-                namespace: call.namespace.to_owned(),
-                name: name.to_owned(),
-            },
-            ..Attributes::default()
-        })
-        .allowed()
+    let question = Attributes {
+        user: call.user().clone(),
+        verb: verb.to_owned(),
+        target: What::Resource {
+            group: gvr.group.to_string(),
+            version: gvr.version.to_string(),
+            resource: plural.to_owned(),
+            subresource: String::new(),
+            namespace: call.namespace.to_owned(),
+            name: name.to_owned(),
+        },
+        ..Attributes::default()
+    };
+    call.state.decide(&question).await.allowed()
 }
 
 fn aggregates(role: &Value) -> bool {

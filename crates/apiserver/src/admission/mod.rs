@@ -21,7 +21,7 @@ mod unenforced;
 use std::sync::Arc;
 
 use kinds::Operation;
-use meta::Status;
+use meta::{BoxFuture, Status};
 use schema::Value;
 use store::{Guard, Hold, Txn};
 
@@ -38,71 +38,24 @@ pub(crate) struct Plugins {
 }
 
 impl Stages for Plugins {
-    fn create(
-        &self,
-        call: &Call<'_>,
-        object: &mut Value,
-        warnings: &mut Vec<String>,
-    ) -> Result<Hold, Status> {
-        namespace::create(call, object)?;
-        node::create(call, object)?;
-        let mut hold: Hold = Box::new(());
-        match (&*call.resource.gvr.group, &*call.resource.gvr.resource) {
-            ("", "pods") => {
-                service_account::create(call, object)?;
-                priority::create(call, object)?;
-                tolerations::default(object);
-                runtime_class::create(call, object)?;
-            }
-            ("", "nodes") => tolerations::taint_new_node(object),
-            ("", "services") => hold = Box::new(service::create(call, &self.services, object)?),
-            ("networking.k8s.io", "ipaddresses") => {
-                hold = Box::new(service::address_object(call, &self.services, object)?);
-            }
-            ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, object, None)?,
-            ("certificates.k8s.io", "certificatesigningrequests") => certificates::create(call, object)?,
-            ("certificates.k8s.io", "clustertrustbundles") => certificates::attest(call, object, None)?,
-            _ => {}
-        }
-        warnings.extend(unenforced::warning(&call.resource.gvr, object, None));
-        Ok(hold)
+    fn create<'a>(
+        &'a self,
+        call: &'a Call<'_>,
+        object: &'a mut Value,
+        warnings: &'a mut Vec<String>,
+    ) -> BoxFuture<'a, Result<Hold, Status>> {
+        Box::pin(self.on_create(call, object, warnings))
     }
 
-    fn update(
-        &self,
-        call: &Call<'_>,
-        new: &mut Value,
-        old: &Value,
-        rules: &Rules,
-        warnings: &mut Vec<String>,
-    ) -> Result<Hold, Status> {
-        node::update(call, new, old, rules.operation)?;
-        let of = (&*call.resource.gvr.group, &*call.resource.gvr.resource);
-        match of {
-            ("certificates.k8s.io", "certificatesigningrequests") => {
-                certificates::update(call, new, old, rules.operation)?;
-            }
-            ("", "pods") if rules.operation == Operation::UpdateSubresource("ephemeralcontainers") => {
-                service_account::ephemeral(call, new)?;
-            }
-            _ => {}
-        }
-        let mut hold: Hold = Box::new(());
-        if rules.operation != Operation::Update {
-            return Ok(hold);
-        }
-        match of {
-            ("", "pods") => {
-                priority::update(new, old);
-                tolerations::default(new);
-            }
-            ("", "services") => hold = Box::new(service::update(call, &self.services, new, old)?),
-            ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, new, Some(old))?,
-            ("certificates.k8s.io", "clustertrustbundles") => certificates::attest(call, new, Some(old))?,
-            _ => {}
-        }
-        warnings.extend(unenforced::warning(&call.resource.gvr, new, Some(old)));
-        Ok(hold)
+    fn update<'a>(
+        &'a self,
+        call: &'a Call<'_>,
+        new: &'a mut Value,
+        old: &'a Value,
+        rules: &'a Rules,
+        warnings: &'a mut Vec<String>,
+    ) -> BoxFuture<'a, Result<Hold, Status>> {
+        Box::pin(self.on_update(call, new, old, rules, warnings))
     }
 
     fn guard(&self, call: &Call<'_>) -> Result<Option<Guard>, Status> {
@@ -120,5 +73,78 @@ impl Stages for Plugins {
     fn delete(&self, call: &Call<'_>, old: &Value) -> Result<(), Status> {
         namespace::delete(call, old)?;
         node::delete(call, old)
+    }
+}
+
+impl Plugins {
+    async fn on_create(
+        &self,
+        call: &Call<'_>,
+        object: &mut Value,
+        warnings: &mut Vec<String>,
+    ) -> Result<Hold, Status> {
+        namespace::create(call, object)?;
+        node::create(call, object).await?;
+        let mut hold: Hold = Box::new(());
+        match (&*call.resource.gvr.group, &*call.resource.gvr.resource) {
+            ("", "pods") => {
+                service_account::create(call, object)?;
+                priority::create(call, object)?;
+                tolerations::default(object);
+                runtime_class::create(call, object)?;
+            }
+            ("", "nodes") => tolerations::taint_new_node(object),
+            ("", "services") => hold = Box::new(service::create(call, &self.services, object)?),
+            ("networking.k8s.io", "ipaddresses") => {
+                hold = Box::new(service::address_object(call, &self.services, object)?);
+            }
+            ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, object, None).await?,
+            ("certificates.k8s.io", "certificatesigningrequests") => certificates::create(call, object)?,
+            ("certificates.k8s.io", "clustertrustbundles") => {
+                certificates::attest(call, object, None).await?;
+            }
+            _ => {}
+        }
+        warnings.extend(unenforced::warning(&call.resource.gvr, object, None));
+        Ok(hold)
+    }
+
+    async fn on_update(
+        &self,
+        call: &Call<'_>,
+        new: &mut Value,
+        old: &Value,
+        rules: &Rules,
+        warnings: &mut Vec<String>,
+    ) -> Result<Hold, Status> {
+        node::update(call, new, old, rules.operation)?;
+        let of = (&*call.resource.gvr.group, &*call.resource.gvr.resource);
+        match of {
+            ("certificates.k8s.io", "certificatesigningrequests") => {
+                certificates::update(call, new, old, rules.operation).await?;
+            }
+            ("", "pods") if rules.operation == Operation::UpdateSubresource("ephemeralcontainers") => {
+                service_account::ephemeral(call, new)?;
+            }
+            _ => {}
+        }
+        let mut hold: Hold = Box::new(());
+        if rules.operation != Operation::Update {
+            return Ok(hold);
+        }
+        match of {
+            ("", "pods") => {
+                priority::update(new, old);
+                tolerations::default(new);
+            }
+            ("", "services") => hold = Box::new(service::update(call, &self.services, new, old)?),
+            ("rbac.authorization.k8s.io", _) => escalation::check(call, &self.auth, new, Some(old)).await?,
+            ("certificates.k8s.io", "clustertrustbundles") => {
+                certificates::attest(call, new, Some(old)).await?;
+            }
+            _ => {}
+        }
+        warnings.extend(unenforced::warning(&call.resource.gvr, new, Some(old)));
+        Ok(hold)
     }
 }

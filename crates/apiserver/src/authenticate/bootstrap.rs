@@ -2,12 +2,18 @@
 //! credentials yet asks for some. Pure over the Secret's bytes.
 // k8s: plugin/pkg/auth/authenticator/token/bootstrap/bootstrap.go
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use meta::User;
+use meta::{Credentials, Proof, Request, User};
 use serde::Deserialize;
+use sys::Clock;
 
+use super::token::Bound;
+use super::union::{Authenticator, Finding, known};
+use crate::request::Reply;
 use crate::storage::peek::Metadata;
 
 /// Where the tokens are.
@@ -24,6 +30,24 @@ struct Secret {
     #[serde(rename = "type")]
     kind: String,
     data: Option<std::collections::BTreeMap<String, String>>,
+}
+
+/// Believes bootstrap tokens whose Secrets are there.
+pub struct BootstrapTokens {
+    pub secrets: Arc<dyn Bound>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Authenticator for BootstrapTokens {
+    fn authenticate<'a>(&'a self, request: &'a Request) -> Reply<'a, Finding> {
+        let Credentials::Bearer(token) = &request.credentials else { return Reply::now(Ok(None)) };
+        if !is_bootstrap(token) {
+            return Reply::now(Ok(None));
+        }
+        let secret = self.secrets.secret(NAMESPACE, &secret_name(token));
+        let found = user(token, secret.as_deref(), self.clock.now());
+        Reply::now(found.map(|user| Some(known(user, Proof::BootstrapToken))))
+    }
 }
 
 /// Whether a bearer token has the form of a bootstrap token.

@@ -2,38 +2,47 @@
 //! chain; this must never decide about trust.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use meta::{Status, User};
+use meta::{Credentials, Identity, Proof, Request, Status, User};
 use parking_lot::Mutex;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry::{OID_X509_COMMON_NAME, OID_X509_ORGANIZATION_NAME};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Name;
 
+use super::union::{Authenticator, Finding, known};
+use crate::request::Reply;
+
 /// Most certificates whose user is remembered.
 const LIMIT_KNOWN: usize = 1024;
 
-/// Users of certificates that were read before.
+/// Reads each certificate once.
 #[derive(Default)]
-pub struct Known(Mutex<HashMap<Bytes, User>>);
+pub struct Certificates(Mutex<HashMap<Bytes, Arc<Identity>>>);
 
-impl Known {
-    /// As [`user`], reading each certificate once.
-    ///
-    /// # Errors
-    /// 401 as [`user`].
-    pub fn user(&self, der: &Bytes) -> Result<User, Status> {
+impl Certificates {
+    fn identity(&self, der: &Bytes) -> Result<Arc<Identity>, String> {
         if let Some(known) = self.0.lock().get(der) {
             return Ok(known.clone());
         }
-        let found = user(der)?;
-        let mut known = self.0.lock();
-        if known.len() >= LIMIT_KNOWN {
-            known.clear();
+        let found = known(user(der).map_err(|e| e.message)?, Proof::Certificate);
+        let mut all = self.0.lock();
+        if all.len() >= LIMIT_KNOWN {
+            all.clear();
         }
-        known.insert(der.clone(), found.clone());
+        all.insert(der.clone(), found.clone());
         Ok(found)
+    }
+}
+
+impl Authenticator for Certificates {
+    fn authenticate<'a>(&'a self, request: &'a Request) -> Reply<'a, Finding> {
+        Reply::now(match &request.credentials {
+            Credentials::Certificate(der) => self.identity(der).map(Some),
+            _ => Ok(None),
+        })
     }
 }
 

@@ -258,7 +258,7 @@ pub struct Found {
 }
 
 /// The live facts that a token depends on.
-pub trait Bound {
+pub trait Bound: Send + Sync {
     /// An object, when it exists.
     fn find(&self, resource: &str, namespace: &str, name: &str) -> Option<Found>;
 

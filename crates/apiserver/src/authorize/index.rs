@@ -2,15 +2,17 @@
 //! Events are only queued by the store's writer; whoever asks next takes them over. It must never read the store
 //! while a request waits.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use meta::Decision;
 use parking_lot::{Mutex, RwLock};
 use store::{Event, EventKind, EventSink, Events, ListOptions, Store};
 
-use super::node::{NodeAuthorizer, Source};
+use super::node::{NodeAuthorizer, Source, node_name};
 use super::policy;
 use super::rbac::{Index, RbacKind};
-use crate::request::{Attributes, Decision};
+use crate::request::{Attributes, Authorizer, Reply};
 
 const RBAC_PREFIX: &str = "/registry/rbac.authorization.k8s.io/";
 /// So many changes are left to whoever asks next.
@@ -114,23 +116,33 @@ impl AuthIndex {
         }
     }
 
-    /// Asks the node authorizer, then RBAC.
-    #[must_use]
-    pub fn authorize(&self, a: &Attributes) -> Decision {
-        self.refresh();
-        let state = self.state.read();
-        let node = state.nodes.authorize(a);
-        if node.allowed() {
-            return node;
-        }
-        let rbac = state.rbac.authorize(a);
-        if rbac.allowed() || node.reason().is_empty() { rbac } else { node }
-    }
-
     /// Reads the RBAC index.
     pub fn rbac<T>(&self, read: impl FnOnce(&Index) -> T) -> T {
         self.refresh();
         read(&self.state.read().rbac)
+    }
+}
+
+/// What kubelets may do, by what their pods refer to.
+pub struct Node(pub Arc<AuthIndex>);
+
+impl Authorizer for Node {
+    fn authorize<'a>(&'a self, a: &'a Attributes) -> Reply<'a, Decision> {
+        // Most who ask are no nodes, and the index need not be looked at.
+        if node_name(&a.user).is_none() {
+            return Reply::now(Decision::NoOpinion(String::new()));
+        }
+        self.0.refresh();
+        Reply::now(self.0.state.read().nodes.authorize(a))
+    }
+}
+
+/// What roles and bindings allow.
+pub struct Rbac(pub Arc<AuthIndex>);
+
+impl Authorizer for Rbac {
+    fn authorize<'a>(&'a self, a: &'a Attributes) -> Reply<'a, Decision> {
+        Reply::now(self.0.rbac(|index| index.authorize(a)))
     }
 }
 

@@ -1,11 +1,11 @@
 //! Authorization: pure questions over indexes kept from the store's events.
 
-mod chain;
 pub mod coverage;
 mod index;
 pub mod node;
 pub mod policy;
 pub mod rbac;
+mod union;
 
-pub use chain::Chain;
-pub use index::AuthIndex;
+pub use index::{AuthIndex, Node, Rbac};
+pub use union::{AlwaysAllow, Masters, Named, Union};

@@ -5,10 +5,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use meta::User;
+use meta::{Decision, User};
 use serde::{Deserialize, Serialize};
 
-use crate::request::{Attributes, Decision, What};
+use crate::request::{Attributes, What};
 
 /// A rule of a role, as in the API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,8 @@
 //! What is authorized: the facts of a request that a rule can match. It must never look at a body.
 
-use meta::fields::Selector;
-use meta::{Gvr, Request, Status, Target, User, Verb};
+use meta::{Decision, Gvr, Request, Status, Target, User, Verb, fields, labels};
+
+use super::Reply;
 
 /// One question to an authorizer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,8 +11,9 @@ pub struct Attributes {
     /// `get`, `list`, ...; for a non-resource path the lower-case HTTP method.
     pub verb: String,
     pub target: What,
-    /// What a list, watch or deletecollection is narrowed to; everything where that cannot be read.
-    pub fields: Selector,
+    /// What a list, watch or deletecollection is narrowed to; what cannot be read narrows nothing.
+    pub fields: fields::Selector,
+    pub labels: labels::Selector,
 }
 
 /// What the verb is applied to.
@@ -33,36 +35,12 @@ pub enum What {
 /// Answers questions: one authorizer, or all of them together.
 pub trait Authorizer: Send + Sync {
     /// Whether the user may do it.
-    fn authorize(&self, a: &Attributes) -> Decision;
+    fn authorize<'a>(&'a self, a: &'a Attributes) -> Reply<'a, Decision>;
 }
 
 impl Default for What {
     fn default() -> Self {
         What::Path("/".to_owned())
-    }
-}
-
-/// The answer of an authorizer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    Allow(String),
-    /// Nobody allowed it; the text may be empty.
-    NoOpinion(String),
-}
-
-impl Decision {
-    /// Whether it is allowed.
-    #[must_use]
-    pub fn allowed(&self) -> bool {
-        matches!(self, Decision::Allow(_))
-    }
-
-    /// Why, possibly empty.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        match self {
-            Decision::Allow(r) | Decision::NoOpinion(r) => r,
-        }
     }
 }
 
@@ -87,15 +65,15 @@ impl Attributes {
                     (Verb::Connect, _) => "get",
                     (verb, _) => verb.as_str(),
                 };
+                let many = matches!(request.verb, Verb::List | Verb::Watch | Verb::DeleteCollection);
+                let selector = |key| request.query.get(key).filter(|text| many && !text.is_empty());
+                let fields = selector("fieldSelector").and_then(|t| fields::Selector::parse(t).ok());
+                let fields = fields.unwrap_or_default();
+                let labels = selector("labelSelector").and_then(|t| labels::Selector::parse(t).ok());
+                let labels = labels.unwrap_or_default();
                 let mut name = name.clone();
-                let mut fields = Selector::default();
-                if matches!(request.verb, Verb::List | Verb::Watch | Verb::DeleteCollection) {
-                    let text = request.query.get("fieldSelector").unwrap_or("");
-                    // What cannot be read narrows nothing here, and is refused where it is served.
-                    fields = Selector::parse(text).unwrap_or_default();
-                    if name.is_empty() {
-                        name = fields.exact("metadata.name").unwrap_or_default().to_owned();
-                    }
+                if name.is_empty() && many {
+                    name = fields.exact("metadata.name").unwrap_or_default().to_owned();
                 }
                 // A namespace is in itself.
                 let namespace =
@@ -112,6 +90,7 @@ impl Attributes {
                         name: name.clone(),
                     },
                     fields,
+                    labels,
                 }
             }
         }
@@ -183,5 +162,35 @@ mod tests {
         a.target = What::Path("/x".into());
         a.verb = "get".into();
         assert_eq!(a.forbidden("").message, "forbidden: User \"x\" cannot get path \"/x\"");
+    }
+
+    #[test]
+    fn selectors_of_lists_are_told() {
+        let target = Target::Resource {
+            gvr: Gvr::new("", "v1", "pods"),
+            namespace: String::new(),
+            name: String::new(),
+            subresource: String::new(),
+            subpath: String::new(),
+        };
+        let ask = |verb, fields: &str, labels: &str| {
+            let mut request = Request::new(verb, target.clone());
+            request.query.push("fieldSelector", fields);
+            request.query.push("labelSelector", labels);
+            let a = Attributes::of(&request, &User::default());
+            let What::Resource { name, .. } = a.target else { panic!("a resource") };
+            let fields: Vec<String> = a.fields.0.iter().map(|f| format!("{}{}", f.field, f.value)).collect();
+            (name, fields.join(","), a.labels.requirements().len())
+        };
+        let cases = [
+            (Verb::List, "spec.nodeName=n", "a=b,c", ("", "spec.nodeNamen", 2)),
+            (Verb::Watch, "metadata.name=x", "", ("x", "metadata.namex", 0)),
+            (Verb::DeleteCollection, "broken", "!!", ("", "", 0)),
+            (Verb::Get, "metadata.name=x", "a=b", ("", "", 0)),
+        ];
+        for (verb, fields, labels, (name, want, count)) in cases {
+            let got = ask(verb, fields, labels);
+            assert_eq!(got, (name.to_owned(), want.to_owned(), count), "{verb:?} {fields} {labels}");
+        }
     }
 }

@@ -6,9 +6,12 @@ pub mod body;
 mod identity;
 mod negotiate;
 pub mod options;
+mod reply;
 
-pub use attributes::{Attributes, Authorizer, Decision, What};
+pub use attributes::{Attributes, Authorizer, What};
 pub use identity::{ANONYMOUS, AUTHENTICATED, MASTERS, UNAUTHENTICATED};
+pub use reply::Reply;
+
 pub(crate) use negotiate::{
     Accepted, Form, JSON, PROTOBUF, YAML, aggregated_discovery, media_type, negotiate,
 };

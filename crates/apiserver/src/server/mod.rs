@@ -1,7 +1,9 @@
 //! The server: its parts put together, and the way of a request through the rooms. Nobody imports it.
 
 mod addresses;
+mod answer;
 mod bootstrap;
+mod chains;
 mod config;
 mod defaults;
 mod expire;
@@ -11,22 +13,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kinds::Kind;
-use meta::{BoxFuture, Credentials, Handler, Request, Response, Status, Target, User, Verb};
+use meta::{
+    Admission, BoxFuture, Decision, Handler, Identity, Proof, Request, Response, Status, Target, Ticket, Verb,
+};
 use store::EventSink;
 use watchcache::WatchCache;
 
 use crate::admission::{Allocator, Plugins};
 use crate::authenticate::token::Issuer;
 use crate::authenticate::{self, impersonate};
-use crate::authorize::{AuthIndex, Chain};
+use crate::authorize::AuthIndex;
 use crate::discovery::{self, Site};
 use crate::flow::Flow;
 use crate::metrics::Series;
 use crate::registry::Registry;
-use crate::request::{ANONYMOUS, Attributes, MASTERS};
+use crate::request::{Attributes, MASTERS};
 use crate::storage::{Asked, State};
 use crate::virtuals::Sources;
-use crate::{subresource, verbs, virtuals};
+use crate::{audit, subresource, verbs, virtuals};
 
 pub use config::{Authorization, Config};
 
@@ -35,16 +39,15 @@ pub const LIMIT_BODY_BYTES: usize = 3 << 20;
 
 /// The API server.
 pub struct Server {
-    state: State,
+    state: Arc<State>,
     plugins: Plugins,
     auth: Arc<AuthIndex>,
     services: Arc<Allocator>,
     issuer: Option<Arc<Issuer>>,
     site: Site,
     flow: Arc<Flow>,
-    certificates: authenticate::certificate::Known,
-    /// Whether requests without credentials get as far as the authorizers.
-    anonymous: bool,
+    authenticators: authenticate::Union,
+    audit_ids: audit::Ids,
     event_ttl: Duration,
     /// The user that kubelets know this server as; empty: none.
     kubelet_client: String,
@@ -70,20 +73,24 @@ impl Server {
         let address = SocketAddr::new(config.advertise_address, config.advertise_port);
         let issuer = config.issuer.map(Arc::new);
         let flow = Arc::new(Flow::new(config.max_reads, config.max_writes));
-        let asked = config.authorization == Authorization::NodeAndRbac;
-        let authorizer = Arc::new(Chain { index: asked.then(|| auth.clone()) });
+        let audit_ids = audit::Ids::new(&*config.entropy);
+        let authorizer = Arc::new(chains::authorizers(config.authorization, &auth));
+        let (clock, anonymous, event_ttl) = (config.clock.clone(), config.anonymous, config.event_ttl);
+        let kubelet_client = config.kubelet_client;
+        let state = State::new(config.store, cache, config.clock, config.entropy, config.timer, authorizer);
+        let state = Arc::new(state);
         Ok(Arc::new(Server {
-            state: State::new(config.store, cache, config.clock, config.entropy, config.timer, authorizer),
+            authenticators: chains::authenticators(&state, &clock, issuer.as_ref(), anonymous),
+            state,
             plugins: Plugins { services: services.clone(), auth: auth.clone() },
             auth,
             services,
             site: Site::new(address, issuer.clone(), flow.clone()),
             issuer,
             flow,
-            certificates: authenticate::certificate::Known::default(),
-            anonymous: config.anonymous,
-            event_ttl: config.event_ttl,
-            kubelet_client: config.kubelet_client,
+            audit_ids,
+            event_ttl,
+            kubelet_client,
             address,
             _sinks: sinks,
         }))
@@ -110,46 +117,50 @@ impl Server {
         self.state.is_ready()
     }
 
-    fn identify(&self, request: &Request) -> Result<User, Status> {
-        let user = authenticate::authenticate(
-            &request.credentials,
-            &self.certificates,
-            self.issuer.as_deref(),
-            &self.state,
-            self.state.now(),
-        )?;
-        if user.name == ANONYMOUS && !self.anonymous {
-            return Err(Status::unauthorized());
-        }
-        match impersonate::parse(request, &user)? {
-            None => Ok(user),
+    /// Who asks, whether they may, and room for the work: all that there is to know before a body is read. The
+    /// audit id is left out.
+    async fn let_in(&self, request: &Request) -> Result<Admission, Status> {
+        let asking = self.authenticators.identify(request).await?;
+        let (identity, impersonator) = match impersonate::parse(request, &asking.user)? {
+            None => (asking, None),
             Some(i) => {
-                for q in &i.questions {
-                    self.state.require(q)?;
+                for question in &i.questions {
+                    self.state.require(question).await?;
                 }
-                Ok(i.user)
+                (Arc::new(Identity { user: i.user, proof: Proof::Impersonation }), Some(asking))
+            }
+        };
+        // This group is the first in every list of authorizers: no question has to be made for its members.
+        let decision = match identity.user.in_group(MASTERS) {
+            true => Decision::Allow(String::new()),
+            false => self.state.require(&Attributes::of(request, &identity.user)).await?,
+        };
+        let ticket = match is_long_running(request) {
+            true => None,
+            false => Some(self.flow.enter(request.verb.is_write())?),
+        };
+        let ticket = ticket.map(Ticket::new);
+        Ok(Admission { identity, impersonator, audit_id: String::new(), decision, ticket })
+    }
+
+    /// As [`Server::let_in`], counting and answering those who are refused.
+    async fn admitted(&self, request: &Request, began: Duration) -> Result<Arc<Admission>, Response> {
+        let audit_id = self.audit_ids.of(request);
+        match self.let_in(request).await {
+            Ok(admission) => Ok(Arc::new(Admission { audit_id, ..admission })),
+            Err(status) => {
+                self.observe(request, status.code, began);
+                Err(answer::named(status.into(), audit_id))
             }
         }
     }
 
-    /// Who asks, when it is somebody who may.
-    fn check(&self, request: &Request) -> Result<User, Status> {
-        if let Credentials::Admitted(user) = &request.credentials {
-            return Ok(user.clone());
-        }
-        let user = self.identify(request)?;
-        if !user.in_group(MASTERS) {
-            self.state.require(&Attributes::of(request, &user))?;
-        }
-        Ok(user)
+    fn observe(&self, request: &Request, code: u16, began: Duration) {
+        let took = self.state.clock.monotonic().saturating_sub(began);
+        self.state.metrics.observe(Series::of(request), code, took);
     }
 
-    async fn answer(&self, request: &Request) -> Result<Response, Status> {
-        let user = self.check(request)?;
-        let _ticket = match is_long_running(request) {
-            true => None,
-            false => Some(self.flow.enter(request.verb.is_write())?),
-        };
+    async fn answer(&self, request: &Request, admission: &Admission) -> Result<Response, Status> {
         if request.body.len() > LIMIT_BODY_BYTES {
             return Err(Status::too_large(LIMIT_BODY_BYTES));
         }
@@ -159,7 +170,7 @@ impl Server {
                 let Some(kind) = kinds::by_gvr(gvr) else {
                     return discovery::no_such_resource(gvr);
                 };
-                let mut response = self.answer_kind(request, &user, kind).await?;
+                let mut response = self.answer_kind(request, admission, kind).await?;
                 if !kind.deprecation.is_empty() {
                     response.warnings.insert(0, kind.deprecation.to_owned());
                 }
@@ -171,7 +182,7 @@ impl Server {
     async fn answer_kind(
         &self,
         request: &Request,
-        user: &User,
+        admission: &Admission,
         kind: &'static Kind,
     ) -> Result<Response, Status> {
         let Target::Resource { gvr, namespace, name, subresource, .. } = &request.target else {
@@ -181,7 +192,7 @@ impl Server {
             return Err(Status::method_not_allowed());
         }
         let now = self.state.now();
-        let asked = Asked { state: &self.state, stages: &self.plugins, request, user, now };
+        let asked = Asked { state: &self.state, stages: &self.plugins, request, admission, now };
         if !kind.is_stored() {
             let sources = Sources { auth: &self.auth, issuer: self.issuer.as_deref() };
             return virtuals::answer(asked, &sources, kind, namespace).await;
@@ -197,29 +208,26 @@ impl Server {
 }
 
 impl Handler for Server {
-    fn admit(&self, request: &mut Request) -> Result<(), Status> {
-        match self.check(request) {
-            Ok(user) => {
-                request.credentials = Credentials::Admitted(user);
-                Ok(())
-            }
-            Err(status) => {
-                self.state.metrics.observe(Series::of(request), status.code, Duration::ZERO);
-                Err(status)
-            }
-        }
+    fn admit<'a>(&'a self, request: &'a Request) -> BoxFuture<'a, Result<Option<Arc<Admission>>, Response>> {
+        Box::pin(async { self.admitted(request, self.state.clock.monotonic()).await.map(Some) })
     }
 
-    fn handle(&self, request: Request) -> BoxFuture<'_, Response> {
+    fn handle(&self, mut request: Request) -> BoxFuture<'_, Response> {
         Box::pin(async move {
             let began = self.state.clock.monotonic();
-            let response = match self.answer(&request).await {
+            let admission = match request.admission.take() {
+                Some(admission) => admission,
+                None => match self.admitted(&request, began).await {
+                    Ok(admission) => admission,
+                    Err(refusal) => return refusal,
+                },
+            };
+            let response = match self.answer(&request, &admission).await {
                 Ok(response) => response,
                 Err(status) => status.into(),
             };
-            let took = self.state.clock.monotonic().saturating_sub(began);
-            self.state.metrics.observe(Series::of(&request), response.code, took);
-            response
+            self.observe(&request, response.code, began);
+            answer::kept(answer::named(response, admission.audit_id.clone()), admission)
         })
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use meta::{Request, Status, User, Verb};
+use meta::{Admission, BoxFuture, Request, Status, User, Verb};
 use schema::Value;
 use watchcache::Entry;
 
@@ -19,7 +19,7 @@ pub(crate) struct Asked<'a> {
     pub state: &'a State,
     pub stages: &'a dyn Stages,
     pub request: &'a Request,
-    pub user: &'a User,
+    pub admission: &'a Admission,
     pub now: Timestamp,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Call<'a> {
     pub state: &'a State,
     pub stages: &'a dyn Stages,
     pub request: &'a Request,
-    pub user: &'a User,
+    pub admission: &'a Admission,
     pub now: Timestamp,
     pub resource: Arc<Resource>,
     pub namespace: &'a str,
@@ -40,22 +40,22 @@ pub(crate) struct Call<'a> {
 /// What looks at writes on their way to the store. The admission plugins implement it.
 pub(crate) trait Stages: Send + Sync {
     /// Completes or refuses an object to be created. What it gives is held until the write is decided.
-    fn create(
-        &self,
-        call: &Call<'_>,
-        new: &mut Value,
-        warnings: &mut Vec<String>,
-    ) -> Result<store::Hold, Status>;
+    fn create<'a>(
+        &'a self,
+        call: &'a Call<'_>,
+        new: &'a mut Value,
+        warnings: &'a mut Vec<String>,
+    ) -> BoxFuture<'a, Result<store::Hold, Status>>;
 
     /// Completes or refuses the new form of an object. What it gives is held until the write is decided.
-    fn update(
-        &self,
-        call: &Call<'_>,
-        new: &mut Value,
-        old: &Value,
-        rules: &Rules,
-        warnings: &mut Vec<String>,
-    ) -> Result<store::Hold, Status>;
+    fn update<'a>(
+        &'a self,
+        call: &'a Call<'_>,
+        new: &'a mut Value,
+        old: &'a Value,
+        rules: &'a Rules,
+        warnings: &'a mut Vec<String>,
+    ) -> BoxFuture<'a, Result<store::Hold, Status>>;
 
     /// What must still hold when a create is committed.
     fn guard(&self, call: &Call<'_>) -> Result<Option<store::Guard>, Status>;
@@ -84,12 +84,17 @@ impl<'a> Asked<'a> {
         name: &'a str,
         subresource: &'a str,
     ) -> Call<'a> {
-        let Asked { state, stages, request, user, now } = self;
-        Call { state, stages, request, user, now, resource, namespace, name, subresource }
+        let Asked { state, stages, request, admission, now } = self;
+        Call { state, stages, request, admission, now, resource, namespace, name, subresource }
     }
 }
 
 impl<'a> Call<'a> {
+    /// In whose name it is answered.
+    pub fn user(&self) -> &'a User {
+        self.admission.user()
+    }
+
     /// The same request about another object of the resource.
     pub fn object<'b>(&self, namespace: &'b str, name: &'b str) -> Call<'b>
     where
@@ -135,9 +140,9 @@ impl<'a> Call<'a> {
     ///
     /// # Errors
     /// 403.
-    pub fn require_create(&self) -> Result<(), Status> {
-        let mut question = Attributes::of(self.request, self.user);
+    pub async fn require_create(&self) -> Result<(), Status> {
+        let mut question = Attributes::of(self.request, self.user());
         question.verb = "create".to_owned();
-        self.state.require(&question)
+        self.state.require(&question).await.map(drop)
     }
 }

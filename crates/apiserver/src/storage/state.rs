@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use meta::{BoxFuture, Status};
+use meta::{BoxFuture, Decision, Status};
 use parking_lot::RwLock;
 use store::Store;
 use sys::{Clock, Entropy};
@@ -14,7 +14,7 @@ use watchcache::WatchCache;
 
 use crate::metrics::Metrics;
 use crate::registry::Registry;
-use crate::request::{Attributes, Authorizer, Decision};
+use crate::request::{Attributes, Authorizer};
 
 /// Lets a stream wait. The binary puts a runtime's timer behind it, the simulation its virtual time.
 pub trait Timer: Send + Sync + 'static {
@@ -105,18 +105,18 @@ impl State {
     }
 
     /// The answer of the authorizers.
-    pub fn decide(&self, a: &Attributes) -> Decision {
-        self.authorizer.authorize(a)
+    pub async fn decide(&self, a: &Attributes) -> Decision {
+        self.authorizer.authorize(a).await
     }
 
     /// As [`State::decide`], with the answer to who may not.
     ///
     /// # Errors
     /// 403.
-    pub fn require(&self, a: &Attributes) -> Result<(), Status> {
-        match self.decide(a) {
-            Decision::Allow(_) => Ok(()),
-            Decision::NoOpinion(why) => Err(a.forbidden(&why)),
+    pub async fn require(&self, a: &Attributes) -> Result<Decision, Status> {
+        match self.decide(a).await {
+            allowed @ Decision::Allow(_) => Ok(allowed),
+            Decision::Deny(why) | Decision::NoOpinion(why) => Err(a.forbidden(&why)),
         }
     }
 }

@@ -31,10 +31,10 @@ impl Call<'_> {
         Context {
             now: object::rfc3339(self.now),
             namespace: self.namespace.to_owned(),
-            user: self.user.name.clone(),
-            user_uid: self.user.uid.clone(),
-            groups: self.user.groups.clone(),
-            extra: self.user.extra.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            user: self.user().name.clone(),
+            user_uid: self.user().uid.clone(),
+            groups: self.user().groups.clone(),
+            extra: self.user().extra.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
         }
     }
 
@@ -84,7 +84,7 @@ pub async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> Result<
         let mut candidate = template.clone().unwrap_or_else(|| std::mem::take(&mut value));
         object::prepare_create(&mut candidate, call.namespace, call.now, &*call.state.entropy)?;
         warnings.clear();
-        let hold = call.stages.create(call, &mut candidate, &mut warnings)?;
+        let hold = call.stages.create(call, &mut candidate, &mut warnings).await?;
         prepare_create(call, &mut candidate, &mut warnings)?;
         match insert(call, &candidate, dry_run, hold).await {
             Ok(object) => return Ok(Written { object, created: true, warnings }),
@@ -193,7 +193,7 @@ pub async fn update(
         let mut new = change(&old)?;
         check_version(call, &new, &old, name)?;
         let mut warnings = Vec::new();
-        let hold = prepare_update(call, &mut new, &old, rules, &mut warnings)?;
+        let hold = prepare_update(call, &mut new, &old, rules, &mut warnings).await?;
         new.remove_at(&["metadata", "resourceVersion"]);
         let bytes = to_storage(&r, &new);
         if bytes == entry.stored() {
@@ -255,7 +255,7 @@ fn check_version(call: &Call<'_>, new: &Value, old: &Value, name: &str) -> Resul
     if given != current { Err(Status::stale(&r.gvr, name)) } else { Ok(()) }
 }
 
-fn prepare_update(
+async fn prepare_update(
     call: &Call<'_>,
     new: &mut Value,
     old: &Value,
@@ -274,7 +274,7 @@ fn prepare_update(
     let hold: Hold = if rules.skips_admission {
         Box::new(())
     } else {
-        call.stages.update(call, new, old, rules, warnings)?
+        call.stages.update(call, new, old, rules, warnings).await?
     };
     strategy.prepare_for_update(new, old, rules.operation, &call.context());
     object::carry_system_metadata(new, old);

@@ -30,10 +30,10 @@ pub(crate) async fn answer(call: &Call<'_>, issuer: Option<&Issuer>) -> Result<R
     match (declared.name, verb) {
         ("binding", Verb::Create) => binding::answer(call).await,
         ("eviction", Verb::Create) => eviction::answer(call).await,
-        ("token", Verb::Create) => token::answer(call, issuer),
+        ("token", Verb::Create) => token::answer(call, issuer).await,
         ("log", Verb::Get) => pod_connect::log(call),
-        ("exec" | "attach", Verb::Connect) => pod_connect::exec(call),
-        ("portforward", Verb::Connect) => pod_connect::port_forward(call),
+        ("exec" | "attach", Verb::Connect) => pod_connect::exec(call).await,
+        ("portforward", Verb::Connect) => pod_connect::port_forward(call).await,
         ("proxy", Verb::Connect) => proxy::answer(call),
         ("scale", Verb::Get | Verb::Update | Verb::Patch) => scale::answer(call).await,
         ("finalize", Verb::Update) => finalize(call).await,

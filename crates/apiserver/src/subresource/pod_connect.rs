@@ -176,16 +176,16 @@ fn check_log(q: &Query) -> Result<(), Status> {
 
 /// A connection that runs something needs the right to create, even where it is opened with a GET.
 // k8s: pkg/registry/core/pod/rest/subresources.go ensureAuthorizedForVerb
-fn may_create(call: &Call<'_>) -> Result<(), Status> {
+async fn may_create(call: &Call<'_>) -> Result<(), Status> {
     if call.request.method != "GET" {
         return Ok(());
     }
-    call.require_create()
+    call.require_create().await
 }
 
 /// pods/exec and pods/attach.
-pub(crate) fn exec(call: &Call<'_>) -> Result<Response, Status> {
-    may_create(call)?;
+pub(crate) async fn exec(call: &Call<'_>) -> Result<Response, Status> {
+    may_create(call).await?;
     let q = &call.request.query;
     let pod = pod(call)?;
     let container = pod.spec.container(call.name, q.get("container").unwrap_or(""))?;
@@ -226,8 +226,8 @@ pub(crate) fn exec(call: &Call<'_>) -> Result<Response, Status> {
 }
 
 /// pods/portforward.
-pub(crate) fn port_forward(call: &Call<'_>) -> Result<Response, Status> {
-    may_create(call)?;
+pub(crate) async fn port_forward(call: &Call<'_>) -> Result<Response, Status> {
+    may_create(call).await?;
     let pod = pod(call)?;
     if pod.spec.node_name.is_empty() {
         return Err(Status::bad_request(format!("pod {} does not have a host assigned", call.name)));

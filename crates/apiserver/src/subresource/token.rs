@@ -35,7 +35,7 @@ struct PodSpec {
 }
 
 /// Answers a create of `serviceaccounts/token`.
-pub(crate) fn answer(call: &Call<'_>, issuer: Option<&Issuer>) -> Result<Response, Status> {
+pub(crate) async fn answer(call: &Call<'_>, issuer: Option<&Issuer>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, false)?;
     let options = WriteOptions::of(call.request)?;
     let gvk = Gvk::new("authentication.k8s.io", "v1", "TokenRequest");
@@ -43,7 +43,7 @@ pub(crate) fn answer(call: &Call<'_>, issuer: Option<&Issuer>) -> Result<Respons
         .ok_or_else(|| Status::internal("no type for TokenRequest"))?;
     let decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;
     let mut request = decoded.value;
-    admission::token(call, &request)?;
+    admission::token(call, &request).await?;
     let issuer = issuer
         .ok_or_else(|| Status::failure(404, "NotFound", "this server has no key to issue tokens with"))?;
     let account = peek::metadata(call.find(call.name)?.object_bytes());

@@ -26,7 +26,7 @@ pub(crate) async fn replace(call: &Call<'_>, operation: Operation) -> Result<Res
     let written = match done {
         Err(e) if e.is("NotFound") && may_create(call, operation, &value) => {
             // k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/update.go withAuthorization
-            call.require_create()?;
+            call.require_create().await?;
             let mut value = value;
             value.remove_at(&["metadata", "resourceVersion"]);
             write::create(call, value, options.dry_run).await?

@@ -1,33 +1,33 @@
 //! Access reviews: the authorizers, asked through the API.
 // k8s: pkg/registry/authorization
 
-use meta::fields::{Requirement, Selector};
 use meta::{FieldError, Path, Status, User};
 use schema::Value;
 
+use super::selectors;
 use crate::authorize::AuthIndex;
 use crate::authorize::node::node_name;
-use crate::request::{Attributes, Decision, What};
+use crate::request::{Attributes, What};
 use crate::storage::Asked;
 use crate::storage::object::{map, texts};
 
 /// SelfSubjectAccessReview.
-pub(crate) fn of_self(asked: Asked<'_>, review: &mut Value) -> Result<(), Status> {
+pub(crate) async fn of_self(asked: Asked<'_>, review: &mut Value) -> Result<(), Status> {
     check(review, "SelfSubjectAccessReview", false)?;
-    decide(asked, review, asked.user.clone());
+    decide(asked, review, asked.admission.user().clone()).await;
     Ok(())
 }
 
 /// SubjectAccessReview.
-pub(crate) fn of_subject(asked: Asked<'_>, review: &mut Value) -> Result<(), Status> {
+pub(crate) async fn of_subject(asked: Asked<'_>, review: &mut Value) -> Result<(), Status> {
     check(review, "SubjectAccessReview", true)?;
     let user = subject(review);
-    decide(asked, review, user);
+    decide(asked, review, user).await;
     Ok(())
 }
 
 /// LocalSubjectAccessReview: only about its own namespace.
-pub(crate) fn local(asked: Asked<'_>, namespace: &str, review: &mut Value) -> Result<(), Status> {
+pub(crate) async fn local(asked: Asked<'_>, namespace: &str, review: &mut Value) -> Result<(), Status> {
     check(review, "LocalSubjectAccessReview", true)?;
     let given = review.str_at(&["spec", "resourceAttributes", "namespace"]);
     if given != namespace {
@@ -46,7 +46,7 @@ pub(crate) fn local(asked: Asked<'_>, namespace: &str, review: &mut Value) -> Re
         ));
     }
     let user = subject(review);
-    decide(asked, review, user);
+    decide(asked, review, user).await;
     Ok(())
 }
 
@@ -69,6 +69,7 @@ fn check(review: &Value, kind: &'static str, with_subject: bool) -> Result<(), S
         let why = "at least one of user or group must be specified";
         errors.push(FieldError::invalid(&spec.child("user"), "\"\"", why));
     }
+    errors.extend(selectors::check(review.at(&["spec", "resourceAttributes"])));
     if errors.is_empty() {
         return Ok(());
     }
@@ -90,53 +91,42 @@ fn subject(review: &Value) -> User {
     }
 }
 
-fn attributes(review: &Value, user: User) -> Attributes {
-    if let Some(r) = review.at(&["spec", "resourceAttributes"]) {
-        let text = |f: &str| r.str_at(&[f]).to_owned();
-        return Attributes {
-            user,
-            verb: text("verb"),
-            target: What::Resource {
-                group: text("group"),
-                version: text("version"),
-                resource: text("resource"),
-                subresource: text("subresource"),
-                namespace: text("namespace"),
-                name: text("name"),
-            },
-            fields: fields(r),
-        };
-    }
-    let at = |f: &str| review.str_at(&["spec", "nonResourceAttributes", f]).to_owned();
-    Attributes { user, verb: at("verb"), target: What::Path(at("path")), ..Attributes::default() }
-}
-
-/// The field selector of a question: its requirements, or else its text. What no list can ask for is left out.
-// k8s: pkg/registry/authorization/util/helpers.go FieldSelectorAsSelector
-fn fields(resource: &Value) -> Selector {
-    let requirements = resource.list_at(&["fieldSelector", "requirements"]);
-    if requirements.is_empty() {
-        return Selector::parse(resource.str_at(&["fieldSelector", "rawSelector"])).unwrap_or_default();
-    }
-    let one = |r: &Value| {
-        let [value] = r.list_at(&["values"]) else { return None };
-        let negated = match r.str_at(&["operator"]) {
-            "In" => false,
-            "NotIn" => true,
-            _ => return None,
-        };
-        let (field, value) = (r.str_at(&["key"]).to_owned(), value.as_str()?.to_owned());
-        Some(Requirement { field, negated, value })
+/// The question of a review, and what is to be said of selectors that could not be understood.
+// k8s: pkg/registry/authorization/util/helpers.go ResourceAttributesFrom
+fn attributes(review: &Value, user: User) -> (Attributes, String) {
+    let Some(r) = review.at(&["spec", "resourceAttributes"]) else {
+        let at = |f: &str| review.str_at(&["spec", "nonResourceAttributes", f]).to_owned();
+        let target = What::Path(at("path"));
+        return (Attributes { user, verb: at("verb"), target, ..Attributes::default() }, String::new());
     };
-    Selector(requirements.iter().filter_map(one).collect())
+    let text = |f: &str| r.str_at(&[f]).to_owned();
+    let fields = selectors::fields(r.get("fieldSelector"));
+    let labels = selectors::labels(r.get("labelSelector"));
+    let ignored = selectors::ignored(&fields, &labels);
+    let version = text("version");
+    let target = What::Resource {
+        group: text("group"),
+        version: if version.is_empty() { "*".to_owned() } else { version },
+        resource: text("resource"),
+        subresource: text("subresource"),
+        namespace: text("namespace"),
+        name: text("name"),
+    };
+    (Attributes { user, verb: text("verb"), target, fields: fields.0, labels: labels.0 }, ignored)
 }
 
-fn decide(asked: Asked<'_>, review: &mut Value, user: User) {
-    let decision = asked.state.decide(&attributes(review, user));
+async fn decide(asked: Asked<'_>, review: &mut Value, user: User) {
+    let (question, ignored) = attributes(review, user);
+    let decision = asked.state.decide(&question).await;
     let mut status = map([("allowed", decision.allowed().into())]);
-    let (Decision::Allow(why) | Decision::NoOpinion(why)) = &decision;
-    if !why.is_empty() {
-        status.set_at(&["reason"], why.as_str());
+    if decision.denied() {
+        status.set_at(&["denied"], true);
+    }
+    if !decision.reason().is_empty() {
+        status.set_at(&["reason"], decision.reason());
+    }
+    if !ignored.is_empty() {
+        status.set_at(&["evaluationError"], ignored);
     }
     review.set_at(&["status"], status);
 }

@@ -1,6 +1,7 @@
 //! Kinds that are nowhere stored: reviews, bindings, component statuses. The answer is computed.
 
 mod access;
+mod selectors;
 mod token;
 
 use bytes::Bytes;
@@ -38,7 +39,8 @@ pub(crate) async fn answer(
     if kind.plural == "componentstatuses" {
         return component_statuses(asked, kind);
     }
-    let Asked { state, request, user, .. } = asked;
+    let Asked { state, request, admission, .. } = asked;
+    let user = admission.user();
     if request.verb != Verb::Create {
         return Err(Status::method_not_allowed());
     }
@@ -51,9 +53,9 @@ pub(crate) async fn answer(
     let decoded = body::decode(request, &kind.gvk(), ty, options.field_validation)?;
     let mut value = decoded.value;
     match &*kind.plural {
-        "selfsubjectaccessreviews" => access::of_self(asked, &mut value)?,
-        "subjectaccessreviews" => access::of_subject(asked, &mut value)?,
-        "localsubjectaccessreviews" => access::local(asked, namespace, &mut value)?,
+        "selfsubjectaccessreviews" => access::of_self(asked, &mut value).await?,
+        "subjectaccessreviews" => access::of_subject(asked, &mut value).await?,
+        "localsubjectaccessreviews" => access::local(asked, namespace, &mut value).await?,
         "selfsubjectrulesreviews" => access::rules(sources.auth, user, &mut value)?,
         "selfsubjectreviews" => {
             value.set_at(&["status"], map([("userInfo", token::user_info(user))]));

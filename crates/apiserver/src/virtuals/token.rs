@@ -3,8 +3,8 @@
 use meta::{Status, User};
 use schema::{Map, Value};
 
+use crate::authenticate::service_account::token_user;
 use crate::authenticate::token::Issuer;
-use crate::authenticate::token_user;
 use crate::request::AUTHENTICATED;
 use crate::storage::State;
 use crate::storage::object::{map, texts};

@@ -1,7 +1,8 @@
 //! Who may do what: RBAC, the node authorizer, impersonation, escalation, reviews.
 
-use meta::{Credentials, Handler, Request, Target, Verb};
+use meta::{Credentials, Handler, Proof, Request, Target, Verb};
 use serde_json::json;
+use stdx::block_on;
 
 use crate::harness::World;
 
@@ -84,13 +85,15 @@ fn what_is_admitted_is_not_asked_again() {
     let w = World::new();
     let object = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a"}});
     let head = |w: &World| w.request(Verb::Create, "configmaps", "default", "");
-    let mut nobody = head(&w.by("nobody", &[]));
-    let refused = w.server.admit(&mut nobody).unwrap_err();
-    assert_eq!(refused.code, 403);
+    let admit = |request: &Request| block_on(w.server.admit(request)).map_err(|refused| refused.code);
+    assert_eq!(admit(&head(&w.by("nobody", &[]))).unwrap_err(), 403);
     assert!(w.path("/metrics").text().contains("code=\"403\""));
     let mut request = head(&w);
-    w.server.admit(&mut request).unwrap();
-    assert!(matches!(&request.credentials, Credentials::Admitted(u) if u.name == "admin"));
+    let admission = admit(&request).unwrap().expect("it is let in");
+    assert_eq!((&*admission.user().name, admission.identity.proof), ("admin", Proof::InProcess));
+    // From now on nothing else says who asks.
+    request.credentials = Credentials::Bearer("no good".into());
+    request.admission = Some(admission);
     request.content_type = "application/json".into();
     request.body = object.to_string().into();
     w.send(request).expect(201);

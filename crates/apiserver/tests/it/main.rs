@@ -10,6 +10,7 @@ mod discovery;
 mod escalation;
 mod every_kind;
 mod harness;
+mod letting_in;
 mod nodes;
 mod pods;
 mod proxy;

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use meta::BodyStream;
+use meta::{Admission, BodyStream};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::connections::Busy;
@@ -83,8 +83,8 @@ pub(crate) enum WireBody {
     Chunks(Chunks),
     Stream(Box<Streamed>),
     Gzip(Box<Gzip>),
-    /// The body of another server's answer.
-    Incoming(Incoming),
+    /// The body of another server's answer, and what is to live as long.
+    Incoming(Incoming, #[expect(dead_code, reason = "it is only held")] Option<Arc<Admission>>),
 }
 
 impl http_body::Body for WireBody {
@@ -105,7 +105,7 @@ impl http_body::Body for WireBody {
             WireBody::Chunks(c) => c.poll(cx).map(|o| o.map(|b| Ok(Frame::data(b)))),
             WireBody::Stream(s) => s.poll(cx).map(|o| o.map(|r| r.map(Frame::data))),
             WireBody::Gzip(g) => Poll::Ready(g.next().map(|r| r.map(Frame::data).map_err(BodyError::from))),
-            WireBody::Incoming(body) => {
+            WireBody::Incoming(body, _) => {
                 Pin::new(body).poll_frame(cx).map(|o| o.map(|r| r.map_err(BodyError::from)))
             }
         }
@@ -117,7 +117,7 @@ impl http_body::Body for WireBody {
             WireBody::Full(b) => b.is_empty(),
             WireBody::Chunks(c) => c.left == 0,
             WireBody::Stream(_) | WireBody::Gzip(_) => false,
-            WireBody::Incoming(b) => b.is_end_stream(),
+            WireBody::Incoming(b, _) => b.is_end_stream(),
         }
     }
 
@@ -127,7 +127,7 @@ impl http_body::Body for WireBody {
             WireBody::Full(b) => SizeHint::with_exact(b.len() as u64),
             WireBody::Chunks(c) => SizeHint::with_exact(c.left),
             WireBody::Stream(_) | WireBody::Gzip(_) => SizeHint::default(),
-            WireBody::Incoming(b) => b.size_hint(),
+            WireBody::Incoming(b, _) => b.size_hint(),
         }
     }
 }

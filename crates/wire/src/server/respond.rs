@@ -5,19 +5,17 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY, WARNING};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, Entry, VARY, WARNING};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use meta::{Body, Request, Response, Status, Verb};
-use sys::Entropy;
+use meta::{Admission, Body, Request, Response, Status, Verb};
 
 use super::body::{Chunks, Held, Streamed, WireBody};
 use super::connection::Connection;
@@ -46,13 +44,26 @@ pub(crate) async fn respond(
     let busy = Busy::new(&connection.slot);
     let (parts, body) = http.into_parts();
     let audit_id = parts.headers.get(&AUDIT_ID).cloned();
-    let mut response = answer(&connection, parts, body).await;
-    let headers = response.headers_mut();
-    headers.insert(AUDIT_ID, audit_id.unwrap_or_else(|| connection.shared.audit_ids.next()));
+    let mut admission = None;
+    let mut response = answer(&connection, parts, body, &mut admission).await;
+    // What the handler has made of it says its id already.
+    if let Entry::Vacant(entry) = response.headers_mut().entry(&AUDIT_ID) {
+        let value = |id: String| HeaderValue::from_maybe_shared(Bytes::from(id)).ok();
+        let admitted = admission.and_then(|a| value(a.audit_id.clone()));
+        if let Some(id) = admitted.or(audit_id).or_else(|| value(connection.shared.audit_ids.make())) {
+            entry.insert(id);
+        }
+    }
     Ok(response.map(|body| Held::new(body, busy)))
 }
 
-async fn answer(connection: &Arc<Connection>, parts: Parts, body: Incoming) -> http::Response<WireBody> {
+/// Answers, and tells what the handler said before the body was read.
+async fn answer(
+    connection: &Arc<Connection>,
+    parts: Parts,
+    body: Incoming,
+    admitted: &mut Option<Arc<Admission>>,
+) -> http::Response<WireBody> {
     let (mut request, wishes) = match request::parse(connection, &parts) {
         Ok(r) => r,
         Err(status) => return encode(connection, status.into(), Wishes::default()),
@@ -65,20 +76,28 @@ async fn answer(connection: &Arc<Connection>, parts: Parts, body: Incoming) -> h
             Err(response) => encode(connection, response, wishes),
         };
     }
-    let (mut parts, push) = match Push::asked_for(&request, parts) {
+    let (parts, push) = match Push::asked_for(&request, parts) {
         Ok(asked) => asked,
         Err(status) => return encode(connection, status.into(), wishes),
     };
     // What is connected keeps its body: it goes on to the other server as it comes.
     let mut raw = None;
     let mut _share = None;
+    if !http_body::Body::is_end_stream(&body) || path::is_long_running(request.verb, &request.target) {
+        match admit(connection, &request).await {
+            Ok(admission) => {
+                admitted.clone_from(&admission);
+                request.admission = admission;
+            }
+            Err(response) => {
+                request::discard(&parts, body).await;
+                return encode(connection, response, wishes);
+            }
+        }
+    }
     if request.verb == Verb::Connect {
         raw = Some(body);
     } else {
-        if let Err(status) = admit(connection, &mut request, &body) {
-            request::discard(&parts, body).await;
-            return encode(connection, status.into(), wishes);
-        }
         match request::read_body(connection, &parts, body).await {
             Ok((bytes, share)) => {
                 request.body = bytes;
@@ -96,22 +115,35 @@ async fn answer(connection: &Arc<Connection>, parts: Parts, body: Incoming) -> h
     }
     let response = handle(connection, request).await;
     if let Body::Tunnel(to) = response.body {
-        let body = raw.map_or(WireBody::Full(sent), WireBody::Incoming);
-        if push.is_some() {
-            tunnel::forget_upgrade(&mut parts.headers);
-        }
-        let order = tunnel::Order { to: *to, parts, body, log, prefix, busy: Busy::new(&connection.slot) };
-        match (tunnel::carry(&connection.shared, order).await, push) {
-            (Ok(response), Some(push)) if response.status() == StatusCode::OK => {
-                return push.log(connection, response.into_body());
-            }
-            (Ok(response), _) => return response,
-            (Err(status), _) => return encode(connection, status.into(), wishes),
-        }
+        let body = raw.map_or(WireBody::Full(sent), |body| WireBody::Incoming(body, None));
+        let (busy, admission) = (Busy::new(&connection.slot), admitted.clone());
+        let order = tunnel::Order { to: *to, parts, body, log, prefix, busy, admission };
+        return match carry(connection, order, push).await {
+            Ok(response) => response,
+            Err(status) => encode(connection, status.into(), wishes),
+        };
     }
     match push {
         Some(push) if response.code == 200 => push.watch(connection, response),
         _ => encode(connection, response, wishes),
+    }
+}
+
+/// The answer of the server that the request is carried on to.
+async fn carry(
+    connection: &Arc<Connection>,
+    mut order: tunnel::Order,
+    push: Option<Push>,
+) -> Result<http::Response<WireBody>, Status> {
+    if push.is_some() {
+        tunnel::forget_upgrade(&mut order.parts.headers);
+    }
+    let mut response = tunnel::carry(&connection.shared, order).await?;
+    // The other server's name for the request says nothing here.
+    response.headers_mut().remove(&AUDIT_ID);
+    match push {
+        Some(push) if response.status() == StatusCode::OK => Ok(push.log(connection, response.into_body())),
+        _ => Ok(response),
     }
 }
 
@@ -188,16 +220,18 @@ fn switching(headers: http::HeaderMap) -> http::Response<WireBody> {
     response
 }
 
-/// Asks the handler before a body is read; a request without one is left to `handle`.
-fn admit(connection: &Connection, request: &mut Request, body: &Incoming) -> Result<(), Status> {
-    if http_body::Body::is_end_stream(body) {
-        return Ok(());
+/// Asks the handler before a body is read. Short requests without one are left to `handle`.
+async fn admit(connection: &Connection, request: &Request) -> Result<Option<Arc<Admission>>, Response> {
+    let shared = &connection.shared;
+    let work = AssertUnwindSafe(shared.handler.admit(request)).catch_unwind();
+    match tokio::time::timeout(shared.limits.request_time, work).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => {
+            tracing::error!("a request panicked");
+            Err(Status::internal("the request panicked; the server's log says more").into())
+        }
+        Err(_) => Err(Status::timeout("request did not complete within the allotted timeout").into()),
     }
-    let handler = &connection.shared.handler;
-    std::panic::catch_unwind(AssertUnwindSafe(|| handler.admit(request))).unwrap_or_else(|_| {
-        tracing::error!("a request panicked");
-        Err(Status::internal("the request panicked; the server's log says more"))
-    })
 }
 
 /// Answers 101 and runs the session on the connection until either side or the server ends it.
@@ -359,57 +393,9 @@ fn warn(headers: &mut http::HeaderMap, warnings: &[String]) {
     }
 }
 
-/// Audit ids: UUIDs that differ from each other and between servers, made without a system call.
-pub(crate) struct AuditIds {
-    seed: u64,
-    next: AtomicU64,
-}
-
-impl AuditIds {
-    pub(crate) fn new(entropy: &dyn Entropy) -> Self {
-        AuditIds { seed: entropy.next_u64(), next: AtomicU64::new(entropy.next_u64()) }
-    }
-
-    pub(crate) fn next(&self) -> HeaderValue {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let n = self.next.fetch_add(1, Ordering::Relaxed);
-        // A bijection of the counter: unique, and without a visible order.
-        let id = u128::from(mix(n)) << 64 | u128::from(mix(n ^ self.seed));
-        let id = id & !(0xf << 76) & !(0x3 << 62) | (4 << 76) | (2 << 62);
-        let mut text = [b'-'; 36];
-        let mut shift = 128;
-        for (at, c) in text.iter_mut().enumerate() {
-            if !matches!(at, 8 | 13 | 18 | 23) {
-                shift -= 4;
-                *c = HEX[(id >> shift) as usize & 15];
-            }
-        }
-        HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""))
-    }
-}
-
-/// SplitMix64's output function.
-const fn mix(n: u64) -> u64 {
-    let z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn audit_ids_are_uuids_and_differ() {
-        let ids = AuditIds::new(&sys::SeededEntropy::new(1));
-        let a = ids.next();
-        let text = a.to_str().expect("ASCII");
-        assert_eq!(text.len(), 36);
-        assert_eq!(&text[14..15], "4", "{text}");
-        assert!(matches!(&text[19..20], "8" | "9" | "a" | "b"), "{text}");
-        assert_ne!(a, ids.next());
-    }
 
     #[test]
     fn warnings_are_quoted_once_and_bounded() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
-use meta::{Body, Credentials, Response, Status, Target, Verb};
+use meta::{Admission, Body, Credentials, Decision, Identity, Proof, Response, Status, Target, Verb};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
@@ -17,10 +17,13 @@ use crate::harness::{config, connect, get, request, send, start, start_with, who
 /// Says what it was asked.
 async fn echo(r: meta::Request) -> Response {
     let credentials = match &r.credentials {
+        _ if r.admission.is_some() => {
+            format!("known {}", r.admission.iter().map(|a| &*a.user().name).collect::<String>())
+        }
         Credentials::None => "none".to_owned(),
         Credentials::Bearer(t) => format!("bearer {t}"),
         Credentials::Certificate(der) => format!("certificate {}", der.len()),
-        Credentials::Internal(u) | Credentials::Admitted(u) => format!("internal {}", u.name),
+        Credentials::Internal(u) => format!("internal {}", u.name),
     };
     let what = match &r.target {
         Target::Path(p) => p.clone(),
@@ -136,14 +139,20 @@ impl meta::Handler for Gate {
         Box::pin(echo(r))
     }
 
-    fn admit(&self, r: &mut meta::Request) -> Result<(), Status> {
-        match &r.credentials {
-            Credentials::Bearer(token) if token == "good" => {
-                r.credentials = Credentials::Admitted(meta::User::new("known", &[]));
-                Ok(())
-            }
-            _ => Err(Status::unauthorized()),
-        }
+    fn admit<'a>(
+        &'a self,
+        r: &'a meta::Request,
+    ) -> meta::BoxFuture<'a, Result<Option<Arc<Admission>>, Response>> {
+        let admission = || Admission {
+            identity: Arc::new(Identity { user: meta::User::new("known", &[]), proof: Proof::None }),
+            impersonator: None,
+            audit_id: "its-id".to_owned(),
+            decision: Decision::Allow(String::new()),
+            ticket: None,
+        };
+        let good = matches!(&r.credentials, Credentials::Bearer(token) if token == "good");
+        let answer = if good { Ok(Some(Arc::new(admission()))) } else { Err(Status::unauthorized().into()) };
+        Box::pin(std::future::ready(answer))
     }
 }
 
@@ -152,7 +161,7 @@ async fn who_may_not_ask_has_no_body_read() {
     let mut config = config();
     // Nobody's body has room: whoever is let in is told so, and who is not never gets as far.
     config.limits.buffered_body_bytes = 0;
-    let server = start_with(config, std::sync::Arc::new(Gate)).await;
+    let server = start_with(config, Arc::new(Gate)).await;
     for (token, length, want) in [
         ("bad", 1_000_000, 401),
         ("bad", 10, 401),
@@ -162,10 +171,18 @@ async fn who_may_not_ask_has_no_body_read() {
     ] {
         let mut r = request("POST", "/x", vec![0; length]);
         r.headers_mut().insert("authorization", format!("Bearer {token}").parse().expect("a value"));
-        let (code, body) = whole(send(server.address, r).await).await;
+        let answer = send(server.address, r).await;
+        // What the handler called it, also where only this side answers.
+        let id =
+            answer.headers().get_all("audit-id").iter().map(|id| id.as_bytes().to_vec()).collect::<Vec<_>>();
+        match token {
+            "good" => assert_eq!(id, [b"its-id"]),
+            _ => assert_eq!((id.len(), id[0].len()), (1, 36)),
+        }
+        let (code, body) = whole(answer).await;
         assert_eq!(code, want, "{token} {length}");
         if (token, code) == ("good", 200) {
-            assert!(body.windows(14).any(|w| w == b"internal known"), "{body:?}");
+            assert!(body.windows(11).any(|w| w == b"known known"), "{body:?}");
         }
     }
     server.stop().await;

@@ -40,7 +40,7 @@ async fn world() -> World {
                 Credentials::None => "none".to_owned(),
                 Credentials::Bearer(t) => t,
                 Credentials::Certificate(der) => format!("certificate {}", der.len() > 100),
-                Credentials::Internal(_) | Credentials::Admitted(_) => "internal".to_owned(),
+                Credentials::Internal(_) => "internal".to_owned(),
             },
         )
     })

@@ -17,8 +17,11 @@ use crate::authorize::node::LEASES;
 use crate::storage::{Call, object};
 
 /// Checks a TokenRequest by a kubelet: the token must be bound to a pod that runs there, for whom it needs it.
-pub(crate) fn token(call: &Call<'_>, request: &Value) -> Result<(), Status> {
-    write_of(call, call.name)?.map_or(Ok(()), |w| token::check(&w, request))
+pub(crate) async fn token(call: &Call<'_>, request: &Value) -> Result<(), Status> {
+    match write_of(call, call.name)? {
+        Some(w) => token::check(&w, request).await,
+        None => Ok(()),
+    }
 }
 
 /// Checks an eviction by a kubelet.
@@ -32,7 +35,7 @@ pub(crate) fn evict(call: &Call<'_>, pod: &Value) -> Result<(), Status> {
 }
 
 /// Checks a create by a kubelet.
-pub(crate) fn create(call: &Call<'_>, new: &Value) -> Result<(), Status> {
+pub(crate) async fn create(call: &Call<'_>, new: &Value) -> Result<(), Status> {
     let Some(w) = write_of(call, object::text(new, "name"))? else { return Ok(()) };
     match (&*call.resource.gvr.group, &*call.resource.gvr.resource) {
         ("", "pods") => pod::create(&w, new),
@@ -44,7 +47,7 @@ pub(crate) fn create(call: &Call<'_>, new: &Value) -> Result<(), Status> {
             w.refuse("can only create ResourceSlice with the same NodeName as the requesting node")
         }
         ("certificates.k8s.io", "certificatesigningrequests") => requests::certificate(&w, new),
-        ("certificates.k8s.io", "podcertificaterequests") => requests::pod_certificate(&w, new),
+        ("certificates.k8s.io", "podcertificaterequests") => requests::pod_certificate(&w, new).await,
         _ => Ok(()),
     }
 }

@@ -91,7 +91,7 @@ struct PodCertificate {
 }
 
 /// A PodCertificateRequest must be for a pod that runs here, as the account that it runs as.
-pub(super) fn pod_certificate(w: &Write<'_>, new: &Value) -> Result<(), Status> {
+pub(super) async fn pod_certificate(w: &Write<'_>, new: &Value) -> Result<(), Status> {
     let field = |name: &str| new.str_at(&["spec", name]);
     let quoted = meta::field::quoted;
     let node = field("nodeName");
@@ -152,7 +152,7 @@ pub(super) fn pod_certificate(w: &Write<'_>, new: &Value) -> Result<(), Status> 
         return w.refuse(&format!("pod {what} is a mirror pod"));
     }
     account(w, new, &pod, &what)?;
-    signer(w, new, &pod, &what)
+    signer(w, new, &pod, &what).await
 }
 
 fn account(w: &Write<'_>, new: &Value, pod: &Pod, what: &str) -> Result<(), Status> {
@@ -190,7 +190,7 @@ fn account(w: &Write<'_>, new: &Value, pod: &Pod, what: &str) -> Result<(), Stat
 }
 
 /// The pod asks for a certificate of this signer, or the node may ask for it.
-fn signer(w: &Write<'_>, new: &Value, pod: &Pod, what: &str) -> Result<(), Status> {
+async fn signer(w: &Write<'_>, new: &Value, pod: &Pod, what: &str) -> Result<(), Status> {
     let signer = new.str_at(&["spec", "signerName"]);
     let volumes = pod.spec.volumes.iter().flatten().filter_map(|v| v.projected.as_ref());
     let sources = volumes.flat_map(|p| p.sources.iter().flatten());
@@ -198,8 +198,8 @@ fn signer(w: &Write<'_>, new: &Value, pod: &Pod, what: &str) -> Result<(), Statu
         return Ok(());
     }
     let call = w.call;
-    let allowed = call.state.decide(&Attributes {
-        user: call.user.clone(),
+    let question = Attributes {
+        user: call.user().clone(),
         verb: VERB.to_owned(),
         target: What::Resource {
             group: call.resource.gvr.group.to_string(),
@@ -211,8 +211,8 @@ fn signer(w: &Write<'_>, new: &Value, pod: &Pod, what: &str) -> Result<(), Statu
             name: new.str_at(&["spec", "serviceAccountName"]).to_owned(),
         },
         ..Attributes::default()
-    });
-    if allowed.allowed() {
+    };
+    if call.state.decide(&question).await.allowed() {
         return Ok(());
     }
     w.refuse(&format!(

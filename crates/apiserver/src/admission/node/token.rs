@@ -15,7 +15,7 @@ const DRIVERS: Gvr = Gvr::new("storage.k8s.io", "v1", "csidrivers");
 const VERB: &str = "request-serviceaccounts-token-audience";
 
 /// Checks a TokenRequest.
-pub(super) fn check(w: &Write<'_>, request: &Value) -> Result<(), Status> {
+pub(super) async fn check(w: &Write<'_>, request: &Value) -> Result<(), Status> {
     let text = |field: &str| request.str_at(&["spec", "boundObjectRef", field]);
     let name = text("name");
     if text("apiVersion") != "v1" || text("kind") != "Pod" || name.is_empty() {
@@ -40,13 +40,13 @@ pub(super) fn check(w: &Write<'_>, request: &Value) -> Result<(), Status> {
     let audiences: Vec<&str> =
         request.list_at(&["spec", "audiences"]).iter().filter_map(Value::as_str).collect();
     match audiences.as_slice() {
-        [] => audience(w, name, ""),
-        [one] => audience(w, name, one),
+        [] => audience(w, name, "").await,
+        [one] => audience(w, name, one).await,
         _ => w.refuse("node may only request 0 or 1 audiences"),
     }
 }
 
-fn audience(w: &Write<'_>, pod: &str, audience: &str) -> Result<(), Status> {
+async fn audience(w: &Write<'_>, pod: &str, audience: &str) -> Result<(), Status> {
     let volumes = w.stored::<WithVolumes>(&PODS, w.call.namespace, pod)?.unwrap_or_default().spec.volumes;
     match asks_for(w, pod, &volumes.unwrap_or_default(), audience)? {
         Ok(true) => return Ok(()),
@@ -57,8 +57,8 @@ fn audience(w: &Write<'_>, pod: &str, audience: &str) -> Result<(), Status> {
         }
     }
     let call = w.call;
-    let allowed = call.state.decide(&Attributes {
-        user: call.user.clone(),
+    let question = Attributes {
+        user: call.user().clone(),
         verb: VERB.to_owned(),
         target: What::Resource {
             group: call.resource.gvr.group.to_string(),
@@ -69,12 +69,12 @@ fn audience(w: &Write<'_>, pod: &str, audience: &str) -> Result<(), Status> {
             name: call.name.to_owned(),
         },
         ..Attributes::default()
-    });
-    if allowed.allowed() {
+    };
+    if call.state.decide(&question).await.allowed() {
         return Ok(());
     }
     let shown = meta::field::quoted(audience);
-    w.refuse(&format!("{} is not authorized to request tokens for audience {shown}", call.user.name))
+    w.refuse(&format!("{} is not authorized to request tokens for audience {shown}", call.user().name))
 }
 
 #[derive(Deserialize, Default)]

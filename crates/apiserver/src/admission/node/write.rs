@@ -59,10 +59,10 @@ pub(super) struct PodSpec {
 
 /// The write, when it is a kubelet's.
 pub(super) fn write_of<'a>(call: &'a Call<'a>, name: &'a str) -> Result<Option<Write<'a>>, Status> {
-    let Some(node) = node_name(call.user) else { return Ok(None) };
+    let Some(node) = node_name(call.user()) else { return Ok(None) };
     let write = Write { call, node, name };
     if node.is_empty() {
-        let user = meta::field::quoted(&call.user.name);
+        let user = meta::field::quoted(&call.user().name);
         write.refuse(&format!("could not determine node from user {user}"))?;
     }
     Ok(Some(write))

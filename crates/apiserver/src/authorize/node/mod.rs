@@ -7,13 +7,13 @@ mod mirror;
 mod references;
 
 pub use graph::{Graph, Source};
-use meta::User;
+use meta::{Decision, User};
 pub(crate) use mirror::api_reference;
 use references::Kind;
 pub(crate) use references::MIRROR;
 
 use super::rbac::Rule;
-use crate::request::{Attributes, Decision, What};
+use crate::request::{Attributes, What};
 
 /// The namespace of the leases of nodes.
 pub(crate) const LEASES: &str = "kube-node-lease";

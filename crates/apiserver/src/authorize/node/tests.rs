@@ -26,6 +26,7 @@ fn ask(n: &NodeAuthorizer, verb: &str, what: &str, object: &str, fields: &str) -
             name: name.into(),
         },
         fields: Selector::parse(fields).expect("a selector"),
+        ..Attributes::default()
     })
 }
 
