@@ -204,8 +204,9 @@ async fn is_of(runtime: &CriClient, state: &StateDir, sandbox: &cri::v1::PodSand
 }
 
 /// What Corten itself puts into a state directory. Nothing else is ever removed.
-const OWN: [&str; 21] = [
+const OWN: [&str; 22] = [
     "admin.kubeconfig",
+    "agent-kube-proxy.kubeconfig",
     "agent.json",
     "agent.kubeconfig",
     "agent.token",

@@ -146,7 +146,8 @@ async fn agent(o: cli::Agent) -> Result<()> {
     if let Some(keeper) = joined.keeper {
         tokio::spawn(keep_certificates(ctx.clone(), Arc::new(keeper)));
     }
-    let roads = Roads { kubelet: ctx.clone(), proxy: ctx };
+    let proxy = Context::new(joined.proxy).with_stop(stop.clone());
+    let roads = Roads { kubelet: ctx, proxy };
     let result = node::run(&state, joined.settings, roads, &stop).await;
     stop.cancel();
     or_undo(&state, result).await

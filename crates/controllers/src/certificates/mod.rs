@@ -28,6 +28,7 @@ pub const KUBELET_SERVING: &str = "kubernetes.io/kubelet-serving";
 pub const CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 
 const NODES_GROUP: &str = "system:nodes";
+const PROXY_USER: &str = "system:kube-proxy";
 const NODE_USER_PREFIX: &str = "system:node:";
 
 /// The names that a request asks a certificate for.
@@ -217,6 +218,14 @@ pub fn check_kubelet_client(w: &Wanted, usages: &[String]) -> Result<(), String>
         return Err("usages did not match [client auth digital signature key encipherment]".to_owned());
     }
     Ok(())
+}
+
+/// Whether a request is for a client certificate of a node's service proxy and nothing else. Upstream has no such rule,
+/// since its proxies use tokens of a service account.
+#[must_use]
+pub fn is_proxy_client(w: &Wanted, usages: &[String]) -> bool {
+    let user = Wanted { common_name: PROXY_USER.to_owned(), ..Wanted::default() };
+    *w == user && usages_are(usages, "client auth")
 }
 
 /// What is wrong with a request for a kubelet's serving certificate.

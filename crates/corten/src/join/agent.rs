@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use meta::{Gvr, Status};
 use serde_json::Value;
 
-use super::credentials::{Credentials, Files, Kept, keep};
+use super::credentials::{Credentials, Files, Kept, Part};
 use super::publish::INFO;
 use super::rotation::{self, Swap};
 use super::serving::Serving;
@@ -30,7 +30,10 @@ const UNPUBLISHED_LIMIT: u32 = 30;
 /// A machine with credentials.
 pub struct Joined {
     pub settings: Settings,
+    /// The node agent's.
     pub client: Arc<dyn Client>,
+    /// The service proxy's.
+    pub proxy: Arc<dyn Client>,
     /// Keeps the certificates; `None`: they are the user's.
     pub keeper: Option<Keeper>,
 }
@@ -38,14 +41,14 @@ pub struct Joined {
 /// Looks after the certificates of a machine that has joined.
 pub struct Keeper {
     serving: Serving,
-    credentials: Credentials,
-    swap: Arc<Swap>,
+    clients: [(Credentials, Arc<Swap>); 2],
 }
 
 impl Keeper {
-    /// Runs until the context is stopped.
+    /// Runs until the context, which is the node's, is stopped.
     pub async fn run(&self, ctx: &Context) {
-        tokio::join!(self.serving.run(ctx), rotation::run(ctx, &self.credentials, &self.swap));
+        let [kubelet, proxy] = self.clients.each_ref().map(|(of, swap)| rotation::run(ctx, of, swap));
+        tokio::join!(self.serving.run(ctx), kubelet, proxy);
     }
 }
 
@@ -58,7 +61,7 @@ pub async fn join(o: &cli::Agent, state: &StateDir, stop: &CancellationToken) ->
     if let Some(path) = &o.kubeconfig {
         let client = remote::connect(path, "kubelet")?.client;
         let settings = settings(o, None, None);
-        return Ok(Some(Joined { settings, client, keeper: None }));
+        return Ok(Some(Joined { settings, client: client.clone(), proxy: client, keeper: None }));
     }
     let files = Files::of(state);
     let kept = match earlier(o, &files)? {
@@ -78,10 +81,13 @@ pub async fn join(o: &cli::Agent, state: &StateDir, stop: &CancellationToken) ->
     let names = vec![settings.name.clone(), settings.ip.to_string()];
     let serving = Serving { tls, node: settings.name.clone(), ip: settings.ip, names };
     serving.drop_unfit(now());
-    let credentials = Credentials { files, kept };
-    let swap = Arc::new(Swap::new(credentials.client()?));
-    let client = swap.clone();
-    Ok(Some(Joined { settings, client, keeper: Some(Keeper { serving, credentials, swap }) }))
+    let clients = [Part::Kubelet, Part::Proxy].map(|part| {
+        (Credentials { files: files.clone(), kept: kept.clone(), part }, Arc::new(Swap::default()))
+    });
+    // The proxy's certificate is asked for by the node, so this one must be there.
+    clients[0].1.replace(clients[0].0.client()?);
+    let [client, proxy] = clients.each_ref().map(|(_, swap)| -> Arc<dyn Client> { swap.clone() });
+    Ok(Some(Joined { settings, client, proxy, keeper: Some(Keeper { serving, clients }) }))
 }
 
 fn settings(o: &cli::Agent, kept: Option<&Kept>, tls: Option<TlsFiles>) -> Settings {
@@ -114,8 +120,9 @@ fn earlier(o: &cli::Agent, files: &Files) -> Result<Option<Kept>> {
             kept.node_name
         );
     }
-    let cert = std::fs::read_to_string(files.client_cert()).with_context(damaged)?;
-    let facts = wire::pki::facts(&cert).map_err(|e| anyhow!("{}: {e}", files.client_cert().display()))?;
+    let path = files.cert(Part::Kubelet);
+    let cert = std::fs::read_to_string(&path).with_context(damaged)?;
+    let facts = wire::pki::facts(&cert).map_err(|e| anyhow!("{}: {e}", path.display()))?;
     if facts.not_after <= now() {
         if o.token.is_some() {
             return Ok(None);
@@ -127,7 +134,10 @@ fn earlier(o: &cli::Agent, files: &Files) -> Result<Option<Kept>> {
     }
     if let Some(server) = o.server.as_ref().filter(|s| **s != kept.server) {
         kept.server.clone_from(server);
-        keep(files, &kept, &cert)?;
+        files.keep(&kept, &cert)?;
+        if let Ok(cert) = std::fs::read_to_string(files.cert(Part::Proxy)) {
+            files.keep_certificate(server, Part::Proxy, &cert)?;
+        }
     }
     Ok(Some(kept))
 }
@@ -162,7 +172,7 @@ async fn first(o: &cli::Agent, files: &Files, stop: &CancellationToken) -> Resul
     let info: Value = serde_json::from_slice(&info)?;
     std::fs::create_dir_all(&files.pki).with_context(|| files.pki.display().to_string())?;
     whole_file::write(&files.ca(), ca_pem.as_bytes())?;
-    let Some(cert) = files.ask(&ctx, &name).await? else { return Ok(None) };
+    let Some(cert) = files.ask(&ctx, &name, Part::Kubelet).await? else { return Ok(None) };
     let data = |key: &str| info["data"][key].as_str().unwrap_or_default().to_owned();
     let kept = Kept {
         node_name: name,
@@ -171,7 +181,7 @@ async fn first(o: &cli::Agent, files: &Files, stop: &CancellationToken) -> Resul
         cluster_dns: data("clusterDNS").parse().context("clusterDNS of cluster-info")?,
         cluster_domain: data("clusterDomain"),
     };
-    keep(files, &kept, &cert)?;
+    files.keep(&kept, &cert)?;
     tracing::info!("joined {server} as node {}", kept.node_name);
     Ok(Some(kept))
 }

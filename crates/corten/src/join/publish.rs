@@ -21,6 +21,8 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 /// The group of machines with a token of a control plane.
 const JOINING: &str = "system:bootstrappers:kubeadm:default-node-token";
 const NODES: &str = "system:nodes";
+/// May have certificates of the service proxy.
+const PROXY_CLIENT: &str = "corten:certificatesigningrequests:kubeproxyclient";
 /// Namespace and name of what joining machines read first.
 pub const INFO: (&str, &str) = ("kube-public", "cluster-info");
 
@@ -100,6 +102,8 @@ fn rules() -> Vec<(&'static str, Value)> {
     let reader = "kubeadm:bootstrap-signer-clusterinfo";
     let meta = json!({"name": reader, "namespace": INFO.0});
     let v1 = format!("{RBAC}/v1");
+    let approver =
+        json!({"kind": "ServiceAccount", "name": "certificate-controller", "namespace": "kube-system"});
     vec![
         // Ask for a certificate, and have it granted.
         binding("kubeadm:kubelet-bootstrap", "system:node-bootstrapper", group(JOINING)),
@@ -116,13 +120,25 @@ fn rules() -> Vec<(&'static str, Value)> {
             "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}]}),
         ),
         binding("kubeadm:get-nodes", "kubeadm:get-nodes", group(JOINING)),
-        // The service proxy of an agent is the same process as its kubelet and uses the same credentials.
-        binding("corten:node-proxier", "system:node-proxier", group(NODES)),
+        // The service proxy of an agent is a user of its own, whose certificate the node asks for; the approver asks
+        // whether it may.
+        (
+            "clusterroles",
+            json!({"kind": "ClusterRole", "apiVersion": v1, "metadata": {"name": PROXY_CLIENT}, "rules": [
+            {"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/kubeproxyclient"],
+                "verbs": ["create"]}]}),
+        ),
+        binding(PROXY_CLIENT, PROXY_CLIENT, group(NODES)),
+        binding(
+            "corten:kube-apiserver-client-approver",
+            "system:certificates.k8s.io:kube-apiserver-client-approver",
+            approver.clone(),
+        ),
         // Upstream leaves kubelets' serving certificates to a person; our approver compares their names.
         binding(
             "corten:kubelet-serving-approver",
             "system:certificates.k8s.io:kubelet-serving-approver",
-            json!({"kind": "ServiceAccount", "name": "certificate-controller", "namespace": "kube-system"}),
+            approver,
         ),
         (
             "roles",
@@ -136,4 +152,22 @@ fn rules() -> Vec<(&'static str, Value)> {
             "subjects": [{"apiGroup": RBAC, "kind": "User", "name": "system:anonymous"}, group(JOINING), group(NODES)]}),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a node may read of others is what the node authorizer says.
+    #[test]
+    fn nodes_are_bound_to_nothing_but_their_certificates_and_the_cluster_info() {
+        let rules = rules();
+        let bound = rules.iter().filter(|(_, o)| {
+            o["subjects"].as_array().is_some_and(|all| all.iter().any(|s| s["name"] == NODES))
+        });
+        let mut roles: Vec<&str> = bound.filter_map(|(_, o)| o["roleRef"]["name"].as_str()).collect();
+        roles.sort_unstable();
+        let own = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
+        assert_eq!(roles, [PROXY_CLIENT, "kubeadm:bootstrap-signer-clusterinfo", own]);
+    }
 }

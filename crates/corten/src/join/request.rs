@@ -19,10 +19,15 @@ const POLL: Duration = Duration::from_millis(100);
 /// Looks after which the user is told what is waited for.
 const PATIENCE_POLLS: u32 = 100;
 
+/// The group of all nodes.
+pub const NODES_GROUP: &str = "system:nodes";
+
 /// What is asked for.
 pub struct Wish<'a> {
     pub key_pem: &'a str,
-    pub node: &'a str,
+    pub user: &'a str,
+    /// Groups of the user; empty: none.
+    pub organization: &'a str,
     /// DNS names and addresses.
     pub names: &'a [String],
     pub signer: &'a str,
@@ -64,8 +69,7 @@ struct Condition {
 /// When the request is refused, denied or cannot be signed.
 // k8s: pkg/kubelet/certificate/bootstrap/bootstrap.go requestNodeCertificate
 pub async fn certificate(ctx: &Context, wish: &Wish<'_>) -> Result<Option<String>> {
-    let user = format!("system:node:{}", wish.node);
-    let pem = wire::pki::make_request(wish.key_pem, &user, "system:nodes", wish.names)?;
+    let pem = wire::pki::make_request(wish.key_pem, wish.user, wish.organization, wish.names)?;
     let body = json!({"kind": "CertificateSigningRequest", "apiVersion": "certificates.k8s.io/v1",
         "metadata": {"generateName": "node-csr-"},
         "spec": {"request": STANDARD.encode(pem), "signerName": wish.signer,

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use meta::Gvr;
 use serde_json::Value;
 
-use super::request::{Wish, certificate, own_key};
+use super::request::{NODES_GROUP, Wish, certificate, own_key};
 use crate::node::TlsFiles;
 use crate::whole_file;
 
@@ -69,7 +69,15 @@ impl Serving {
         }
         let key = own_key(&self.tls.key)?;
         let signer = "kubernetes.io/kubelet-serving";
-        let wish = Wish { key_pem: &key, node: &self.node, names: &self.names, signer, usage: "server auth" };
+        let user = format!("system:node:{}", self.node);
+        let wish = Wish {
+            key_pem: &key,
+            user: &user,
+            organization: NODES_GROUP,
+            names: &self.names,
+            signer,
+            usage: "server auth",
+        };
         if let Some(cert) = certificate(ctx, &wish).await? {
             whole_file::write(&self.tls.cert, cert.as_bytes())?;
         }

@@ -97,6 +97,7 @@ fn a_second_machine_joins() {
     wait_for_ready(&s, &agent);
     pods_reach_each_other(&s);
     logs_and_exec(&s);
+    reads_its_own_node_only(&s, &machine);
     stop(agent);
     let agent = Running::start(machine.agent(&["--node-name", SECOND]));
     logs_and_exec(&s);
@@ -185,5 +186,18 @@ fn logs_and_exec(s: &Session) {
     let requests: Value = s.json("get certificatesigningrequests");
     let issued =
         requests["items"].as_array().unwrap().iter().filter(|r| r["status"]["certificate"].is_string());
-    assert_eq!(issued.count(), 2, "one certificate of the client, one of the server");
+    assert_eq!(issued.count(), 3, "one of the agent as a client, one as a server, one of the proxy");
+}
+
+/// The node agent sees its own node only; the proxy, which needs the routes to all, is another user.
+fn reads_its_own_node_only(s: &Session, machine: &Machine) {
+    let run_as = |file: &str, line: &str| {
+        s.run(&format!("{line} --kubeconfig {}", machine.state.join(file).display()))
+    };
+    let said = run_as("agent.kubeconfig", &format!("get node {NODE}")).fails();
+    assert!(said.contains("Forbidden"), "{said}");
+    run_as("agent.kubeconfig", &format!("get node {SECOND}")).ok();
+    run_as("agent-kube-proxy.kubeconfig", "get nodes").ok();
+    let said = run_as("agent-kube-proxy.kubeconfig", "get pods -A").fails();
+    assert!(said.contains("User \"system:kube-proxy\" cannot list resource \"pods\""), "{said}");
 }

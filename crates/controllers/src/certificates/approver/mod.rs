@@ -1,8 +1,8 @@
-//! Approver: grants kubelets' requests for client certificates when the asking user may (a
+//! Approver: grants kubelets' and service proxies' requests for client certificates when the asking user may (a
 //! SubjectAccessReview says so), and their requests for serving certificates when every name asked for is one of
 //! the asking node's own. It never denies: what it does not grant waits for a person.
 //!
-//! The second part is ours: upstream leaves serving certificates to a person. The names are compared with the
+//! The proxies' part is ours, and so is the last one: upstream leaves serving certificates to a person. The names are compared with the
 //! Node's `status.addresses`, which the node writes itself. So that no node can take on another's part, names of the
 //! API server and of loopback are never granted, nor what another node says is its own.
 // k8s: pkg/controller/certificates/approver/sarapprove.go
@@ -16,8 +16,8 @@ use reconcile::{Action, Answer, Answers, Caches, Controller, Interests, Key, Key
 use serde_json::{Value, json};
 
 use super::{
-    Authority, KUBELET_CLIENT, KUBELET_SERVING, NODE_USER_PREFIX, NODES_GROUP, SigningRequest, Wanted,
-    check_kubelet_client, check_kubelet_serving,
+    Authority, CLIENT, KUBELET_CLIENT, KUBELET_SERVING, NODE_USER_PREFIX, NODES_GROUP, SigningRequest,
+    Wanted, check_kubelet_client, check_kubelet_serving, is_proxy_client,
 };
 use crate::core::node::Node;
 use crate::core::service::Service;
@@ -28,6 +28,7 @@ const REVIEWS: Gvr = Gvr::new("authorization.k8s.io", "v1", "subjectaccessreview
 const API_SERVICE: (&str, &str) = ("default", "kubernetes");
 const SELF_MESSAGE: &str = "Auto approving self kubelet client certificate after SubjectAccessReview.";
 const NODE_MESSAGE: &str = "Auto approving kubelet client certificate after SubjectAccessReview.";
+const PROXY_MESSAGE: &str = "Auto approving kube-proxy client certificate after SubjectAccessReview.";
 const SERVING_MESSAGE: &str =
     "Auto approving kubelet serving certificate: all its names are addresses of the requesting node.";
 
@@ -59,11 +60,14 @@ pub struct State {
 
 /// The reviews that could grant a request for a client certificate.
 fn reviews(r: &SigningRequest, w: &Wanted, answers: &Answers) -> Vec<Review> {
-    if r.spec.signer_name != KUBELET_CLIENT || check_kubelet_client(w, &r.spec.usages).is_err() {
-        return Vec::new();
-    }
-    let own = r.spec.username == w.common_name;
-    let candidates = [("selfnodeclient", SELF_MESSAGE, own), ("nodeclient", NODE_MESSAGE, true)];
+    let kubelet = r.spec.signer_name == KUBELET_CLIENT && check_kubelet_client(w, &r.spec.usages).is_ok();
+    let proxy = r.spec.signer_name == CLIENT && is_proxy_client(w, &r.spec.usages);
+    let own = kubelet && r.spec.username == w.common_name;
+    let candidates = [
+        ("selfnodeclient", SELF_MESSAGE, own),
+        ("nodeclient", NODE_MESSAGE, kubelet),
+        ("kubeproxyclient", PROXY_MESSAGE, proxy),
+    ];
     let applicable = candidates.into_iter().filter(|(_, _, applies)| *applies);
     applicable
         .map(|(subresource, message, _)| {
@@ -179,7 +183,8 @@ impl Controller for Approver {
         let request = caches.kind::<SigningRequest>().by_key(key)?.clone();
         let decided =
             request.is("Approved") || request.is("Denied") || !request.status.certificate.is_empty();
-        if decided || ![KUBELET_CLIENT, KUBELET_SERVING].contains(&request.spec.signer_name.as_str()) {
+        if decided || ![KUBELET_CLIENT, KUBELET_SERVING, CLIENT].contains(&request.spec.signer_name.as_str())
+        {
             return None;
         }
         let wanted = self.authority.read(&request.pem()).ok();
@@ -357,5 +362,30 @@ mod tests {
         let c = Approver { authority: Arc::new(Fixed(wanted(&["n1"], &[]))) };
         let caches = caches(KUBELET_CLIENT, "client auth", "system:bootstrap:abcdef", "system:bootstrappers");
         assert!(decide(&c, &caches, &Answers::default()).is_empty());
+    }
+
+    #[test]
+    fn certificates_of_service_proxies_after_a_review() {
+        let proxy = Wanted { common_name: "system:kube-proxy".to_owned(), ..Wanted::default() };
+        let masters = Wanted { organizations: vec!["system:masters".to_owned()], ..proxy.clone() };
+        let named = Wanted { dns_names: vec!["n1".to_owned()], ..proxy.clone() };
+        let other = Wanted { common_name: "system:kube-scheduler".to_owned(), ..Wanted::default() };
+        for (wanted, usage, asked) in [
+            (proxy.clone(), "client auth", true),
+            (proxy, "server auth", false),
+            (masters, "client auth", false),
+            (named, "client auth", false),
+            (other, "client auth", false),
+        ] {
+            let c = Approver { authority: Arc::new(Fixed(wanted.clone())) };
+            let caches = caches(CLIENT, usage, "system:node:n1", "system:nodes");
+            let plan = decide(&c, &caches, &Answers::default());
+            let questions: Vec<Op> = plan.actions().map(|a| a.op.clone()).collect();
+            let subresource = "\"kubeproxyclient\"";
+            let is_asked = matches!(&questions[..], [Op::Review { body, .. }]
+                if String::from_utf8_lossy(body).contains(subresource));
+            assert_eq!(is_asked, asked, "{wanted:?} {usage}");
+            assert!(asked || questions.is_empty(), "{questions:?}");
+        }
     }
 }
