@@ -35,6 +35,10 @@ pub struct Options {
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PARTS")]
     pub only: Vec<Part>,
+    /// Upstream's own programs (etcd, kube-apiserver, kube-controller-manager, kube-scheduler) in this directory are
+    /// measured in the same run, each part right before ours, and take the place of the marks.
+    #[arg(long, value_name = "DIR")]
+    pub stock: Option<PathBuf>,
     /// A running cluster with a node, for the time from create to running.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,

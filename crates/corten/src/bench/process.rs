@@ -33,9 +33,16 @@ impl Process {
     /// # Errors
     /// When it cannot be started.
     pub fn start(dir: &Path, name: &str, args: &[&str]) -> Result<Self> {
+        Self::program(&std::env::current_exe().context("the path of this program")?, dir, name, args)
+    }
+
+    /// The same with any program.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn program(program: &Path, dir: &Path, name: &str, args: &[&str]) -> Result<Self> {
         let log = dir.join(format!("{name}.log"));
         let file = std::fs::File::options().create(true).append(true).open(&log)?;
-        let program = std::env::current_exe().context("the path of this program")?;
         let child = Command::new(program)
             .args(args)
             .stdin(Stdio::null())
@@ -43,7 +50,7 @@ impl Process {
             .stderr(file)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("starting corten {}", args.join(" ")))?;
+            .with_context(|| format!("starting {} {}", program.display(), args.join(" ")))?;
         Ok(Process { child, log })
     }
 
@@ -130,10 +137,59 @@ pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// The processes that a server is made of; the first was started first.
+pub struct Processes(Vec<Process>);
+
+impl Processes {
+    /// Another one.
+    pub fn push(&mut self, process: Process) {
+        self.0.push(process);
+    }
+
+    fn check(&mut self) -> Result<()> {
+        self.0.iter_mut().try_for_each(Process::check)
+    }
+
+    /// Asks all to stop, the last first, and waits for each.
+    ///
+    /// # Errors
+    /// When one does not stop in time.
+    pub async fn stop(self) -> Result<()> {
+        for process in self.0.into_iter().rev() {
+            process.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// CPU used so far by all, user and system.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        self.0.iter().map(Process::cpu).sum()
+    }
+
+    /// Memory of all in MiB.
+    #[must_use]
+    pub fn rss_mib(&self) -> f64 {
+        self.0.iter().map(Process::rss_mib).sum()
+    }
+
+    /// The sum of what each took at its peak since [`Processes::reset_peak`], in MiB.
+    #[must_use]
+    pub fn peak_mib(&self) -> f64 {
+        self.0.iter().map(Process::peak_mib).sum()
+    }
+
+    /// Forgets the peaks. Where the kernel does not let it, they are those of whole lives.
+    pub fn reset_peak(&self) {
+        self.0.iter().for_each(Process::reset_peak);
+    }
+}
+
 /// A server that answers.
 pub struct Server {
-    pub process: Process,
-    state: PathBuf,
+    pub process: Processes,
+    /// Its admin's.
+    kubeconfig: PathBuf,
     /// From its start until it was ready.
     pub ready: Duration,
 }
@@ -149,7 +205,7 @@ impl Server {
         let path = text(&state)?;
         let args =
             ["kube-apiserver", "--state-dir", &path, "--bind-address", "127.0.0.1", "--secure-port", &port];
-        Self::start(dir, state, &port, &args).await
+        Self::own(dir, &state, &port, &args).await
     }
 
     /// The whole control plane in one process.
@@ -162,12 +218,26 @@ impl Server {
         let path = text(&state)?;
         let mut args = vec!["server", "--state-dir", &path, "--bind-address", "127.0.0.1"];
         args.extend(["--secure-port", &port, "--dns-port", &dns]);
-        Self::start(dir, state, &port, &args).await
+        Self::own(dir, &state, &port, &args).await
     }
 
-    async fn start(dir: &Path, state: PathBuf, port: &str, args: &[&str]) -> Result<Self> {
+    async fn own(dir: &Path, state: &Path, port: &str, args: &[&str]) -> Result<Self> {
         let began = SystemClock.monotonic();
-        let mut process = Process::start(dir, args[0], args)?;
+        let processes = vec![Process::start(dir, args[0], args)?];
+        Self::ready(began, processes, port, state.join("admin.kubeconfig")).await
+    }
+
+    /// Waits until the processes, started at `began`, answer at the port.
+    ///
+    /// # Errors
+    /// When one ends, or they do not become ready.
+    pub async fn ready(
+        began: Duration,
+        processes: Vec<Process>,
+        port: &str,
+        kubeconfig: PathBuf,
+    ) -> Result<Self> {
+        let mut process = Processes(processes);
         let endpoint =
             Endpoint { server: format!("https://127.0.0.1:{port}"), insecure: true, ..Endpoint::default() };
         let probe = Remote::new(&endpoint, "corten-bench", Arc::new(SystemClock))?;
@@ -178,12 +248,12 @@ impl Server {
             }
             process.check()?;
             if SystemClock.monotonic().saturating_sub(began) > LIMIT {
-                bail!("corten {} is not ready after {} s", args[0], LIMIT.as_secs());
+                bail!("a measured server is not ready after {} s", LIMIT.as_secs());
             }
             tokio::time::sleep(POLL).await;
         }
         let ready = SystemClock.monotonic().saturating_sub(began);
-        Ok(Server { process, state, ready })
+        Ok(Server { process, kubeconfig, ready })
     }
 
     /// As many clients, each with a connection of its own, as the cluster's admin.
@@ -191,15 +261,14 @@ impl Server {
     /// # Errors
     /// When the admin's kubeconfig is not there or cannot be used.
     pub async fn clients(&self, count: usize) -> Result<Vec<Arc<Remote>>> {
-        let path = self.state.join("admin.kubeconfig");
         // It is written just after the server is ready.
         for _ in 0..1000 {
-            if path.exists() {
+            if self.kubeconfig.exists() {
                 break;
             }
             tokio::time::sleep(POLL).await;
         }
-        clients(&path, count)
+        clients(&self.kubeconfig, count)
     }
 }
 
@@ -213,6 +282,10 @@ pub fn clients(kubeconfig: &Path, count: usize) -> Result<Vec<Arc<Remote>>> {
     (0..count).map(|_| one()).collect()
 }
 
-fn text(path: &Path) -> Result<String> {
+/// A path as an argument.
+///
+/// # Errors
+/// When it is not UTF-8.
+pub fn text(path: &Path) -> Result<String> {
     Ok(path.to_str().context("the path is not UTF-8")?.to_owned())
 }
