@@ -1,6 +1,7 @@
 //! Carries a request on to another server (a kubelet, an aggregated API) and its answer back, an upgraded
 //! connection included. It must never decide who may do so.
 
+mod html;
 pub(crate) mod proxied;
 
 use std::io;
@@ -9,12 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, LOCATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
 };
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -223,12 +224,43 @@ pub(crate) async fn carry(
     if order.log && answer.status().as_u16() >= 400 {
         return Err(log_error(&address, answer).await);
     }
-    let (mut parts, body) = answer.into_parts();
+    let (mut parts, mut body) = answer.into_parts();
     remove_hop_by_hop(&mut parts.headers, false);
-    if let Some(prefix) = &order.prefix {
-        proxied::rewrite(&mut parts.headers, prefix, &address, near_host.as_ref());
+    let carried = |head, rest| WireBody::incoming(head, rest, order.admission.clone());
+    let Some(prefix) = &order.prefix else {
+        return Ok(http::Response::from_parts(parts, carried(Bytes::new(), body)));
+    };
+    let near = near_host.as_ref().and_then(|h| h.to_str().ok()).unwrap_or_default();
+    let at = proxied::Appearance { prefix, far: &address, near };
+    at.redirect(&mut parts.headers);
+    if order.parts.method == Method::HEAD || !proxied::is_page(&parts.headers) {
+        return Ok(http::Response::from_parts(parts, carried(Bytes::new(), body)));
     }
-    Ok(http::Response::from_parts(parts, WireBody::Incoming(body, order.admission)))
+    let body = match read_page(&mut body).await.map_err(|e| order.failed(&e.to_string()))? {
+        (head, true) => carried(head, body),
+        (whole, false) => match at.page(&parts.headers, &whole) {
+            Some(new) => {
+                parts.headers.remove(CONTENT_LENGTH);
+                WireBody::Full(new.into())
+            }
+            None => WireBody::Full(whole),
+        },
+    };
+    Ok(http::Response::from_parts(parts, body))
+}
+
+/// As much of a page as is read at most, and whether there is more.
+async fn read_page(body: &mut Incoming) -> Result<(Bytes, bool), hyper::Error> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        all.extend_from_slice(&data);
+        if all.len() > proxied::LIMIT_PAGE_BYTES {
+            tracing::debug!("a proxied page is too large for its links to be changed");
+            return Ok((all.freeze(), true));
+        }
+    }
+    Ok((all.freeze(), false))
 }
 
 fn far_request(order: &mut Order, address: &str) -> Result<http::Request<WireBody>, Status> {

@@ -83,8 +83,25 @@ pub(crate) enum WireBody {
     Chunks(Chunks),
     Stream(Box<Streamed>),
     Gzip(Box<Gzip>),
-    /// The body of another server's answer, and what is to live as long.
-    Incoming(Incoming, #[expect(dead_code, reason = "it is only held")] Option<Arc<Admission>>),
+    /// The body of another server's answer.
+    Incoming(Box<Carried>),
+}
+
+/// What another server sends, carried on.
+pub(crate) struct Carried {
+    /// What was read of it before.
+    head: Bytes,
+    rest: Incoming,
+    /// Lives as long.
+    #[expect(dead_code, reason = "it is only held")]
+    admission: Option<Arc<Admission>>,
+}
+
+impl WireBody {
+    /// What another server sends, after what was read of it before.
+    pub(crate) fn incoming(head: Bytes, rest: Incoming, admission: Option<Arc<Admission>>) -> Self {
+        WireBody::Incoming(Box::new(Carried { head, rest, admission }))
+    }
 }
 
 impl http_body::Body for WireBody {
@@ -105,8 +122,11 @@ impl http_body::Body for WireBody {
             WireBody::Chunks(c) => c.poll(cx).map(|o| o.map(|b| Ok(Frame::data(b)))),
             WireBody::Stream(s) => s.poll(cx).map(|o| o.map(|r| r.map(Frame::data))),
             WireBody::Gzip(g) => Poll::Ready(g.next().map(|r| r.map(Frame::data).map_err(BodyError::from))),
-            WireBody::Incoming(body, _) => {
-                Pin::new(body).poll_frame(cx).map(|o| o.map(|r| r.map_err(BodyError::from)))
+            WireBody::Incoming(c) if !c.head.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut c.head)))))
+            }
+            WireBody::Incoming(c) => {
+                Pin::new(&mut c.rest).poll_frame(cx).map(|o| o.map(|r| r.map_err(BodyError::from)))
             }
         }
     }
@@ -117,7 +137,7 @@ impl http_body::Body for WireBody {
             WireBody::Full(b) => b.is_empty(),
             WireBody::Chunks(c) => c.left == 0,
             WireBody::Stream(_) | WireBody::Gzip(_) => false,
-            WireBody::Incoming(b, _) => b.is_end_stream(),
+            WireBody::Incoming(c) => c.head.is_empty() && c.rest.is_end_stream(),
         }
     }
 
@@ -127,7 +147,8 @@ impl http_body::Body for WireBody {
             WireBody::Full(b) => SizeHint::with_exact(b.len() as u64),
             WireBody::Chunks(c) => SizeHint::with_exact(c.left),
             WireBody::Stream(_) | WireBody::Gzip(_) => SizeHint::default(),
-            WireBody::Incoming(b, _) => b.size_hint(),
+            WireBody::Incoming(c) if c.head.is_empty() => c.rest.size_hint(),
+            WireBody::Incoming(_) => SizeHint::default(),
         }
     }
 }

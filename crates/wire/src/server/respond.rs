@@ -115,7 +115,7 @@ async fn answer(
     }
     let response = handle(connection, request).await;
     if let Body::Tunnel(to) = response.body {
-        let body = raw.map_or(WireBody::Full(sent), |body| WireBody::Incoming(body, None));
+        let body = raw.map_or(WireBody::Full(sent), |body| WireBody::incoming(Bytes::new(), body, None));
         let (busy, admission) = (Busy::new(&connection.slot), admitted.clone());
         let order = tunnel::Order { to: *to, parts, body, log, prefix, busy, admission };
         return match carry(connection, order, push).await {
