@@ -86,7 +86,8 @@ impl Controller for Namespaces {
         if !ns.spec.finalizers.iter().any(|f| &**f == FINALIZER) {
             return Plan::default();
         }
-        if state.content.is_empty() && !state.resources.is_empty() {
+        // Discovery may have grown since the lists were made: what was never listed is not known to be empty.
+        if state.content.len() < state.resources.len() {
             return Plan::of(state.resources.iter().map(|r| list(&r.gvr, &ns.metadata.name)).collect());
         }
         let empty = state.content.iter().all(|c| c.items.as_ref().is_ok_and(Vec::is_empty));
@@ -162,28 +163,58 @@ mod tests {
     use super::*;
     use reconcile::Discovery;
 
+    fn resource(plural: &'static str, kind: &str) -> ResourceInfo {
+        let verbs = ["list", "delete", "deletecollection"].map(str::to_owned).to_vec();
+        ResourceInfo { gvr: Gvr::new("", "v1", plural), kind: kind.into(), namespaced: true, verbs }
+    }
+
+    fn world(resources: Vec<ResourceInfo>) -> Caches {
+        let mut caches = Caches::default();
+        caches.discovery = Discovery::new(resources, vec![], vec![]);
+        let namespace = json!({"metadata": {"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Terminating"}});
+        caches.kind_mut::<Namespace>().upsert(serde_json::from_value(namespace).unwrap());
+        caches
+    }
+
+    fn decide(caches: &Caches, answers: &Answers) -> (State, Plan) {
+        let state = Namespaces.observe(&Key::new("", "n"), caches, answers).unwrap();
+        let plan = Namespaces.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
+        (state, plan)
+    }
+
+    fn finalizes(plan: &Plan) -> bool {
+        plan.actions().any(|a| matches!(&a.op, Op::Update { sub: "finalize", .. }))
+    }
+
+    #[test]
+    fn what_discovery_learns_after_the_lists_is_listed_before_the_namespace_goes() {
+        let (maps, secrets) = (resource("configmaps", "ConfigMap"), resource("secrets", "Secret"));
+        let nothing = || Ok(Answer::List { revision: 1, items: Vec::new(), more: false });
+        let mut answers = Answers { reads: vec![(list(&maps.gvr, "n").op, nothing())], ..Answers::default() };
+        let caches = world(vec![maps.clone(), secrets.clone()]);
+        let (_, plan) = decide(&caches, &answers);
+        let lists = |gvr: &Gvr| plan.actions().any(|a| matches!(&a.op, Op::List { gvr: g, .. } if g == gvr));
+        assert!(!finalizes(&plan) && lists(&maps.gvr) && lists(&secrets.gvr));
+        answers.reads.push((list(&secrets.gvr, "n").op, nothing()));
+        assert!(finalizes(&decide(&caches, &answers).1));
+    }
+
     #[test]
     fn only_an_empty_namespace_is_let_go() {
         let good = r#"{"metadata":{"name":"a","namespace":"n","uid":"u"}}"#;
         let bad = r#"{"metadata":{"name":7}}"#;
         let cases: [(&[&str], bool, bool); 4] =
             [(&[], true, false), (&[good], false, false), (&[bad], false, true), (&[good, bad], false, true)];
-        let gvr = Gvr::new("", "v1", "configmaps");
-        let verbs = ["list", "delete", "deletecollection"].map(str::to_owned).to_vec();
-        let resource = ResourceInfo { gvr: gvr.clone(), kind: "ConfigMap".into(), namespaced: true, verbs };
-        let mut caches = Caches::default();
-        caches.discovery = Discovery::new(vec![resource], vec![], vec![]);
-        let namespace = json!({"metadata": {"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"},
-            "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Terminating"}});
-        caches.kind_mut::<Namespace>().upsert(serde_json::from_value(namespace).unwrap());
+        let resource = resource("configmaps", "ConfigMap");
+        let gvr = resource.gvr.clone();
+        let caches = world(vec![resource]);
         for (items, finalized, retried) in cases {
             let items = items.iter().map(|i| i.to_string().into()).collect();
             let reads = vec![(list(&gvr, "n").op, Ok(Answer::List { revision: 1, items, more: false }))];
             let answers = Answers { reads, ..Answers::default() };
-            let state = Namespaces.observe(&Key::new("", "n"), &caches, &answers).unwrap();
-            let plan = Namespaces.reconcile(&state, &mut (), Timestamp::UNIX_EPOCH);
-            let done = plan.actions().any(|a| matches!(&a.op, Op::Update { sub: "finalize", .. }));
-            assert_eq!((done, plan.retry), (finalized, retried), "{:?}", state.content);
+            let (state, plan) = decide(&caches, &answers);
+            assert_eq!((finalizes(&plan), plan.retry), (finalized, retried), "{:?}", state.content);
         }
     }
 }
