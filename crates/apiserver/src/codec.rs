@@ -128,7 +128,7 @@ pub fn json_to_yaml(json: &[u8]) -> Result<Vec<u8>, Status> {
 ///
 /// # Errors
 /// 406 when the type has no protobuf form, 500 when the JSON is broken.
-pub fn json_to_protobuf(json: &[u8], ty: TypeRef<'static>) -> Result<Vec<u8>, Status> {
+pub fn json_to_protobuf(json: &[u8], ty: TypeRef<'_>) -> Result<Vec<u8>, Status> {
     if !ty.has_protobuf() {
         return Err(Status::not_acceptable(&["application/json", "application/yaml"]));
     }
@@ -139,7 +139,7 @@ pub fn json_to_protobuf(json: &[u8], ty: TypeRef<'static>) -> Result<Vec<u8>, St
 ///
 /// # Errors
 /// As [`json_to_protobuf`].
-pub fn protobuf_frame(kind: &str, object: &[u8], ty: TypeRef<'static>) -> Result<Vec<u8>, Status> {
+pub fn protobuf_frame(kind: &str, object: &[u8], ty: TypeRef<'_>) -> Result<Vec<u8>, Status> {
     let event = schema::protobuf::watch_event(kind, &json_to_protobuf(object, ty)?);
     let length = u32::try_from(event.len()).unwrap_or(u32::MAX);
     let mut out = length.to_be_bytes().to_vec();

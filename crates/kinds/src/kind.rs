@@ -1,6 +1,8 @@
 //! What the declaration of a kind consists of.
 
 use std::borrow::Cow;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use meta::{FieldError, Gvk, Gvr, name};
 use schema::Value;
@@ -241,6 +243,24 @@ pub const ALL_VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 /// The only verb of a review.
 pub const CREATE_ONLY: &[&str] = &["create"];
+
+/// A kind that is served: one of those in the program, or one that was defined while it runs.
+#[derive(Clone)]
+pub enum KindRef {
+    Builtin(&'static Kind),
+    Defined(Arc<Kind>),
+}
+
+impl Deref for KindRef {
+    type Target = Kind;
+
+    fn deref(&self) -> &Kind {
+        match self {
+            KindRef::Builtin(kind) => kind,
+            KindRef::Defined(kind) => kind,
+        }
+    }
+}
 
 /// The declaration of a kind.
 pub struct Kind {

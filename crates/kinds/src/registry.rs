@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use meta::{Gvk, Gvr};
-
 use crate::Kind;
 
 static ALL: &[&Kind] = &[
@@ -140,18 +138,6 @@ pub fn by_kind(group: &str, version: &str, kind: &str) -> Option<&'static Kind> 
     lookup(&BY_KIND, group, version, kind)
 }
 
-/// The kind served as that resource.
-#[must_use]
-pub fn by_gvr(gvr: &Gvr) -> Option<&'static Kind> {
-    by_resource(&gvr.group, &gvr.version, &gvr.resource)
-}
-
-/// The kind of that name.
-#[must_use]
-pub fn by_gvk(gvk: &Gvk) -> Option<&'static Kind> {
-    by_kind(&gvk.group, &gvk.version, &gvk.kind)
-}
-
 /// The kinds of one group and version.
 pub fn of_version<'a>(group: &'a str, version: &'a str) -> impl Iterator<Item = &'static Kind> + use<'a> {
     ALL.iter().copied().filter(move |k| k.group == group && k.version == version)
@@ -175,8 +161,8 @@ mod tests {
     #[test]
     fn every_kind_is_found_and_belongs_to_a_listed_group() {
         for k in all() {
-            assert!(std::ptr::eq(by_gvr(&k.gvr()).unwrap(), *k), "{}", k.plural);
-            assert!(std::ptr::eq(by_gvk(&k.gvk()).unwrap(), *k), "{}", k.kind);
+            assert!(std::ptr::eq(by_resource(&k.group, &k.version, &k.plural).unwrap(), *k), "{}", k.plural);
+            assert!(std::ptr::eq(by_kind(&k.group, &k.version, &k.kind).unwrap(), *k), "{}", k.kind);
             assert!(groups().iter().any(|(g, v)| *g == k.group && v.contains(&&*k.version)), "{}", k.group);
         }
         let unique: BTreeSet<_> = all().iter().map(|k| k.gvr()).collect();

@@ -18,6 +18,6 @@ pub use json::{
     encode_json_into, encode_plain, write_json_string,
 };
 pub use protobuf::{decode_protobuf, encode_protobuf};
-pub use table::{FieldRef, ListType, Shape, Type, TypeRef, type_named, type_of};
+pub use table::{FieldRef, HeldType, ListType, Shape, Type, TypeRef, type_named, type_of};
 pub use value::{Key, Map, Value};
 pub use yaml::{decode_yaml, decode_yaml_plain, encode_yaml, encode_yaml_plain};

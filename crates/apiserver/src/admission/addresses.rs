@@ -163,7 +163,7 @@ fn addresses(service: Option<&Value>) -> Vec<Ipv4Addr> {
 
 fn bytes(call: &Call<'_>, resource: &Resource, address: Ipv4Addr, name: &str) -> Result<Vec<u8>, Status> {
     let json = object_of(address, call.namespace, name).to_string();
-    let mut value = crate::codec::stored(json.as_bytes(), resource.ty)?;
+    let mut value = crate::codec::stored(json.as_bytes(), resource.ty())?;
     write::default(resource, &mut value);
     object::prepare_create(&mut value, "", call.now, &*call.state.entropy)?;
     if resource.kind.generation {

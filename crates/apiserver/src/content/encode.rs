@@ -20,8 +20,8 @@ pub(crate) const PIECE_BYTES: usize = 64 << 10;
 pub(crate) fn served(resource: &Resource, stored: Bytes) -> Result<Bytes, Status> {
     match resource.kind.storage {
         kinds::Storage::As(conversion) => {
-            let value = codec::stored(&stored, resource.stored_ty)?;
-            Ok(codec::encode(&(conversion.from_storage)(value), resource.ty).into())
+            let value = codec::stored(&stored, resource.stored_ty())?;
+            Ok(codec::encode(&(conversion.from_storage)(value), resource.ty()).into())
         }
         _ => Ok(stored),
     }
@@ -32,7 +32,7 @@ pub(crate) fn encoded(
     accepted: &Accepted,
     code: u16,
     json: Bytes,
-    ty: Option<TypeRef<'static>>,
+    ty: Option<TypeRef<'_>>,
 ) -> Result<Response, Status> {
     let bytes: Bytes = match accepted.format {
         Format::Json if accepted.pretty => codec::pretty(&json),

@@ -44,7 +44,7 @@ impl Frames {
             ]));
         }
         let unknown = match accepted.form {
-            Form::Plain => !resource.ty.has_protobuf(),
+            Form::Plain => !resource.ty().has_protobuf(),
             Form::Metadata { .. } => false,
             Form::Table { .. } => true,
         };
@@ -160,7 +160,7 @@ impl Frames {
         Ok(out.into())
     }
 
-    fn object_type(&self, kind: &str) -> schema::TypeRef<'static> {
+    fn object_type(&self, kind: &str) -> schema::TypeRef<'_> {
         let meta_type = |name| schema::type_of("meta.k8s.io", "v1", name);
         let found = match (kind, self.accepted.form) {
             ("ERROR", _) => meta_type("Status"),
@@ -168,6 +168,6 @@ impl Frames {
             (_, Form::Metadata { .. }) => meta_type("PartialObjectMetadata"),
             (_, Form::Table { .. }) => meta_type("Table"),
         };
-        found.unwrap_or(self.resource.ty)
+        found.unwrap_or(self.resource.ty())
     }
 }

@@ -43,18 +43,18 @@ pub(super) fn list(resource: &Arc<Resource>, accepted: &Accepted, page: Page) ->
     let objects = Objects { resource: resource.clone(), form: accepted.form, entries: page.entries };
     let body: Body = match accepted.format {
         Format::Protobuf => {
-            let of = |name: &str| match accepted.form {
-                Form::Metadata { .. } => schema::type_of("meta.k8s.io", "v1", name),
-                _ => schema::type_of(&resource.gvr.group, &resource.gvr.version, name),
-            };
             let list_kind = format!("{kind}List");
-            let types = of(kind).zip(of(&list_kind)).filter(|(_, list)| list.has_protobuf());
-            let (ty, list_ty) = types.ok_or_else(|| Status::not_acceptable(&[JSON, YAML]))?;
+            let list_ty = match accepted.form {
+                Form::Metadata { .. } => schema::type_of("meta.k8s.io", "v1", &list_kind),
+                _ => resource.list_ty(),
+            };
+            let list_ty = list_ty.filter(|list| list.has_protobuf());
+            let list_ty = list_ty.ok_or_else(|| Status::not_acceptable(&[JSON, YAML]))?;
             let empty = codec::stored(format!("{head}]}}").as_bytes(), list_ty)?;
             let metadata = protobuf::encode_message(&empty, list_ty);
             debug_assert_eq!(metadata.first(), Some(&(METADATA << 3 | 2)));
             let step = Step::Measure { at: 0, bytes: metadata.len() };
-            Body::Stream(Box::pin(Protobuf { objects, ty, api_version, list_kind, metadata, step }))
+            Body::Stream(Box::pin(Protobuf { objects, api_version, list_kind, metadata, step }))
         }
         _ => Body::Stream(Box::pin(Json { objects, head: Some(head), at: 0, done: false })),
     };
@@ -68,6 +68,15 @@ struct Objects {
 }
 
 impl Objects {
+    /// The type of each.
+    fn ty(&self) -> TypeRef<'_> {
+        match self.form {
+            Form::Metadata { .. } => schema::type_of("meta.k8s.io", "v1", "PartialObjectMetadata"),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.resource.ty())
+    }
+
     fn json(&self, at: usize) -> Option<Result<Vec<u8>, Status>> {
         let entry = self.entries.get(at)?;
         Some(match self.form {
@@ -123,7 +132,6 @@ impl Stream for Json {
 /// Envelope, list metadata, and the objects, each with its length.
 struct Protobuf {
     objects: Objects,
-    ty: TypeRef<'static>,
     api_version: String,
     list_kind: String,
     metadata: Vec<u8>,
@@ -147,7 +155,8 @@ enum Step {
 impl Protobuf {
     fn message(&self, at: usize) -> Option<Result<Vec<u8>, Status>> {
         let json = self.objects.json(at)?;
-        Some(json.and_then(|json| Ok(protobuf::encode_message(&codec::stored(&json, self.ty)?, self.ty))))
+        let ty = self.objects.ty();
+        Some(json.and_then(|json| Ok(protobuf::encode_message(&codec::stored(&json, ty)?, ty))))
     }
 
     /// Measures some objects; behind the last one the head of the list comes out.

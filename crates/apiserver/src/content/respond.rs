@@ -20,7 +20,7 @@ pub(crate) fn object(
     let resource = &call.resource;
     let served = served(resource, stored)?;
     let (bytes, ty) = match accepted.form {
-        Form::Plain => (served, Some(resource.ty)),
+        Form::Plain => (served, Some(resource.ty())),
         Form::Table { version } => {
             let include = table::Include::parse(&call.request.query)?;
             let mut out = table::Table::new(resource, version, include, call.now);
@@ -55,8 +55,7 @@ pub(crate) fn list(call: &Call<'_>, accepted: &Accepted, page: Page) -> Result<R
                 out.extend_from_slice(&item(resource, entry)?);
             }
             out.extend_from_slice(b"]}\n");
-            let ty = schema::type_of(&resource.gvr.group, &resource.gvr.version, &format!("{kind}List"));
-            (out.into(), ty)
+            (out.into(), resource.list_ty())
         }
         Form::Table { version } => {
             let include = table::Include::parse(&call.request.query)?;

@@ -38,10 +38,10 @@ impl Include {
 }
 
 /// A table being written.
-pub(crate) struct Table {
-    kind: &'static Kind,
+pub(crate) struct Table<'a> {
+    kind: &'a Kind,
     /// The type of the objects' served form.
-    ty: TypeRef<'static>,
+    ty: TypeRef<'a>,
     version: &'static str,
     include: Include,
     now: Timestamp,
@@ -49,16 +49,16 @@ pub(crate) struct Table {
     rows: Vec<u8>,
 }
 
-impl Table {
+impl<'a> Table<'a> {
     /// Without rows.
-    pub fn new(resource: &Resource, version: &'static str, include: Include, now: Timestamp) -> Self {
-        Self::of(resource.kind, resource.ty, version, include, now)
+    pub fn new(resource: &'a Resource, version: &'static str, include: Include, now: Timestamp) -> Self {
+        Self::of(&resource.kind, resource.ty(), version, include, now)
     }
 
     /// The same for a kind that is nowhere stored.
     pub fn of(
-        kind: &'static Kind,
-        ty: TypeRef<'static>,
+        kind: &'a Kind,
+        ty: TypeRef<'a>,
         version: &'static str,
         include: Include,
         now: Timestamp,

@@ -3,9 +3,11 @@
 use kinds::Kind;
 use serde_json::{Value as Json, json};
 
+use crate::registry::Group;
+
 /// The list for `/api` (`core`) or `/apis`.
-pub(crate) fn list(version: &str, core: bool) -> Json {
-    let items: Vec<Json> = kinds::groups().iter().filter(|(g, _)| g.is_empty() == core).map(group).collect();
+pub(crate) fn list(groups: &[Group], version: &str, core: bool) -> Json {
+    let items: Vec<Json> = groups.iter().filter(|g| g.name.is_empty() == core).map(group).collect();
     json!({
         "kind": "APIGroupDiscoveryList",
         "apiVersion": format!("apidiscovery.k8s.io/{version}"),
@@ -14,20 +16,21 @@ pub(crate) fn list(version: &str, core: bool) -> Json {
     })
 }
 
-fn group((group, versions): &(&'static str, &'static [&'static str])) -> Json {
-    let versions: Vec<Json> = versions
+fn group(group: &Group) -> Json {
+    let versions: Vec<Json> = group
+        .versions
         .iter()
         .map(|version| {
-            let mut resources: Vec<Json> = kinds::of_version(group, version).map(resource).collect();
+            let mut resources: Vec<Json> = version.kinds.iter().map(|kind| resource(kind)).collect();
             resources.sort_by(|a, b| a["resource"].as_str().cmp(&b["resource"].as_str()));
-            json!({"version": version, "freshness": "Current", "resources": resources})
+            json!({"version": version.name, "freshness": "Current", "resources": resources})
         })
         .collect();
-    let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
+    let metadata = if group.name.is_empty() { json!({}) } else { json!({"name": group.name}) };
     json!({"metadata": metadata, "versions": versions})
 }
 
-fn resource(kind: &'static Kind) -> Json {
+fn resource(kind: &Kind) -> Json {
     let own = json!({"group": kind.group, "version": kind.version, "kind": kind.kind});
     let mut out = json!({
         "resource": kind.plural,

@@ -5,6 +5,8 @@ use kinds::Kind;
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
+use crate::registry::{Group, Version};
+
 /// `/api`.
 pub(crate) fn versions(address: &str) -> Json {
     json!({
@@ -15,45 +17,41 @@ pub(crate) fn versions(address: &str) -> Json {
 }
 
 /// `/apis`.
-pub(crate) fn groups() -> Json {
-    let groups: Vec<Json> = kinds::groups()
-        .iter()
-        .filter(|(g, _)| !g.is_empty())
-        .map(|(g, versions)| group_body(g, versions))
-        .collect();
+pub(crate) fn groups(groups: &[Group]) -> Json {
+    let groups: Vec<Json> = groups.iter().filter(|g| !g.name.is_empty()).map(group_body).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
 }
 
 /// `/apis/<group>`.
-pub(crate) fn group_object(group: &str, versions: &[&str]) -> Json {
-    let mut body = group_body(group, versions);
+pub(crate) fn group_object(group: &Group) -> Json {
+    let mut body = group_body(group);
     body["kind"] = "APIGroup".into();
     body["apiVersion"] = "v1".into();
     body
 }
 
-fn group_body(group: &str, versions: &[&str]) -> Json {
-    let one = |v: &&str| json!({"groupVersion": meta::gvr::api_version(group, v), "version": v});
+fn group_body(group: &Group) -> Json {
+    let one = |v: &Version| json!({"groupVersion": meta::gvr::api_version(&group.name, &v.name), "version": v.name});
     json!({
-        "name": group,
-        "versions": versions.iter().map(one).collect::<Vec<_>>(),
-        "preferredVersion": versions.first().map(one),
+        "name": group.name,
+        "versions": group.versions.iter().map(one).collect::<Vec<_>>(),
+        "preferredVersion": group.versions.first().map(one),
     })
 }
 
 /// `/apis/<group>/<version>`.
-pub(crate) fn resources(group: &str, version: &str) -> Json {
-    let mut list: Vec<Json> = kinds::of_version(group, version).flat_map(of_kind).collect();
+pub(crate) fn resources(group: &str, version: &Version) -> Json {
+    let mut list: Vec<Json> = version.kinds.iter().flat_map(|kind| of_kind(kind)).collect();
     list.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     json!({
         "kind": "APIResourceList",
         "apiVersion": "v1",
-        "groupVersion": meta::gvr::api_version(group, version),
+        "groupVersion": meta::gvr::api_version(group, &version.name),
         "resources": list,
     })
 }
 
-fn of_kind(kind: &'static Kind) -> Vec<Json> {
+fn of_kind(kind: &Kind) -> Vec<Json> {
     let mut own = json!({
         "name": kind.plural,
         "singularName": kind.singular,

@@ -1,5 +1,5 @@
-//! Paths that are not resources: discovery, version, health, metrics, OpenAPI, token issuer. Documents that do
-//! not change are made once.
+//! Paths that are not resources: discovery, version, health, metrics, OpenAPI, token issuer. Documents about what is
+//! served belong to one registry and are made once for it.
 
 mod aggregated;
 mod health;
@@ -7,17 +7,20 @@ mod legacy;
 mod openapi;
 mod version;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use meta::{Request, Response, Status, Verb};
 use serde_json::{Value as Json, json};
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::authenticate::token::Issuer;
 use crate::content;
 use crate::flow::Flow;
 use crate::metrics::Gauges;
+use crate::registry::Registry;
 use crate::request::aggregated_discovery;
 use crate::storage::State;
 
@@ -27,7 +30,7 @@ const CACHE_AN_HOUR: &str = "public, max-age=3600";
 
 /// What is answered outside of resources.
 pub(crate) struct Site {
-    documents: Documents,
+    documents: ArcSwap<Documents>,
     /// Where clients reach this server.
     address: SocketAddr,
     issuer: Option<Arc<Issuer>>,
@@ -36,18 +39,42 @@ pub(crate) struct Site {
 
 impl Site {
     /// Over what it tells about.
-    pub fn new(address: SocketAddr, issuer: Option<Arc<Issuer>>, flow: Arc<Flow>) -> Self {
-        Site { documents: Documents::build(&address.to_string()), address, issuer, flow }
+    pub fn new(state: &State, address: SocketAddr, issuer: Option<Arc<Issuer>>, flow: Arc<Flow>) -> Self {
+        let documents = ArcSwap::from_pointee(Documents::of(state.served(), address));
+        Site { documents, address, issuer, flow }
+    }
+
+    /// The documents about what is served now.
+    fn documents(&self, state: &State) -> Arc<Documents> {
+        let served = state.served();
+        let held = self.documents.load_full();
+        if Arc::ptr_eq(&held.served, &served) {
+            return held;
+        }
+        let fresh = Arc::new(Documents::of(served, self.address));
+        self.documents.store(fresh.clone());
+        fresh
     }
 }
 
-/// Discovery documents, made once.
+/// The documents about one registry, each made when it is first asked for.
 struct Documents {
-    /// By path without a trailing slash: `/api`, `/apis`, `/api/v1`, `/apis/apps`, `/apis/apps/v1`.
-    plain: Vec<(String, Document)>,
+    served: Arc<Registry>,
+    /// `host:port`.
+    address: String,
+    plain: BTreeMap<String, (About, OnceLock<Document>)>,
     /// `/api` and `/apis` aggregated, as `v2` and `v2beta1`.
-    aggregated: Vec<(&'static str, &'static str, Document)>,
+    aggregated: [(&'static str, &'static str, OnceLock<Document>); 4],
     openapi: openapi::OpenApi,
+}
+
+/// What a plain document is about: indexes into the registry's groups and their versions.
+#[derive(Clone, Copy)]
+enum About {
+    Core,
+    Groups,
+    Group(usize),
+    Version(usize, usize),
 }
 
 struct Document {
@@ -65,43 +92,52 @@ impl Document {
 }
 
 impl Documents {
-    /// From the declared kinds. `address` is where clients reach this server, `host:port`.
-    fn build(address: &str) -> Self {
-        let mut plain = vec![
-            ("/api".to_owned(), Document::new("APIVersions", &legacy::versions(address))),
-            ("/apis".to_owned(), Document::new("APIGroupList", &legacy::groups())),
-        ];
-        for (group, versions) in kinds::groups() {
-            if !group.is_empty() {
-                plain.push((
-                    format!("/apis/{group}"),
-                    Document::new("APIGroup", &legacy::group_object(group, versions)),
-                ));
+    /// About what is served. `address` is where clients reach this server.
+    fn of(served: Arc<Registry>, address: SocketAddr) -> Self {
+        let mut plain = vec![("/api".to_owned(), About::Core), ("/apis".to_owned(), About::Groups)];
+        for (at, group) in served.groups().iter().enumerate() {
+            if !group.name.is_empty() {
+                plain.push((format!("/apis/{}", group.name), About::Group(at)));
             }
-            for version in *versions {
-                let path = if group.is_empty() {
-                    format!("/api/{version}")
-                } else {
-                    format!("/apis/{group}/{version}")
+            for (v, version) in group.versions.iter().enumerate() {
+                let path = match &*group.name {
+                    "" => format!("/api/{}", version.name),
+                    name => format!("/apis/{name}/{}", version.name),
                 };
-                plain.push((path, Document::new("APIResourceList", &legacy::resources(group, version))));
+                plain.push((path, About::Version(at, v)));
             }
         }
-        let mut all = Vec::new();
-        for version in ["v2", "v2beta1"] {
-            for (path, core) in [("/api", true), ("/apis", false)] {
-                all.push((
-                    path,
-                    version,
-                    Document::new("APIGroupDiscoveryList", &aggregated::list(version, core)),
-                ));
-            }
-        }
-        Documents { plain, aggregated: all, openapi: openapi::OpenApi::default() }
+        let plain = plain.into_iter().map(|(path, about)| (path, (about, OnceLock::new()))).collect();
+        let aggregated = [("/api", "v2"), ("/apis", "v2"), ("/api", "v2beta1"), ("/apis", "v2beta1")]
+            .map(|(path, version)| (path, version, OnceLock::new()));
+        let (address, openapi) = (address.to_string(), openapi::OpenApi::default());
+        Documents { served, address, plain, aggregated, openapi }
     }
 
+    /// By path without a trailing slash: `/api`, `/apis`, `/api/v1`, `/apis/apps`, `/apis/apps/v1`.
     fn find(&self, path: &str) -> Option<&Document> {
-        self.plain.iter().find(|(p, _)| p == path).map(|(_, d)| d)
+        let (about, document) = self.plain.get(path)?;
+        Some(document.get_or_init(|| self.make(*about)))
+    }
+
+    fn make(&self, about: About) -> Document {
+        let groups = self.served.groups();
+        match about {
+            About::Core => Document::new("APIVersions", &legacy::versions(&self.address)),
+            About::Groups => Document::new("APIGroupList", &legacy::groups(groups)),
+            About::Group(at) => Document::new("APIGroup", &legacy::group_object(&groups[at])),
+            About::Version(at, v) => {
+                let group = &groups[at];
+                Document::new("APIResourceList", &legacy::resources(&group.name, &group.versions[v]))
+            }
+        }
+    }
+
+    fn aggregated(&self, path: &str, version: &str) -> Option<&Document> {
+        let (path, version, document) =
+            self.aggregated.iter().find(|(p, v, _)| *p == path && *v == version)?;
+        let list = || aggregated::list(self.served.groups(), version, *path == "/api");
+        Some(document.get_or_init(|| Document::new("APIGroupDiscoveryList", &list())))
     }
 
     /// Whether a path lies below one with a document.
@@ -112,7 +148,7 @@ impl Documents {
 
     /// All paths with a document.
     fn paths(&self) -> impl Iterator<Item = &str> {
-        self.plain.iter().map(|(p, _)| p.as_str())
+        self.plain.keys().map(String::as_str)
     }
 }
 
@@ -125,29 +161,28 @@ pub(crate) fn path(state: &State, site: &Site, request: &Request, path: &str) ->
     if request.verb != Verb::Get {
         return Err(Status::method_not_allowed());
     }
-    if let Some(answer) = discover(&site.documents, request, trimmed) {
+    let documents = site.documents(state);
+    if let Some(answer) = discover(&documents, request, trimmed) {
         return answer;
     }
     if trimmed.starts_with("/openapi/v2") || trimmed.starts_with("/openapi/v3") {
-        return openapi::answer(&site.documents.openapi, state.now(), request, trimmed);
+        return openapi::answer(&documents.openapi, &documents.served, state.now(), request, trimmed);
     }
     match trimmed {
-        "/" => Ok(root(&site.documents)),
+        "/" => Ok(root(&documents)),
         "/version" => version::answer(),
         "/metrics" => Ok(metrics(state, &site.flow)),
         "/.well-known/openid-configuration" | "/openid/v1/jwks" => issuer(site, trimmed),
-        _ if site.documents.claims(trimmed) => Err(Status::unknown_resource()),
+        _ if documents.claims(trimmed) => Err(Status::unknown_resource()),
         _ => Ok(no_such_page()),
     }
 }
 
 /// The answer for a resource that is not there: a Status inside a group that is served, a page outside.
-pub(crate) fn no_such_resource(gvr: &meta::Gvr) -> Result<Response, Status> {
-    match kinds::of_version(&gvr.group, &gvr.version).next() {
-        Some(_) => Err(Status::unknown_resource()),
-        None if gvr.group.is_empty() => Err(Status::unknown_resource()),
-        None if kinds::groups().iter().any(|(g, _)| *g == gvr.group) => Err(Status::unknown_resource()),
-        None => Ok(no_such_page()),
+pub(crate) fn no_such_resource(served: &Registry, gvr: &meta::Gvr) -> Result<Response, Status> {
+    match gvr.group.is_empty() || served.group(&gvr.group).is_some() {
+        true => Err(Status::unknown_resource()),
+        false => Ok(no_such_page()),
     }
 }
 
@@ -162,8 +197,7 @@ fn no_such_page() -> Response {
 fn discover(documents: &Documents, request: &Request, path: &str) -> Option<Result<Response, Status>> {
     if matches!(path, "/api" | "/apis")
         && let Some(version) = aggregated_discovery(&request.accept)
-        && let Some((_, _, document)) =
-            documents.aggregated.iter().find(|(p, v, _)| *p == path && *v == version)
+        && let Some(document) = documents.aggregated(path, version)
     {
         let content_type =
             format!("application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList");

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use meta::{Request, Response, Status};
 use schema::openapi::{self, Route};
 
+use crate::registry::Registry;
+
 const SECONDS_OF_A_YEAR: i64 = 365 * 24 * 3600;
 
 /// A document with its hash.
@@ -25,7 +27,7 @@ impl Document {
     }
 }
 
-/// All documents.
+/// The documents about one registry.
 #[derive(Default)]
 pub(crate) struct OpenApi {
     v2: OnceLock<Document>,
@@ -34,18 +36,20 @@ pub(crate) struct OpenApi {
 }
 
 impl OpenApi {
-    fn v2(&self) -> &Document {
-        self.v2.get_or_init(|| Document::new(String::new(), openapi::v2(&routes())))
+    fn v2(&self, served: &Registry) -> &Document {
+        self.v2.get_or_init(|| Document::new(String::new(), openapi::v2(&routes(served))))
     }
 
-    fn v2_protobuf(&self) -> Option<Bytes> {
-        self.v2_protobuf.get_or_init(|| openapi::v2_protobuf(&self.v2().json).map(Bytes::from)).clone()
+    fn v2_protobuf(&self, served: &Registry) -> Option<Bytes> {
+        let made = || openapi::v2_protobuf(&self.v2(served).json).map(Bytes::from);
+        self.v2_protobuf.get_or_init(made).clone()
     }
 
-    fn v3(&self) -> &(Bytes, Vec<Document>) {
+    fn v3(&self, served: &Registry) -> &(Bytes, Vec<Document>) {
         self.v3.get_or_init(|| {
-            let routes = routes();
-            let versions = kinds::groups().iter().flat_map(|(g, vs)| vs.iter().map(move |v| (*g, *v)));
+            let routes = routes(served);
+            let versions =
+                served.groups().iter().flat_map(|g| g.versions.iter().map(|v| (&*g.name, &*v.name)));
             let documents: Vec<Document> = versions
                 .map(|(g, v)| Document::new(openapi::v3_path(g, v), openapi::v3(g, v, &routes)))
                 .collect();
@@ -57,9 +61,9 @@ impl OpenApi {
 }
 
 /// Everything that is served, as the documents describe it.
-fn routes() -> Vec<Route> {
+fn routes(served: &Registry) -> Vec<Route> {
     let mut out = Vec::new();
-    for kind in kinds::all() {
+    for kind in served.all().map(|one| &one.kind) {
         let route = |subresource: &str, object: meta::Gvk, verbs: &[&str]| Route {
             group: kind.group.to_string(),
             version: kind.version.to_string(),
@@ -82,6 +86,7 @@ fn routes() -> Vec<Route> {
 /// Answers a request for an OpenAPI document.
 pub(super) fn answer(
     documents: &OpenApi,
+    served: &Registry,
     now: Timestamp,
     request: &Request,
     path: &str,
@@ -90,13 +95,13 @@ pub(super) fn answer(
         let wanted = request.accept.split(',').map(str::trim).any(|a| {
             a.split(';').next().is_some_and(|t| t.starts_with("application/com.github.proto-openapi.spec.v2"))
         });
-        let hash = &documents.v2().hash;
-        return Ok(match documents.v2_protobuf().filter(|_| wanted) {
+        let hash = &documents.v2(served).hash;
+        return Ok(match documents.v2_protobuf(served).filter(|_| wanted) {
             Some(bytes) => with_etag(request, bytes, hash, openapi::V2_PROTOBUF),
-            None => with_etag(request, documents.v2().json.clone(), hash, "application/json"),
+            None => with_etag(request, documents.v2(served).json.clone(), hash, "application/json"),
         });
     }
-    let (index, all) = documents.v3();
+    let (index, all) = documents.v3(served);
     if path == "/openapi/v3" {
         return Ok(Response::json(200, index.clone()));
     }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use kinds::Kind;
 use meta::{Request, Target, Verb};
 use parking_lot::Mutex;
 
@@ -31,10 +32,10 @@ pub struct Series {
 }
 
 impl Series {
-    /// The labels of a request. Only resources, subresources and verbs that are served have a series of their own: what
+    /// The labels of a request for a resource that this kind is served as. Only resources, subresources and verbs that are served have a series of their own: what
     /// clients make up must not fill the memory or push others out.
     #[must_use]
-    pub fn of(request: &Request) -> Series {
+    pub fn of(request: &Request, kind: Option<&Kind>) -> Series {
         let mut series = Series {
             verb: "other",
             group: "".into(),
@@ -43,11 +44,11 @@ impl Series {
             subresource: "".into(),
             scope: "",
         };
-        let Target::Resource { gvr, namespace, name, subresource, .. } = &request.target else {
+        let Target::Resource { namespace, name, subresource, .. } = &request.target else {
             series.verb = verb(request.verb);
             return series;
         };
-        let Some(kind) = kinds::by_gvr(gvr) else { return series };
+        let Some(kind) = kind else { return series };
         let part = kind.subresource(subresource);
         let is_served = match part {
             Some(part) => request.verb == Verb::Connect || part.verbs.contains(&request.verb.as_str()),
@@ -57,9 +58,9 @@ impl Series {
             return series;
         }
         series.verb = verb(request.verb);
-        series.group = Cow::Borrowed(&*kind.group);
-        series.version = Cow::Borrowed(&*kind.version);
-        series.resource = Cow::Borrowed(&*kind.plural);
+        series.group = kind.group.clone();
+        series.version = kind.version.clone();
+        series.resource = kind.plural.clone();
         series.subresource = part.map_or("", |part| part.name).into();
         series.scope = match (name.is_empty(), namespace.is_empty()) {
             (false, _) => "resource",
@@ -287,7 +288,8 @@ mod tests {
                 subresource: subresource.into(),
                 subpath: String::new(),
             };
-            let s = Series::of(&Request::new(verb, target));
+            let kind = kinds::by_resource("", "v1", resource);
+            let s = Series::of(&Request::new(verb, target), kind);
             format!("{} {}/{} {}", s.verb, s.resource, s.subresource, s.scope)
         };
         for (verb, resource, subresource, want) in [

@@ -1,25 +1,25 @@
-//! The resources that are served, each with its kind, its types and its cache. It must never hold behaviour
-//! of a kind.
+//! What is served: groups, versions and kinds in the order of discovery, and for each stored one its resource with
+//! types and cache. A [`Registry`] is never changed: whoever defines or removes a kind makes a new one, and
+//! [`crate::storage::State::serve`] swaps it in whole. It must never hold behaviour of a kind.
 
 pub mod selector;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kinds::{Kind, Storage};
+use kinds::{Kind, KindRef, Storage};
 use meta::{Gvk, Gvr, Status};
-use schema::TypeRef;
+use schema::{HeldType, TypeRef};
 use watchcache::{ResourceCache, ResourceSpec, WatchCache};
 
 /// One served resource.
 pub struct Resource {
-    pub kind: &'static Kind,
+    pub kind: KindRef,
     pub gvr: Gvr,
     pub gvk: Gvk,
-    /// The type of the served form.
-    pub ty: TypeRef<'static>,
-    /// The type of the stored form.
-    pub stored_ty: TypeRef<'static>,
+    ty: HeldType,
+    stored_ty: HeldType,
     /// `/registry/.../`.
     pub prefix: String,
     /// What entries know of the stored object, in the order of their facts.
@@ -29,13 +29,65 @@ pub struct Resource {
     pub cache: Arc<ResourceCache>,
 }
 
-/// All served resources by group, version and plural.
-#[derive(Default)]
+/// A kind that is served, with its resource where objects of it are stored.
+#[derive(Clone)]
+pub struct Served {
+    pub kind: KindRef,
+    pub resource: Option<Arc<Resource>>,
+}
+
+/// A group with its versions, the preferred one first.
+pub struct Group {
+    pub name: Cow<'static, str>,
+    pub versions: Vec<Version>,
+}
+
+/// The kinds of one version of a group.
+pub struct Version {
+    pub name: Cow<'static, str>,
+    pub kinds: Vec<KindRef>,
+}
+
+/// Everything that is served from one moment to another.
 pub struct Registry {
-    by_gvr: HashMap<Gvr, Arc<Resource>>,
+    groups: Vec<Group>,
+    by_gvr: HashMap<Gvr, Served>,
+    is_loaded: bool,
 }
 
 impl Resource {
+    /// The resource of a kind whose objects the cache holds.
+    #[must_use]
+    pub fn new(kind: KindRef, ty: HeldType, stored_ty: HeldType, cache: Arc<ResourceCache>) -> Self {
+        let paths = kind.storage_kind().selected_paths();
+        let triggers = triggers(kind.storage_kind(), &paths);
+        let (gvr, gvk, prefix) = (kind.gvr(), kind.gvk(), kind.prefix());
+        Resource { kind, gvr, gvk, ty, stored_ty, prefix, paths, triggers, cache }
+    }
+
+    /// The type of the served form.
+    #[must_use]
+    pub fn ty(&self) -> TypeRef<'_> {
+        self.ty.get()
+    }
+
+    /// The type of the stored form.
+    #[must_use]
+    pub fn stored_ty(&self) -> TypeRef<'_> {
+        self.stored_ty.get()
+    }
+
+    /// The type of lists, where they have one in the field table.
+    #[must_use]
+    pub fn list_ty(&self) -> Option<TypeRef<'static>> {
+        match &self.ty {
+            HeldType::Own(..) => None,
+            HeldType::Builtin(_) => {
+                schema::type_of(&self.gvr.group, &self.gvr.version, &format!("{}List", self.kind.kind))
+            }
+        }
+    }
+
     /// The store's key of an object.
     #[must_use]
     pub fn key(&self, namespace: &str, name: &str) -> String {
@@ -60,12 +112,72 @@ impl Resource {
 }
 
 impl Registry {
-    /// The resource of that name.
+    /// Of these. Groups and versions stand in the order in which they are first named.
+    #[must_use]
+    pub fn of(served: impl IntoIterator<Item = Served>) -> Self {
+        let mut registry = Registry { groups: Vec::new(), by_gvr: HashMap::new(), is_loaded: true };
+        for one in served {
+            registry.place(&one.kind);
+            registry.by_gvr.insert(one.kind.gvr(), one);
+        }
+        registry
+    }
+
+    /// The built-in kinds by name only, before their resources are loaded.
+    #[must_use]
+    pub fn declared() -> Self {
+        let kinds = builtin().map(|kind| Served { kind: KindRef::Builtin(kind), resource: None });
+        Registry { is_loaded: false, ..Registry::of(kinds) }
+    }
+
+    /// Registers every stored built-in kind with the cache and waits until it is filled.
+    ///
+    /// # Errors
+    /// When the store fails, or a kind's type is not in the field table.
+    pub async fn load(cache: &WatchCache) -> Result<Registry, Status> {
+        let mut served = Vec::new();
+        for kind in builtin() {
+            let resource = match kind.is_stored() {
+                true => Some(Arc::new(resource(kind, cache).await?)),
+                false => None,
+            };
+            served.push(Served { kind: KindRef::Builtin(kind), resource });
+        }
+        Ok(Registry::of(served))
+    }
+
+    fn place(&mut self, kind: &KindRef) {
+        let at = self.groups.iter().position(|g| g.name == kind.group).unwrap_or_else(|| {
+            self.groups.push(Group { name: kind.group.clone(), versions: Vec::new() });
+            self.groups.len() - 1
+        });
+        let versions = &mut self.groups[at].versions;
+        let at = versions.iter().position(|v| v.name == kind.version).unwrap_or_else(|| {
+            versions.push(Version { name: kind.version.clone(), kinds: Vec::new() });
+            versions.len() - 1
+        });
+        versions[at].kinds.push(kind.clone());
+    }
+
+    /// Whether the resources can be asked for.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.is_loaded
+    }
+
+    /// The kind that is served as that resource.
+    #[must_use]
+    pub fn kind(&self, gvr: &Gvr) -> Option<&KindRef> {
+        self.by_gvr.get(gvr).map(|served| &served.kind)
+    }
+
+    /// The stored resource of that name.
     ///
     /// # Errors
     /// 404 when it is not served.
     pub fn find(&self, gvr: &Gvr) -> Result<Arc<Resource>, Status> {
-        self.by_gvr.get(gvr).cloned().ok_or_else(Status::unknown_resource)
+        let found = self.by_gvr.get(gvr).and_then(|served| served.resource.clone());
+        found.ok_or_else(Status::unknown_resource)
     }
 
     /// A built-in resource by name.
@@ -76,46 +188,50 @@ impl Registry {
         version: &'static str,
         plural: &'static str,
     ) -> Option<&Arc<Resource>> {
-        self.by_gvr.get(&Gvr::new(group, version, plural))
+        self.by_gvr.get(&Gvr::new(group, version, plural))?.resource.as_ref()
     }
 
-    /// Registers every stored built-in kind with the cache and waits until it is filled.
-    ///
-    /// # Errors
-    /// When the store fails, or a kind's type is not in the field table.
-    pub async fn load(cache: &WatchCache) -> Result<Registry, Status> {
-        let mut registry = Registry::default();
-        let stored = kinds::all().iter().filter(|k| k.is_stored());
-        let (own, converted): (Vec<&Kind>, Vec<&Kind>) =
-            stored.copied().partition(|k| matches!(k.storage, Storage::Stored));
-        for kind in own.into_iter().chain(converted) {
-            let prefix = kind.prefix();
-            let paths = kind.storage_kind().selected_paths();
-            let triggers = triggers(kind.storage_kind(), &paths);
-            let entries = match cache.resource(&prefix) {
-                Some(entries) => entries,
-                None => {
-                    let mut spec = ResourceSpec::scanned(prefix.clone(), &paths);
-                    spec.triggers.clone_from(&triggers);
-                    let registered = cache.register(spec).await;
-                    registered.map_err(|e| Status::internal(format!("cannot load {prefix}: {e}")))?
-                }
-            };
-            let resource = Resource {
-                kind,
-                gvr: kind.gvr(),
-                gvk: kind.gvk(),
-                ty: type_of(kind)?,
-                stored_ty: type_of(kind.storage_kind())?,
-                prefix,
-                paths,
-                triggers,
-                cache: entries,
-            };
-            registry.by_gvr.insert(kind.gvr(), Arc::new(resource));
-        }
-        Ok(registry)
+    /// Everything, in the order of discovery.
+    pub fn all(&self) -> impl Iterator<Item = &Served> {
+        let versions = self.groups.iter().flat_map(|g| &g.versions);
+        versions.flat_map(|v| &v.kinds).filter_map(|kind| self.by_gvr.get(&kind.gvr()))
     }
+
+    /// The groups in the order in which discovery lists them. The core group is empty.
+    #[must_use]
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    /// The group of that name.
+    #[must_use]
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|g| g.name == name)
+    }
+}
+
+/// The built-in kinds in the order of their groups and versions.
+fn builtin() -> impl Iterator<Item = &'static Kind> {
+    let versions = kinds::groups().iter().flat_map(|(group, versions)| versions.iter().map(|v| (*group, *v)));
+    versions.flat_map(|(group, version)| kinds::of_version(group, version))
+}
+
+/// The resource of a built-in kind. Two kinds with one storage share the cache.
+async fn resource(kind: &'static Kind, cache: &WatchCache) -> Result<Resource, Status> {
+    let prefix = kind.prefix();
+    let stored = kind.storage_kind();
+    let entries = match cache.resource(&prefix) {
+        Some(entries) => entries,
+        None => {
+            let paths = stored.selected_paths();
+            let mut spec = ResourceSpec::scanned(prefix.clone(), &paths);
+            spec.triggers = triggers(stored, &paths);
+            let registered = cache.register(spec).await;
+            registered.map_err(|e| Status::internal(format!("cannot load {prefix}: {e}")))?
+        }
+    };
+    let (ty, stored_ty) = (HeldType::Builtin(type_of(kind)?), HeldType::Builtin(type_of(stored)?));
+    Ok(Resource::new(KindRef::Builtin(kind), ty, stored_ty, entries))
 }
 
 fn triggers(kind: &Kind, paths: &[&str]) -> Vec<usize> {

@@ -21,7 +21,7 @@ pub(crate) struct Decoded {
 pub(crate) fn decode(
     request: &Request,
     expected: &Gvk,
-    ty: TypeRef<'static>,
+    ty: TypeRef<'_>,
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
     let format = body_format(&request.content_type)?;

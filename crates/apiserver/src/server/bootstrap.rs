@@ -139,10 +139,11 @@ impl Server {
     // k8s: staging/src/k8s.io/kube-aggregator/pkg/controllers/autoregister/autoregister_controller.go checkAPIService
     async fn api_services(&self) -> Result<(), Status> {
         let gvr = Gvr::new("apiregistration.k8s.io", "v1", "apiservices");
-        let served = kinds::groups().iter().flat_map(|(g, versions)| versions.iter().map(|v| (&**g, &**v)));
+        let registry = self.state.registry()?;
+        let served = registry.groups().iter().flat_map(|g| g.versions.iter().map(|v| (&*g.name, &*v.name)));
         let wanted = api_services::objects(served);
         let (label, managed) = api_services::MANAGED;
-        let resource = self.state.registry()?.find(&gvr)?;
+        let resource = registry.find(&gvr)?;
         let snapshot =
             resource.cache.list(RevisionMatch::Any).map_err(|e| Status::internal(e.to_string()))?;
         for entry in snapshot.iter(&resource.prefix, None) {

@@ -7,12 +7,14 @@ mod chains;
 mod config;
 mod defaults;
 mod expire;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kinds::Kind;
+use kinds::KindRef;
 use meta::{
     Admission, BoxFuture, Decision, Handler, Identity, Proof, Request, Response, Status, Target, Ticket, Verb,
 };
@@ -79,13 +81,14 @@ impl Server {
         let kubelet_client = config.kubelet_client;
         let state = State::new(config.store, cache, config.clock, config.entropy, config.timer, authorizer);
         let state = Arc::new(state);
+        let site = Site::new(&state, address, issuer.clone(), flow.clone());
         Ok(Arc::new(Server {
             authenticators: chains::authenticators(&state, &clock, issuer.as_ref(), anonymous),
             state,
             plugins: Plugins { services: services.clone(), auth: auth.clone() },
             auth,
             services,
-            site: Site::new(address, issuer.clone(), flow.clone()),
+            site,
             issuer,
             flow,
             audit_ids,
@@ -157,7 +160,12 @@ impl Server {
 
     fn observe(&self, request: &Request, code: u16, began: Duration) {
         let took = self.state.clock.monotonic().saturating_sub(began);
-        self.state.metrics.observe(Series::of(request), code, took);
+        let served = self.state.served();
+        let kind = match &request.target {
+            Target::Resource { gvr, .. } => served.kind(gvr),
+            Target::Path(_) => None,
+        };
+        self.state.metrics.observe(Series::of(request, kind.map(|k| &**k)), code, took);
     }
 
     async fn answer(&self, request: &Request, admission: &Admission) -> Result<Response, Status> {
@@ -167,8 +175,9 @@ impl Server {
         match &request.target {
             Target::Path(path) => discovery::path(&self.state, &self.site, request, path),
             Target::Resource { gvr, .. } => {
-                let Some(kind) = kinds::by_gvr(gvr) else {
-                    return discovery::no_such_resource(gvr);
+                let served = self.state.served();
+                let Some(kind) = served.kind(gvr) else {
+                    return discovery::no_such_resource(&served, gvr);
                 };
                 let mut response = self.answer_kind(request, admission, kind).await?;
                 if !kind.deprecation.is_empty() {
@@ -183,7 +192,7 @@ impl Server {
         &self,
         request: &Request,
         admission: &Admission,
-        kind: &'static Kind,
+        kind: &KindRef,
     ) -> Result<Response, Status> {
         let Target::Resource { gvr, namespace, name, subresource, .. } = &request.target else {
             return Err(Status::unknown_resource());

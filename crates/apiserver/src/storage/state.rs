@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use meta::{BoxFuture, Decision, Status};
-use parking_lot::RwLock;
 use store::Store;
 use sys::{Clock, Entropy};
 use watchcache::WatchCache;
@@ -43,7 +43,7 @@ pub(crate) struct State {
     pub metrics: Metrics,
     /// When this server was made.
     pub started: Timestamp,
-    registry: RwLock<Option<Arc<Registry>>>,
+    served: ArcSwap<Registry>,
     ready: AtomicBool,
 }
 
@@ -66,7 +66,7 @@ impl State {
             timer,
             authorizer,
             metrics: Metrics::default(),
-            registry: RwLock::new(None),
+            served: ArcSwap::from_pointee(Registry::declared()),
             ready: AtomicBool::new(false),
         }
     }
@@ -81,17 +81,23 @@ impl State {
     /// # Errors
     /// 503 until they are loaded.
     pub fn registry(&self) -> Result<Arc<Registry>, Status> {
-        self.registry.read().clone().ok_or_else(|| Status::unavailable("the server is starting"))
+        let served = self.served();
+        if served.is_loaded() { Ok(served) } else { Err(Status::unavailable("the server is starting")) }
     }
 
-    /// Serves these resources from now on.
+    /// What is served now, whether it can be asked for or not.
+    pub fn served(&self) -> Arc<Registry> {
+        self.served.load_full()
+    }
+
+    /// Serves this from now on. Requests that have begun end with what was served before.
     pub fn serve(&self, registry: Registry) {
-        *self.registry.write() = Some(Arc::new(registry));
+        self.served.store(Arc::new(registry));
     }
 
     /// Whether requests for resources can be answered.
     pub fn is_loaded(&self) -> bool {
-        self.registry.read().is_some()
+        self.served.load().is_loaded()
     }
 
     /// Whether what every cluster has is in place.

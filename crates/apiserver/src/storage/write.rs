@@ -47,15 +47,15 @@ impl Call<'_> {
 pub fn to_storage(resource: &Resource, value: &Value) -> Vec<u8> {
     match resource.kind.storage {
         Storage::As(conversion) => {
-            crate::codec::encode(&(conversion.to_storage)(value.clone()), resource.stored_ty)
+            crate::codec::encode(&(conversion.to_storage)(value.clone()), resource.stored_ty())
         }
-        _ => crate::codec::encode(value, resource.ty),
+        _ => crate::codec::encode(value, resource.ty()),
     }
 }
 
 /// A cached object as a value in served form, resource version included.
 pub fn from_entry(resource: &Resource, entry: &Entry) -> Result<Value, Status> {
-    let value = crate::codec::stored(entry.object_bytes(), resource.stored_ty)?;
+    let value = crate::codec::stored(entry.object_bytes(), resource.stored_ty())?;
     Ok(match resource.kind.storage {
         Storage::As(conversion) => (conversion.from_storage)(value),
         _ => value,
@@ -64,7 +64,7 @@ pub fn from_entry(resource: &Resource, entry: &Entry) -> Result<Value, Status> {
 
 /// Puts in all defaults.
 pub fn default(resource: &Resource, value: &mut Value) {
-    schema::apply_defaults(value, resource.ty);
+    schema::apply_defaults(value, resource.ty());
     resource.kind.strategy.default_fields(value);
 }
 
@@ -112,7 +112,7 @@ fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>
     if call.resource.kind.generation {
         value.set_at(&["metadata", "generation"], 1i64);
     }
-    let mut errors = kinds::metadata::validate_create(call.resource.kind, value);
+    let mut errors = kinds::metadata::validate_create(&call.resource.kind, value);
     errors.extend(kinds::shape::check(call.resource.kind.rules, value));
     errors.extend(strategy.validate(value));
     if !errors.is_empty() {
@@ -204,7 +204,7 @@ pub async fn update(
             let object = watchcache::splice_revision(&bytes, entry.mod_revision());
             return Ok(Written { object, created: false, warnings });
         }
-        let gone = is_finished(r.kind, &new);
+        let gone = is_finished(&r.kind, &new);
         let txn = if gone {
             Txn::delete(key.as_str(), entry.mod_revision())
         } else {
@@ -289,7 +289,7 @@ async fn prepare_update(
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
         new.set_at(&["metadata", "generation"], next);
     }
-    let mut errors = kinds::metadata::validate_update(r.kind, new, old);
+    let mut errors = kinds::metadata::validate_update(&r.kind, new, old);
     if rules.operation == Operation::Update {
         errors.extend(kinds::shape::check(r.kind.rules, new));
     }

@@ -103,7 +103,7 @@ fn budget_of(call: &Call<'_>, pod: &Value) -> Result<Option<String>, Status> {
     let prefix = format!("{}{}/", resource.prefix, call.namespace);
     let mut found = Vec::new();
     for entry in snapshot.iter(&prefix, None) {
-        let budget = crate::codec::stored(entry.object_bytes(), resource.ty)?;
+        let budget = crate::codec::stored(entry.object_bytes(), resource.ty())?;
         let selector = kinds::rules::selector_of(budget.at(&["spec", "selector"]));
         if selector.is_ok_and(|s| kinds::rules::selects(&s, pod.at(&["metadata", "labels"]))) {
             found.push(entry.name().to_owned());

@@ -60,7 +60,7 @@ async fn change(call: &Call<'_>, verb: Verb, ty: TypeRef<'static>) -> Result<(Va
     })
     .await?;
     warnings.extend(written.warnings);
-    let stored = crate::codec::stored(&written.object, call.resource.stored_ty)?;
+    let stored = crate::codec::stored(&written.object, call.resource.stored_ty())?;
     Ok((stored, warnings))
 }
 

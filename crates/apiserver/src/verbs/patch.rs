@@ -58,7 +58,7 @@ fn apply(
     validation: FieldValidation,
 ) -> Result<(Value, Vec<String>), Status> {
     let r = &call.resource;
-    let decoded = schema::patch::apply(old, r.ty, form, &call.request.body, validation)?;
+    let decoded = schema::patch::apply(old, r.ty(), form, &call.request.body, validation)?;
     let (mut new, warnings) = (decoded.value, decoded.warnings);
     body::check_kind(&mut new, &r.gvk)?;
     // Without a version in the patch the old one came along: the loop above then compares with itself.

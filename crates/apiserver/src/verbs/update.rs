@@ -19,7 +19,7 @@ pub(crate) async fn replace(call: &Call<'_>, operation: Operation) -> Result<Res
     let accepted = content::negotiate(call.request, true)?;
     let options = WriteOptions::of(call.request)?;
     let r = &call.resource;
-    let decoded = body::decode(call.request, &r.gvk, r.ty, options.field_validation)?;
+    let decoded = body::decode(call.request, &r.gvk, r.ty(), options.field_validation)?;
     let value = named(call, decoded.value)?;
     let rules = Rules::new(operation, options.dry_run);
     let done = write::update(call, call.name, &rules, &mut |_| Ok(value.clone())).await;

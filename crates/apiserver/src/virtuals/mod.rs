@@ -33,7 +33,7 @@ pub(crate) struct Sources<'a> {
 pub(crate) async fn answer(
     asked: Asked<'_>,
     sources: &Sources<'_>,
-    kind: &'static Kind,
+    kind: &Kind,
     namespace: &str,
 ) -> Result<Response, Status> {
     if kind.plural == "componentstatuses" {
@@ -75,7 +75,7 @@ pub(crate) async fn answer(
 }
 
 /// The one component that this server can speak for.
-fn component_statuses(asked: Asked<'_>, kind: &'static Kind) -> Result<Response, Status> {
+fn component_statuses(asked: Asked<'_>, kind: &Kind) -> Result<Response, Status> {
     let request = asked.request;
     let meta::Target::Resource { name, .. } = &request.target else { return Err(Status::unknown_resource()) };
     match (request.verb, name.as_str()) {

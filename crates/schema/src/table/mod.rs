@@ -12,7 +12,7 @@ use crate::Key;
 
 pub use builtin::{builtin, named_types, type_named, type_of};
 pub use load::LoadError;
-pub use reference::{FieldRef, Fields, ListType, Shape, TypeRef};
+pub use reference::{FieldRef, Fields, HeldType, ListType, Shape, TypeRef};
 
 /// A type, as an index into its table where it has parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

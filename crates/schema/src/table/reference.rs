@@ -1,6 +1,8 @@
 //! Handles to types and fields: what other code sees of a table.
 //! It must never give out an index without its table.
 
+use std::sync::Arc;
+
 use super::{Field, Markers, Struct, Table, Type};
 use crate::Key;
 
@@ -9,6 +11,30 @@ use crate::Key;
 pub struct TypeRef<'t> {
     pub(crate) table: &'t Table,
     pub(crate) ty: Type,
+}
+
+/// A type that holds on to its table where that was made at run time.
+#[derive(Clone)]
+pub enum HeldType {
+    Builtin(TypeRef<'static>),
+    Own(Arc<Table>, Type),
+}
+
+impl HeldType {
+    /// The type `name` (`example.com/v1.Widget`) of a table.
+    #[must_use]
+    pub fn of(table: &Arc<Table>, name: &str) -> Option<HeldType> {
+        Some(HeldType::Own(table.clone(), Type::Struct(table.find(name)?)))
+    }
+
+    /// The handle.
+    #[must_use]
+    pub fn get(&self) -> TypeRef<'_> {
+        match self {
+            HeldType::Builtin(ty) => *ty,
+            HeldType::Own(table, ty) => TypeRef::new(table, *ty),
+        }
+    }
 }
 
 /// What a type is made of.
