@@ -1,11 +1,12 @@
 //! Certificate requests: who may approve and who may sign for a signer, and that nobody gets a certificate of
-//! `system:masters` this way; who may say whom to trust for a signer.
+//! `system:masters` this way; who may answer a pod's request; who may say whom to trust for a signer.
 // k8s: plugin/pkg/admission/certificates/{approval,ctbattest,signing,subjectrestriction}
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kinds::Operation;
-use meta::Status;
+use meta::field::quoted;
+use meta::{FieldError, Path, Status};
 use schema::Value;
 
 use crate::authenticate::certificate;
@@ -48,6 +49,25 @@ pub(crate) async fn update(call: &Call<'_>, new: &Value, old: &Value, op: Operat
     }
     let why = format!("user not permitted to {verb} requests with signerName \"{signer}\"");
     Err(Status::forbidden(&call.resource.gvr, object::text(old, "name"), &why))
+}
+
+/// Checks the answer to a pod's request: whoever writes a status stands for the signer.
+// k8s: pkg/registry/certificates/podcertificaterequest/strategy.go StatusStrategy.ValidateUpdate
+pub(crate) async fn pod(call: &Call<'_>, new: &Value, old: &Value, op: Operation) -> Result<(), Status> {
+    let signer = old.str_at(&["spec", "signerName"]);
+    if op != Operation::UpdateStatus
+        || new.get("status") == old.get("status")
+        || may(call, "sign", signer).await
+    {
+        return Ok(());
+    }
+    let why = format!(
+        "User {} is not permitted to \"sign\" for signer {}",
+        quoted(&call.user().name),
+        quoted(signer)
+    );
+    let error = FieldError::forbidden(&Path::new("spec").child("signerName"), why);
+    Err(call.invalid(object::text(old, "name"), &[error]))
 }
 
 /// Checks a ClusterTrustBundle that is written.

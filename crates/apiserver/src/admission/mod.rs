@@ -123,6 +123,9 @@ impl Plugins {
             ("certificates.k8s.io", "certificatesigningrequests") => {
                 certificates::update(call, new, old, rules.operation).await?;
             }
+            ("certificates.k8s.io", "podcertificaterequests") => {
+                certificates::pod(call, new, old, rules.operation).await?;
+            }
             ("", "pods") if rules.operation == Operation::UpdateSubresource("ephemeralcontainers") => {
                 service_account::ephemeral(call, new)?;
             }

@@ -38,7 +38,7 @@ impl Call<'_> {
         }
     }
 
-    fn invalid(&self, name: &str, errors: &[FieldError]) -> Status {
+    pub fn invalid(&self, name: &str, errors: &[FieldError]) -> Status {
         Status::invalid(&self.resource.gvk, name, errors)
     }
 }

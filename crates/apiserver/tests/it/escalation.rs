@@ -1,5 +1,7 @@
 //! Nobody grants what they do not have.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Answer, World};
@@ -190,4 +192,46 @@ fn trust_bundles_of_a_signer_are_written_by_who_may_attest() {
     let at = "kubernetes.io:kube-apiserver-serving:a";
     u.patch(plural, "", at, "merge", &json!({"metadata": {"labels": {"a": "b"}}})).expect(403);
     u.patch(plural, "", at, "merge", &json!({"metadata": {"finalizers": ["example.com/x"]}})).expect(200);
+}
+
+/// A pod's certificate comes from who may sign for its signer, not from who may write the status.
+#[test]
+fn pod_certificate_requests_are_answered_by_who_may_sign() {
+    let rules = json!([
+        {"apiGroups": ["certificates.k8s.io"], "resources": ["podcertificaterequests", "podcertificaterequests/status"], "verbs": ["*"]},
+        {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": ["one.com/*", "two.com/a"], "verbs": ["sign"]},
+        {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": ["two.com/b"], "verbs": ["approve", "attest"]},
+    ]);
+    let (w, u) = holder(&rules);
+    let plural = "certificates.k8s.io/podcertificaterequests";
+    let denied = json!({"status": {"conditions": [{"type": "Denied", "status": "True", "reason": "No",
+        "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
+    for (name, signer, may) in [("a", "one.com/a", true), ("b", "two.com/a", true), ("c", "two.com/b", false)]
+    {
+        u.create(plural, "default", &pod_request(name, signer)).expect(201);
+        let status = format!("{name}/status");
+        // What is written beside the status needs no signer's power.
+        u.patch(plural, "default", &status, "merge", &json!({"spec": {"podName": "other"}})).expect(200);
+        if may {
+            u.patch(plural, "default", &status, "merge", &denied).expect(200);
+            continue;
+        }
+        let refused = u.patch(plural, "default", &status, "merge", &denied).expect(422).message();
+        let why = format!(
+            "PodCertificateRequest.certificates.k8s.io \"{name}\" is invalid: spec.signerName: Forbidden: User \"u\" is not permitted to \"sign\" for signer \"{signer}\""
+        );
+        assert_eq!(refused, why);
+        w.patch(plural, "default", &status, "merge", &denied).expect(200);
+    }
+}
+
+fn pod_request(name: &str, signer: &str) -> Json {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut stub = rcgen::CertificateParams::default();
+    stub.distinguished_name = rcgen::DistinguishedName::new();
+    let stub = stub.serialize_request(&key).unwrap();
+    json!({"apiVersion": "certificates.k8s.io/v1", "kind": "PodCertificateRequest", "metadata": {"name": name},
+        "spec": {"signerName": signer, "podName": "p", "podUID": "1", "serviceAccountName": "default",
+            "serviceAccountUID": "2", "nodeName": "n", "nodeUID": "3", "maxExpirationSeconds": 86400,
+            "stubPKCS10Request": STANDARD.encode(stub.der())}})
 }
