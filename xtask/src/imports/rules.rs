@@ -108,11 +108,6 @@ const CIRCLES: &[&[&str]] = &[
         "crates/schema/src/json/typed.rs",
     ],
     &[
-        "crates/schema/src/openapi/definitions.rs",
-        "crates/schema/src/openapi/mod.rs",
-        "crates/schema/src/openapi/paths.rs",
-    ],
-    &[
         "crates/schema/src/patch/json_patch.rs",
         "crates/schema/src/patch/mod.rs",
         "crates/schema/src/patch/order.rs",

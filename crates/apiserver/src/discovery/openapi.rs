@@ -1,9 +1,14 @@
-//! `/openapi/v2` and `/openapi/v3`, from the schema's field table. Documents are made when first asked for and
-//! then kept.
+//! `/openapi/v2` and `/openapi/v3`, from the schema's field table. Documents are made when first asked for, and then
+//! kept packed, which is how most clients want them.
 
+use std::io::{Read as _, Write as _};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use descriptions::Descriptions;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use meta::{Request, Response, Status};
 use schema::openapi::{self, Route};
@@ -12,49 +17,63 @@ use crate::registry::Registry;
 
 const SECONDS_OF_A_YEAR: i64 = 365 * 24 * 3600;
 
-/// A document with its hash.
+/// A document, packed.
 struct Document {
-    /// `api/v1`, `apis/apps/v1`.
-    path: String,
-    json: Bytes,
+    gzip: Bytes,
+    /// Of what was packed.
     hash: String,
 }
 
 impl Document {
-    fn new(path: String, json: Vec<u8>) -> Self {
-        let hash = openapi::hash(&json);
-        Document { path, json: json.into(), hash }
+    fn new(plain: &[u8]) -> Self {
+        Document { gzip: pack(plain), hash: openapi::hash(plain) }
     }
+
+    fn plain(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        GzDecoder::new(&*self.gzip).read_to_end(&mut out).expect("own gzip can be unpacked");
+        out
+    }
+}
+
+fn pack(plain: &[u8]) -> Bytes {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    let packed = packer.write_all(plain).and_then(|()| packer.finish());
+    packed.expect("writing to memory does not fail").into()
 }
 
 /// The documents about one registry.
 #[derive(Default)]
 pub(crate) struct OpenApi {
     v2: OnceLock<Document>,
-    v2_protobuf: OnceLock<Option<Bytes>>,
-    v3: OnceLock<(Bytes, Vec<Document>)>,
+    v2_protobuf: OnceLock<Document>,
+    v3: OnceLock<(Bytes, Vec<(String, Document)>)>,
 }
 
 impl OpenApi {
     fn v2(&self, served: &Registry) -> &Document {
-        self.v2.get_or_init(|| Document::new(String::new(), openapi::v2(&routes(served))))
+        self.v2.get_or_init(|| Document::new(&openapi::v2(&routes(served), &Descriptions::unpack())))
     }
 
-    fn v2_protobuf(&self, served: &Registry) -> Option<Bytes> {
-        let made = || openapi::v2_protobuf(&self.v2(served).json).map(Bytes::from);
-        self.v2_protobuf.get_or_init(made).clone()
+    fn v2_protobuf(&self, served: &Registry) -> &Document {
+        self.v2_protobuf.get_or_init(|| {
+            let json = self.v2(served);
+            let plain = openapi::v2_protobuf(&json.plain()).expect("own JSON can be read");
+            Document { gzip: pack(&plain), hash: json.hash.clone() }
+        })
     }
 
-    fn v3(&self, served: &Registry) -> &(Bytes, Vec<Document>) {
+    /// The index, and documents by path: `api/v1`, `apis/apps/v1`.
+    fn v3(&self, served: &Registry) -> &(Bytes, Vec<(String, Document)>) {
         self.v3.get_or_init(|| {
-            let routes = routes(served);
+            let (routes, texts) = (routes(served), Descriptions::unpack());
             let versions =
                 served.groups().iter().flat_map(|g| g.versions.iter().map(|v| (&*g.name, &*v.name)));
-            let documents: Vec<Document> = versions
-                .map(|(g, v)| Document::new(openapi::v3_path(g, v), openapi::v3(g, v, &routes)))
+            let documents: Vec<(String, Document)> = versions
+                .map(|(g, v)| (openapi::v3_path(g, v), Document::new(&openapi::v3(g, v, &routes, &texts))))
                 .collect();
             let index: Vec<(String, String)> =
-                documents.iter().map(|d| (d.path.clone(), d.hash.clone())).collect();
+                documents.iter().map(|(path, d)| (path.clone(), d.hash.clone())).collect();
             (openapi::v3_index(&index).into(), documents)
         })
     }
@@ -95,10 +114,9 @@ pub(super) fn answer(
         let wanted = request.accept.split(',').map(str::trim).any(|a| {
             a.split(';').next().is_some_and(|t| t.starts_with("application/com.github.proto-openapi.spec.v2"))
         });
-        let hash = &documents.v2(served).hash;
-        return Ok(match documents.v2_protobuf(served).filter(|_| wanted) {
-            Some(bytes) => with_etag(request, bytes, hash, openapi::V2_PROTOBUF),
-            None => with_etag(request, documents.v2(served).json.clone(), hash, "application/json"),
+        return Ok(match wanted {
+            true => with_etag(request, documents.v2_protobuf(served), openapi::V2_PROTOBUF),
+            false => with_etag(request, documents.v2(served), "application/json"),
         });
     }
     let (index, all) = documents.v3(served);
@@ -106,14 +124,14 @@ pub(super) fn answer(
         return Ok(Response::json(200, index.clone()));
     }
     let rest = path.strip_prefix("/openapi/v3/").ok_or_else(Status::unknown_resource)?;
-    let found = all.iter().find(|d| d.path == rest).ok_or_else(Status::unknown_resource)?;
+    let (path, found) = all.iter().find(|(path, _)| path == rest).ok_or_else(Status::unknown_resource)?;
     let asked = request.query.get("hash").unwrap_or("");
     if !asked.is_empty() && asked != found.hash {
         let mut moved = Response::text(301, Bytes::new());
-        moved.headers.push(("location", format!("/openapi/v3/{}?hash={}", found.path, found.hash)));
+        moved.headers.push(("location", format!("/openapi/v3/{path}?hash={}", found.hash)));
         return Ok(moved);
     }
-    let mut response = with_etag(request, found.json.clone(), &found.hash, "application/json");
+    let mut response = with_etag(request, found, "application/json");
     if !asked.is_empty() {
         response.headers.push(("cache-control", "public, immutable".to_owned()));
         let next_year = now.as_second() + SECONDS_OF_A_YEAR;
@@ -128,12 +146,20 @@ fn http_date(seconds: i64) -> String {
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-fn with_etag(request: &Request, body: Bytes, hash: &str, content_type: &'static str) -> Response {
-    let etag = format!("\"{hash}\"");
-    let unchanged = request.header("if-none-match").is_some_and(|t| t == etag);
-    let mut response = if unchanged { Response::json(304, Bytes::new()) } else { Response::json(200, body) };
+/// A document as the client wants it: packed, plain, or not again.
+fn with_etag(request: &Request, document: &Document, content_type: &'static str) -> Response {
+    let etag = format!("\"{}\"", document.hash);
+    let mut response = if request.header("if-none-match").is_some_and(|t| t == etag) {
+        Response::json(304, Bytes::new())
+    } else if request.header("accept-encoding") == Some("gzip") {
+        let mut packed = Response::json(200, document.gzip.clone());
+        packed.headers.push(("content-encoding", "gzip".to_owned()));
+        packed
+    } else {
+        Response::json(200, document.plain())
+    };
     response.content_type = content_type.into();
     response.headers.push(("etag", etag));
-    response.headers.push(("vary", "Accept".to_owned()));
+    response.headers.push(("vary", "Accept, Accept-Encoding".to_owned()));
     response
 }

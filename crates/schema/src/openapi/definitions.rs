@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use descriptions::Descriptions;
+
+use super::dialect::{Dialect, object, strings};
 use super::names::definition_name;
-use super::{Dialect, object, strings};
 use crate::json::decode_plain;
 use crate::table::{FieldRef, ListType, Type};
 use crate::{Map, TypeRef, Value};
@@ -14,8 +16,12 @@ const API: &str = "io.k8s.apimachinery.pkg";
 const WATCH_EVENT: &str = "meta.k8s.io/v1.WatchEvent";
 const CRD: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
 
+/// Its `kind` and `apiVersion` are described as those of every kind.
+const A_KIND: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+
 struct Builder<'v> {
     dialect: Dialect,
+    texts: &'v Descriptions,
     out: BTreeMap<String, Value>,
     todo: Vec<TypeRef<'static>>,
     /// Group versions that serve the kinds of the meta group.
@@ -23,23 +29,56 @@ struct Builder<'v> {
 }
 
 /// The schemas of `types` and of all they refer to, by name.
-pub fn all(types: &[TypeRef<'static>], dialect: Dialect, versions: &[(&str, &str)]) -> Value {
-    let mut b = Builder { dialect, out: BTreeMap::new(), todo: types.to_vec(), versions };
-    b.out.insert(format!("{META}.Patch"), object([("type", "object".into())]));
+pub fn all(
+    types: &[TypeRef<'static>],
+    dialect: Dialect,
+    versions: &[(&str, &str)],
+    texts: &Descriptions,
+) -> Value {
+    let mut b = Builder { dialect, texts, out: BTreeMap::new(), todo: types.to_vec(), versions };
+    b.insert(format!("{META}.Patch"), object([("type", "object".into())]));
     while let Some(ty) = b.todo.pop() {
         let name = definition_name(ty.full_name());
         if !b.out.contains_key(&name) {
             // Types may refer to themselves.
             b.out.insert(name.clone(), Value::Null);
-            let schema = b.definition(ty);
-            b.out.insert(name, schema);
+            let schema = b.definition(&name, ty);
+            b.insert(name, schema);
         }
     }
     Value::Map(Map(b.out.into_iter().map(|(k, v)| (k.into(), v)).collect()))
 }
 
 impl Builder<'_> {
-    fn definition(&mut self, ty: TypeRef<'static>) -> Value {
+    /// Adds a definition with its description.
+    fn insert(&mut self, name: String, schema: Value) {
+        let mut out = Map::new();
+        if let Some(text) = self.texts.of_type(&name) {
+            out.set("description", text);
+        }
+        if let Value::Map(schema) = schema {
+            out.0.extend(schema.0);
+        }
+        self.out.insert(name, Value::Map(out));
+    }
+
+    /// What is said of a field, with the values of an enum, as upstream puts them there.
+    // k8s: k8s.io/kube-openapi pkg/generators/enum.go
+    fn text(&self, definition: &str, f: FieldRef<'_>) -> Option<String> {
+        let same = || match f.name() {
+            "kind" | "apiVersion" => self.texts.of_field(A_KIND, f.name()),
+            _ => None,
+        };
+        let text = self.texts.of_field(definition, f.name()).or_else(same)?;
+        let values = f.ty().enum_values();
+        if values.is_empty() {
+            return Some(text.to_owned());
+        }
+        let values: String = values.iter().map(|v| format!("\n - `\"{v}\"`")).collect();
+        Some(format!("{text}\n\nPossible enum values:{values}"))
+    }
+
+    fn definition(&mut self, name: &str, ty: TypeRef<'static>) -> Value {
         let mut fields: Vec<_> = ty.fields().collect();
         fields.sort_by_key(|f| f.name());
         let mut out = Map::new();
@@ -47,7 +86,7 @@ impl Builder<'_> {
         if !fields.is_empty() {
             let mut properties = Map::new();
             for f in &fields {
-                let schema = self.property(*f);
+                let schema = self.property(name, *f);
                 properties.0.push((f.key(), schema));
             }
             out.set("properties", properties);
@@ -83,9 +122,12 @@ impl Builder<'_> {
         Value::List(all)
     }
 
-    fn property(&mut self, f: FieldRef<'static>) -> Value {
+    fn property(&mut self, definition: &str, f: FieldRef<'static>) -> Value {
         let Value::Map(mut out) = self.schema(f.ty()) else { return Value::Null };
         let bare = out.clone();
+        if let Some(text) = self.text(definition, f) {
+            out.set("description", text);
+        }
         if self.dialect == Dialect::V3 {
             if let Some(default) = f.default_json().and_then(|d| decode_plain(d.as_bytes()).ok()) {
                 out.set("default", default);
@@ -136,7 +178,7 @@ impl Builder<'_> {
             Type::Named(_) => {
                 let mut out = Map::new();
                 out.set("type", "string");
-                if self.dialect == Dialect::V3 && !ty.enum_values().is_empty() {
+                if !ty.enum_values().is_empty() {
                     out.set("enum", strings(ty.enum_values().iter().map(AsRef::as_ref)));
                 }
                 Value::Map(out)
@@ -191,8 +233,8 @@ impl Builder<'_> {
     }
 
     fn refer(&mut self, name: &str, schema: Option<Value>) -> Value {
-        if let Some(schema) = schema {
-            self.out.entry(name.to_owned()).or_insert(schema);
+        if let Some(schema) = schema.filter(|_| !self.out.contains_key(name)) {
+            self.insert(name.to_owned(), schema);
         }
         object([("$ref", self.dialect.reference(name).into())])
     }

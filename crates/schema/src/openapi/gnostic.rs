@@ -20,6 +20,7 @@ enum Is {
     /// Text that JSON gives as one and protobuf as a message with a list.
     TextItem,
     Any,
+    Anys,
     Message(&'static [Member]),
     /// Maps in JSON are messages with a list of name and value on the wire.
     Paths,
@@ -95,6 +96,7 @@ const SCHEMA: &[Member] = &[
     ("description", 4, Is::Text),
     ("default", 5, Is::Any),
     ("required", 19, Is::Texts),
+    ("enum", 20, Is::Anys),
     ("additionalProperties", 21, Is::SchemaItem),
     ("type", 22, Is::TextItem),
     ("items", 23, Is::Schemas),
@@ -146,6 +148,11 @@ fn member(w: &mut Writer, number: u16, is: Is, value: &Value) {
         (Is::Texts, v) => texts(w, number, v),
         (Is::TextItem, Value::Str(s)) => w.message_field(number, |w| w.bytes_field(1, s.as_bytes())),
         (Is::Any, v) => w.message_field(number, |w| w.bytes_field(2, &encode_plain(v))),
+        (Is::Anys, Value::List(list)) => {
+            for v in list.iter().rev() {
+                w.message_field(number, |w| w.bytes_field(2, &encode_plain(v)));
+            }
+        }
         (Is::Message(members), Value::Map(m)) => w.message_field(number, |w| message(w, m, members)),
         (Is::Wrapped(inner, members), Value::Map(m)) => {
             w.message_field(number, |w| w.message_field(inner, |w| message(w, m, members)));

@@ -2,66 +2,22 @@
 //! They follow from the field table and the routes. It must never describe what is not served.
 
 mod definitions;
+mod dialect;
 mod gnostic;
 mod names;
 mod paths;
+mod route;
 
-use meta::Gvk;
+use descriptions::Descriptions;
 
 use crate::json::encode_plain;
 use crate::{Map, TypeRef, Value};
 
 pub use gnostic::{V2_PROTOBUF, v2_protobuf};
 pub use names::definition_name;
+pub use route::Route;
 
-/// A resource or subresource that is served.
-#[derive(Clone, Debug)]
-pub struct Route {
-    pub group: String,
-    pub version: String,
-    /// `deployments`.
-    pub plural: String,
-    /// Kind of the resource: `Deployment`.
-    pub kind: String,
-    /// `scale`; empty for the resource itself.
-    pub subresource: String,
-    pub namespaced: bool,
-    /// What goes in and out: the kind itself, or that of the subresource (`autoscaling/v1 Scale`).
-    pub object: Gvk,
-    /// Whether a deletion answers with the object and not with a Status.
-    pub returns_deleted: bool,
-    /// As discovery lists them.
-    pub verbs: Vec<String>,
-}
-
-/// Which version of OpenAPI is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dialect {
-    V2,
-    V3,
-}
-
-impl Dialect {
-    fn reference(self, name: &str) -> String {
-        match self {
-            Dialect::V2 => format!("#/definitions/{name}"),
-            Dialect::V3 => format!("#/components/schemas/{name}"),
-        }
-    }
-}
-
-/// Entries to a map.
-pub(crate) fn object<const N: usize>(entries: [(&'static str, Value); N]) -> Value {
-    let mut map = Map::new();
-    for (key, value) in entries {
-        map.0.push((key.into(), value));
-    }
-    Value::Map(map)
-}
-
-pub(crate) fn strings<'a>(items: impl IntoIterator<Item = &'a str>) -> Value {
-    Value::List(items.into_iter().map(Value::from).collect())
-}
+use dialect::{Dialect, object};
 
 fn info() -> Value {
     object([("title", "Kubernetes".into()), ("version", "v1.37.0".into())])
@@ -75,7 +31,10 @@ fn types(routes: &[&Route]) -> Vec<TypeRef<'static>> {
         add(crate::type_named("meta.k8s.io/v1", name));
     }
     for r in routes {
-        add(crate::type_of(&r.object.group, &r.object.version, &r.object.kind));
+        // Options of connections are parameters.
+        if !r.object.kind.ends_with("Options") {
+            add(crate::type_of(&r.object.group, &r.object.version, &r.object.kind));
+        }
         if r.subresource.is_empty() {
             add(crate::type_of(&r.group, &r.version, &format!("{}List", r.kind)));
         }
@@ -85,9 +44,9 @@ fn types(routes: &[&Route]) -> Vec<TypeRef<'static>> {
 
 /// The version 3 document of a group version, as JSON. Routes of other group versions are left out.
 #[must_use]
-pub fn v3(group: &str, version: &str, routes: &[Route]) -> Vec<u8> {
+pub fn v3(group: &str, version: &str, routes: &[Route], texts: &Descriptions) -> Vec<u8> {
     let own: Vec<&Route> = routes.iter().filter(|r| r.group == group && r.version == version).collect();
-    let schemas = definitions::all(&types(&own), Dialect::V3, &[(group, version)]);
+    let schemas = definitions::all(&types(&own), Dialect::V3, &[(group, version)], texts);
     let doc = object([
         ("openapi", "3.0.0".into()),
         ("info", info()),
@@ -102,7 +61,7 @@ pub fn v3(group: &str, version: &str, routes: &[Route]) -> Vec<u8> {
 
 /// The version 2 document of all routes, as JSON.
 #[must_use]
-pub fn v2(routes: &[Route]) -> Vec<u8> {
+pub fn v2(routes: &[Route], texts: &Descriptions) -> Vec<u8> {
     let all: Vec<&Route> = routes.iter().collect();
     let mut versions: Vec<(&str, &str)> =
         routes.iter().map(|r| (r.group.as_str(), r.version.as_str())).collect();
@@ -112,7 +71,7 @@ pub fn v2(routes: &[Route]) -> Vec<u8> {
         ("swagger", "2.0".into()),
         ("info", info()),
         ("paths", paths::all(&all, Dialect::V2)),
-        ("definitions", definitions::all(&types(&all), Dialect::V2, &versions)),
+        ("definitions", definitions::all(&types(&all), Dialect::V2, &versions, texts)),
         ("securityDefinitions", object([("BearerToken", bearer())])),
         ("security", Value::List(vec![object([("BearerToken", Value::List(Vec::new()))])])),
     ]);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::dialect::{Dialect, object, strings};
 use super::names::{definition_name, group_title, title};
-use super::{Dialect, Route, object, strings};
+use super::route::Route;
 use crate::{Map, Value};
 
 const MEDIA: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];

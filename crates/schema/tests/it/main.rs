@@ -1,6 +1,7 @@
 //! Integration tests of the schema.
 
 mod decode;
+mod descriptions;
 mod fixtures;
 mod golden;
 mod openapi;

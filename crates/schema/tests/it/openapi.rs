@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
+use ::descriptions::Descriptions;
 use schema::openapi::{self, Route};
 use serde_json::Value;
 
 /// Routes of every resource that the reference data lists as served by default.
-fn routes() -> Option<Vec<Route>> {
+pub(crate) fn routes() -> Option<Vec<Route>> {
     let text = reference::read("k8s-api/v1.37/resources.json")?;
     let all: BTreeMap<String, BTreeMap<String, Value>> = serde_json::from_slice(&text).expect("JSON");
     let words = |v: &Value| -> Vec<String> {
@@ -77,7 +78,8 @@ fn differences(path: &str, ours: &Value, theirs: &Value, out: &mut Vec<String>) 
 #[test]
 fn definitions_as_upstream() {
     let (Some(routes), Some(upstream)) = (routes(), upstream()) else { return };
-    let ours: Value = serde_json::from_slice(&openapi::v2(&routes)).expect("own JSON is JSON");
+    let ours: Value =
+        serde_json::from_slice(&openapi::v2(&routes, &Descriptions::none())).expect("own JSON is JSON");
     let theirs = upstream["definitions"].as_object().expect("definitions");
     let ours = ours["definitions"].as_object().expect("definitions");
     let mut out = Vec::new();
@@ -103,7 +105,7 @@ fn definitions_as_upstream() {
 fn references_resolve() {
     let Some(routes) = routes() else { return };
     for (group, version) in [("", "v1"), ("apps", "v1"), ("apiextensions.k8s.io", "v1")] {
-        let doc = openapi::v3(group, version, &routes);
+        let doc = openapi::v3(group, version, &routes, &Descriptions::none());
         let doc: Value = serde_json::from_slice(&doc).expect("own JSON is JSON");
         let schemas = doc["components"]["schemas"].as_object().expect("schemas");
         let mut todo = vec![&doc];
@@ -128,7 +130,8 @@ fn references_resolve() {
 #[test]
 fn patch_has_field_validation() {
     let Some(routes) = routes() else { return };
-    let doc: Value = serde_json::from_slice(&openapi::v3("apps", "v1", &routes)).expect("own JSON is JSON");
+    let doc: Value = serde_json::from_slice(&openapi::v3("apps", "v1", &routes, &Descriptions::none()))
+        .expect("own JSON is JSON");
     let patch = &doc["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"];
     assert_eq!(patch["operationId"], "patchAppsV1NamespacedDeployment");
     assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Deployment");
@@ -139,7 +142,8 @@ fn patch_has_field_validation() {
 #[test]
 fn a_deletion_answers_with_a_status_or_the_object() {
     let Some(routes) = routes() else { return };
-    let doc: Value = serde_json::from_slice(&openapi::v2(&routes)).expect("own JSON is JSON");
+    let doc: Value =
+        serde_json::from_slice(&openapi::v2(&routes, &Descriptions::none())).expect("own JSON is JSON");
     for (plural, want) in
         [("pods", "io.k8s.api.core.v1.Pod"), ("secrets", "io.k8s.apimachinery.pkg.apis.meta.v1.Status")]
     {
@@ -183,7 +187,7 @@ fn fields(mut b: &[u8]) -> Vec<(u64, Vec<u8>)> {
 #[test]
 fn version_2_as_protobuf() {
     let Some(routes) = routes() else { return };
-    let json = openapi::v2(&routes);
+    let json = openapi::v2(&routes, &Descriptions::none());
     let doc: Value = serde_json::from_slice(&json).expect("own JSON is JSON");
     let document = fields(&openapi::v2_protobuf(&json).expect("own JSON is JSON"));
     let of = |m: &[(u64, Vec<u8>)], number: u64| -> Vec<Vec<u8>> {

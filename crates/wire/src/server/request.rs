@@ -11,7 +11,7 @@ use http::request::Parts;
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use meta::{Credentials, Query, Request, Status};
+use meta::{Credentials, Query, Request, Status, Target};
 
 use super::connection::Connection;
 use crate::tls::PeerCertificate;
@@ -47,6 +47,10 @@ pub(crate) fn parse(connection: &Connection, parts: &Parts) -> Result<(Request, 
     request.remote_addr.clone_from(&connection.remote_addr);
     let mut wishes = Wishes { gzip: false, head: parts.method == http::Method::HEAD };
     headers(parts, &mut request, &mut wishes);
+    // Documents may be there packed already.
+    if wishes.gzip && matches!(request.target, Target::Path(_)) {
+        request.headers.push(("accept-encoding".to_owned(), "gzip".to_owned()));
+    }
     identify(connection, &mut request)?;
     Ok((request, wishes))
 }

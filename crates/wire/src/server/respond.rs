@@ -290,10 +290,11 @@ async fn handle(connection: &Connection, request: Request) -> Response {
 fn encode(connection: &Connection, response: Response, wishes: Wishes) -> http::Response<WireBody> {
     let code = StatusCode::from_u16(response.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let bare = matches!(code, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let plain = response.headers.iter().all(|(name, _)| *name != CONTENT_ENCODING);
     let (body, packed) = if bare {
         (WireBody::Empty, false)
     } else {
-        encode_body(connection, response.body, wishes.gzip && code == StatusCode::OK)
+        encode_body(connection, response.body, wishes.gzip && code == StatusCode::OK && plain)
     };
     let mut http = http::Response::new(body);
     *http.status_mut() = code;

@@ -33,6 +33,13 @@ async fn echo(r: meta::Request) -> Response {
         let text = format!("{} {what} [{credentials}] {}", r.verb.as_str(), r.body.len());
         return Response::text(200, text);
     };
+    if r.query.get("packed").is_some() {
+        let mut response = Response::json(200, vec![b'z'; size.parse().expect("a number")]);
+        if let Some(coding) = r.header("accept-encoding") {
+            response.headers.push(("content-encoding", coding.to_owned()));
+        }
+        return response;
+    }
     if let Some(value) = r.query.get("caching") {
         let mut response = Response::text(200, "kept");
         response.headers.push(("cache-control", value.to_owned()));
@@ -97,6 +104,15 @@ async fn large_answers_whole_chunked_and_compressed() {
         }
         let want = if gzip { 500_000 } else { 5_000_000 };
         assert_eq!((code, plain.len()), (200, want), "{query}");
+    }
+    // What is packed already goes out as it is, to those who want it so.
+    for (accept, want) in [("br, gzip;q=0.5", Some("gzip")), ("br", None)] {
+        let mut r = request("GET", "/x?size=500000&packed=1", "");
+        r.headers_mut().insert("accept-encoding", accept.parse().expect("a value"));
+        let answer = send(server.address, r).await;
+        let coding = answer.headers().get("content-encoding").map(|v| v.to_str().expect("text").to_owned());
+        assert_eq!(coding.as_deref(), want);
+        assert_eq!(whole(answer).await.1.len(), 500_000);
     }
     let mut small = request("GET", "/x?size=1000", "");
     small.headers_mut().insert("accept-encoding", "gzip".parse().expect("a value"));
