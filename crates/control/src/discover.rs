@@ -51,12 +51,23 @@ async fn fetch<T: DeserializeOwned>(client: &dyn Client, path: String) -> Result
     meta::json::read(&body).map_err(|e| Status::internal(format!("discovery of {path}: {e}")))
 }
 
-async fn version(client: &dyn Client, group: &str, version: &str) -> Result<Vec<ResourceInfo>, Status> {
+/// What a group and version serves.
+struct Served {
+    resources: Vec<ResourceInfo>,
+    /// Group and name of the resources with a `scale` subresource.
+    scaled: Vec<(String, String)>,
+}
+
+async fn version(client: &dyn Client, group: &str, version: &str) -> Result<Served, Status> {
     let root = if group.is_empty() { "/api".to_owned() } else { format!("/apis/{group}") };
     let list: Resources = fetch(client, format!("{root}/{version}")).await?;
     // Names with a slash are subresources.
-    let whole = list.resources.into_iter().filter(|r| !r.name.contains('/'));
-    Ok(whole
+    let (parts, whole): (Vec<_>, Vec<_>) = list.resources.into_iter().partition(|r| r.name.contains('/'));
+    // k8s: pkg/controller/disruption/disruption.go implementsScale
+    let scales = parts.iter().filter(|r| r.kind == "Scale").filter_map(|r| r.name.strip_suffix("/scale"));
+    let scaled = scales.map(|name| (group.to_owned(), name.to_owned())).collect();
+    let resources = whole
+        .into_iter()
         .map(|r| ResourceInfo {
             gvr: Gvr {
                 group: group.to_owned().into(),
@@ -67,7 +78,8 @@ async fn version(client: &dyn Client, group: &str, version: &str) -> Result<Vec<
             namespaced: r.namespaced,
             verbs: r.verbs,
         })
-        .collect())
+        .collect();
+    Ok(Served { resources, scaled })
 }
 
 /// Reads discovery. Groups that cannot be read are named in the result.
@@ -75,7 +87,7 @@ async fn version(client: &dyn Client, group: &str, version: &str) -> Result<Vec<
 /// # Errors
 /// When the core group or the list of groups cannot be read.
 pub async fn discover(client: &dyn Client) -> Result<Discovery, Status> {
-    let mut preferred = version(client, "", "v1").await?;
+    let Served { resources: mut preferred, mut scaled } = version(client, "", "v1").await?;
     let mut others: Vec<ResourceInfo> = Vec::new();
     let mut failed = Vec::new();
     let groups: Groups = fetch(client, "/apis".to_owned()).await?;
@@ -86,7 +98,8 @@ pub async fn discover(client: &dyn Client) -> Result<Discovery, Status> {
         for v in versions {
             match version(client, &group.name, &v).await {
                 Ok(found) => {
-                    for r in found {
+                    scaled.extend(found.scaled);
+                    for r in found.resources {
                         let known =
                             |x: &ResourceInfo| x.gvr.group == r.gvr.group && x.gvr.resource == r.gvr.resource;
                         if preferred.iter().any(known) {
@@ -103,5 +116,5 @@ pub async fn discover(client: &dyn Client) -> Result<Discovery, Status> {
             }
         }
     }
-    Ok(Discovery::new(preferred, others, failed))
+    Ok(Discovery::new(preferred, others, failed).with_scales(scaled))
 }

@@ -29,6 +29,7 @@ use crate::core::tainteviction::TaintEviction;
 use crate::discovery::endpointslice::EndpointSlices;
 use crate::discovery::endpointslicemirroring::EndpointSliceMirroring;
 use crate::gc::GarbageCollector;
+use crate::policy::disruption::Disruption;
 use crate::rbac::aggregation::ClusterRoleAggregation;
 
 /// What the controllers need to be told.
@@ -117,6 +118,7 @@ pub fn all(config: &Config) -> Vec<Registration> {
         one("pod-garbage-collector-controller", "pod-garbage-collector", 5, podgc),
         one("node-lifecycle-controller", "node-controller", 8, lifecycle),
         one("taint-eviction-controller", "node-controller", 8, TaintEviction),
+        one("disruption-controller", "disruption-controller", 5, Disruption),
         one(
             "clusterrole-aggregation-controller",
             "clusterrole-aggregation-controller",

@@ -13,6 +13,7 @@ pub mod core;
 pub mod discovery;
 pub mod gc;
 pub mod owners;
+pub mod policy;
 pub mod rbac;
 pub mod safe;
 pub mod shared;

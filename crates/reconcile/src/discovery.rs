@@ -1,6 +1,6 @@
 //! What the server serves, as the garbage collector and the namespace controller need it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use meta::Gvr;
@@ -28,6 +28,8 @@ pub struct Discovery {
     resources: Vec<ResourceInfo>,
     /// Every served (group/version, kind), not only of preferred versions.
     kinds: BTreeMap<(String, String), usize>,
+    /// Group and resource of what has a `scale` subresource.
+    scaled: BTreeSet<(String, String)>,
     /// Groups and versions that could not be read; empty when discovery is whole.
     pub failed: Vec<String>,
     synced: bool,
@@ -47,7 +49,14 @@ impl Discovery {
                 kinds.entry((o.gvr.api_version(), o.kind.to_string())).or_insert(i);
             }
         }
-        Discovery { resources, kinds, failed, synced: true }
+        Discovery { resources, kinds, scaled: BTreeSet::new(), failed, synced: true }
+    }
+
+    /// With the groups and resources that have a `scale` subresource.
+    #[must_use]
+    pub fn with_scales(mut self, scaled: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.scaled.extend(scaled);
+        self
     }
 
     /// With what was known before of the groups that could not be read this time.
@@ -66,6 +75,10 @@ impl Discovery {
                     self.resources.len() - 1
                 }
             };
+            let name = (r.gvr.group.to_string(), r.gvr.resource.to_string());
+            if before.scaled.contains(&name) {
+                self.scaled.insert(name);
+            }
             let known = before.kinds.iter().filter(|(_, i)| before.resources[**i] == *r);
             for (kind, _) in known {
                 self.kinds.entry(kind.clone()).or_insert(at);
@@ -93,6 +106,12 @@ impl Discovery {
         &self.resources
     }
 
+    /// Whether the resource has a `scale` subresource.
+    #[must_use]
+    pub fn has_scale(&self, r: &Gvr) -> bool {
+        self.scaled.contains(&(r.group.to_string(), r.resource.to_string()))
+    }
+
     /// The resource of an object's `apiVersion` and `kind`.
     #[must_use]
     pub fn by_kind(&self, api_version: &str, kind: &str) -> Option<&ResourceInfo> {
@@ -115,7 +134,9 @@ mod tests {
         let (one, beta) =
             (|| resource("a", "v1", "things", "Thing"), || resource("a", "v1beta1", "things", "Thing"));
         let failed = |list: &[&str]| list.iter().map(|f| (*f).to_owned()).collect::<Vec<_>>();
-        let before = Discovery::new(vec![pods(), one()], vec![beta()], failed(&["never/v1"]));
+        let scaled = [("a".to_owned(), "things".to_owned())];
+        let before =
+            Discovery::new(vec![pods(), one()], vec![beta()], failed(&["never/v1"])).with_scales(scaled);
         assert!(before.lacks_groups());
         // Failed versions, what is left readable of the group, whether something is lacking.
         for (fails, rest, lacks) in [
@@ -127,6 +148,7 @@ mod tests {
             let now = Discovery::new(read, vec![], failed(fails)).keeping(&before);
             assert_eq!(now.by_kind("a/v1", "Thing"), Some(&one()), "{fails:?}");
             assert!(now.by_kind("a/v1beta1", "Thing").is_some(), "{fails:?}");
+            assert!(now.has_scale(&one().gvr) && !now.has_scale(&pods().gvr), "{fails:?}");
             assert_eq!((now.resources().len(), now.lacks_groups()), (2, lacks), "{fails:?}");
         }
         let gone = Discovery::new(vec![pods()], vec![], vec![]).keeping(&before);

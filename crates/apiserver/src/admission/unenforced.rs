@@ -44,11 +44,6 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("", "resourcequotas", "ResourceQuota is stored, but not enforced: nothing is counted or refused"),
     ("", "limitranges", "LimitRange is stored, but not enforced: no default is set and no limit is checked"),
     (
-        "policy",
-        "poddisruptionbudgets",
-        "PodDisruptionBudget is stored, but its status is not computed: every eviction of its running pods is refused",
-    ),
-    (
         "flowcontrol.apiserver.k8s.io",
         "flowschemas",
         "FlowSchema is stored, but not enforced: requests are limited by their number only",

@@ -122,6 +122,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("csrsigning", "certificatesigningrequest-signing-controller"),
     ("daemonset", "daemonset-controller"),
     ("deployment", "deployment-controller"),
+    ("disruption", "disruption-controller"),
     ("endpoint", "endpoints-controller"),
     ("endpointslice", "endpointslice-controller"),
     ("garbagecollector", "garbage-collector-controller"),

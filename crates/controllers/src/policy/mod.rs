@@ -1,0 +1,3 @@
+//! Controllers of policy.
+
+pub mod disruption;
