@@ -24,10 +24,27 @@ pub(crate) fn decode(
     ty: TypeRef<'_>,
     validation: FieldValidation,
 ) -> Result<Decoded, Status> {
+    decode_also(request, expected, "", ty, validation)
+}
+
+/// The same where an older `apiVersion` with the same fields is taken too.
+///
+/// # Errors
+/// As of [`decode`].
+pub(crate) fn decode_also(
+    request: &Request,
+    expected: &Gvk,
+    older: &str,
+    ty: TypeRef<'_>,
+    validation: FieldValidation,
+) -> Result<Decoded, Status> {
     let format = body_format(&request.content_type)?;
     let api_version = expected.api_version();
     let (mut value, warnings) =
         codec::body(&request.body, format, ty, &expected.kind, &api_version, validation)?;
+    if !older.is_empty() && value.str_at(&["apiVersion"]) == older {
+        value.set_at(&["apiVersion"], api_version);
+    }
     check_kind(&mut value, expected)?;
     Ok(Decoded { value, warnings })
 }

@@ -1,8 +1,10 @@
 //! pods/eviction: a delete that respects disruption budgets.
 // k8s: pkg/registry/core/pod/storage/eviction.go
 
+mod grant;
+
 use kinds::Operation;
-use meta::{Gvk, Gvr, Response, Status, StatusCause};
+use meta::{Gvk, Gvr, Response, Status};
 use schema::Value;
 use watchcache::RevisionMatch;
 
@@ -14,39 +16,87 @@ use crate::storage::{Call, Rules, object, peek, remove, write};
 
 const BUDGETS: Gvr = Gvr::new("policy", "v1", "poddisruptionbudgets");
 
+/// How often an eviction that lost a race is tried again.
+// k8s: pkg/registry/core/pod/storage/eviction.go EvictionsRetry
+const TRIES: usize = 20;
+
 /// Answers a create of `pods/eviction`.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, false)?;
+    let options = delete_options(call)?;
+    evict(call, &options).await?;
+    let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
+    content::encoded(&accepted, 201, status.as_slice().into(), schema::type_of("meta.k8s.io", "v1", "Status"))
+}
+
+/// What the Eviction asks for.
+fn delete_options(call: &Call<'_>) -> Result<body::DeleteOptions, Status> {
     let options = WriteOptions::of(call.request)?;
     let gvk = Gvk::new("policy", "v1", "Eviction");
     let ty = schema::type_of("policy", "v1", "Eviction")
         .ok_or_else(|| Status::internal("no type for Eviction"))?;
-    let decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;
-    let name = object::text(&decoded.value, "name");
-    if !name.is_empty() && name != call.name {
+    // k8s: pkg/registry/core/pod/storage/eviction.go AcceptsGroupVersion
+    let decoded = body::decode_also(call.request, &gvk, "policy/v1beta1", ty, options.field_validation)?;
+    if object::text(&decoded.value, "name") != call.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
     let json = decoded.value.get("deleteOptions").map(schema::encode_plain);
-    let mut delete_options: body::DeleteOptions = json.map(|j| peek::project(&j)).unwrap_or_default();
+    let mut out: body::DeleteOptions = json.map(|j| peek::project(&j)).unwrap_or_default();
     if options.dry_run {
-        delete_options.dry_run = Some(vec!["All".to_owned()]);
+        out.dry_run = Some(vec!["All".to_owned()]);
     }
-    let pod = write::from_entry(&call.resource, &*call.find(call.name)?)?;
+    Ok(out)
+}
+
+fn read(call: &Call<'_>) -> Result<Value, Status> {
+    write::from_entry(&call.resource, &*call.find(call.name)?)
+}
+
+/// Deletes the pod if it counts for no budget, or if its budget lets it go.
+// k8s: pkg/registry/core/pod/storage/eviction.go Create
+async fn evict(call: &Call<'_>, options: &body::DeleteOptions) -> Result<(), Status> {
+    let mut pod = read(call)?;
     admission::evict(call, &pod)?;
-    let dry_run = delete_options.is_dry_run();
-    // Nothing is taken off a budget for a delete that is refused.
-    remove::check(call, call.name, &pod, &delete_options)?;
-    if !ignores_budgets(&pod)
-        && let Some(budget) = budget_of(call, &pod)?
-    {
-        spend(call, &budget, dry_run).await?;
+    for left in (0..TRIES).rev() {
+        // Nothing is taken off a budget for a delete that is refused.
+        remove::check(call, call.name, &pod, options)?;
+        if !ignores_budgets(&pod) {
+            return evict_within_budget(call, &pod, options).await;
+        }
+        // One that has not begun may become ready meanwhile, and then it counts.
+        let bound = !has_ended(&pod) && !names_version(options);
+        let own = if bound { of_version(options, &pod) } else { options.clone() };
+        match tell_and_remove(call, own).await {
+            Err(e) if bound && left > 0 && e.is("Conflict") => pod = read(call)?,
+            answer => return answer,
+        }
     }
-    if !dry_run {
-        tell(call, &mut delete_options).await?;
+    Err(Status::stale(&call.resource.gvr, call.name))
+}
+
+async fn evict_within_budget(
+    call: &Call<'_>,
+    pod: &Value,
+    options: &body::DeleteOptions,
+) -> Result<(), Status> {
+    let Some(budget) = budget_of(call, pod)? else { return tell_and_remove(call, options.clone()).await };
+    let name = object::text(&budget, "name");
+    if is_ready(pod) || !grant::lets_unready_go(&budget) {
+        spend(call, name, options.is_dry_run()).await?;
+        return tell_and_remove(call, options.clone()).await;
     }
-    remove::remove(call, call.name, &delete_options).await?;
-    let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
-    content::encoded(&accepted, 201, status.as_slice().into(), schema::type_of("meta.k8s.io", "v1", "Status"))
+    // It counts for nothing as long as it does not become ready.
+    match tell_and_remove(call, of_version(options, pod)).await {
+        Err(e) if e.is("Conflict") && !names_version(options) => Err(grant::unsettled(name)),
+        answer => answer,
+    }
+}
+
+async fn tell_and_remove(call: &Call<'_>, mut options: body::DeleteOptions) -> Result<(), Status> {
+    if !options.is_dry_run() {
+        tell(call, &mut options).await?;
+    }
+    remove::remove(call, call.name, &options).await.map(|_| ())
 }
 
 /// Puts into the pod's status why it goes, before it does; what the options ask of its version holds for that write.
@@ -72,6 +122,7 @@ async fn tell(call: &Call<'_>, options: &mut body::DeleteOptions) -> Result<(), 
 /// Sets the condition by which controllers know that the pod did not fail by itself.
 fn disrupted(pod: &mut Value, now: &str) {
     const KIND: &str = "DisruptionTarget";
+    let generation = pod.int_at(&["metadata", "generation"]).filter(|g| *g > 0);
     let Some(status) = pod.as_map_mut().map(|p| p.entry("status", || object::map([]))) else { return };
     let Some(conditions) =
         status.as_map_mut().and_then(|s| s.entry("conditions", || Value::List(Vec::new())).as_list_mut())
@@ -80,91 +131,85 @@ fn disrupted(pod: &mut Value, now: &str) {
     };
     let before = conditions.iter().find(|c| c.str_at(&["type"]) == KIND && c.str_at(&["status"]) == "True");
     let since = before.map_or(now, |c| c.str_at(&["lastTransitionTime"])).to_owned();
-    conditions.retain(|c| c.str_at(&["type"]) != KIND);
-    conditions.push(object::map([
+    let mut new = object::map([
         ("type", KIND.into()),
         ("status", "True".into()),
         ("lastProbeTime", Value::Null),
         ("lastTransitionTime", since.as_str().into()),
         ("reason", "EvictionByEvictionAPI".into()),
         ("message", "Eviction API: evicting".into()),
-    ]));
+    ]);
+    if let Some(generation) = generation {
+        new.set_at(&["observedGeneration"], generation);
+    }
+    match conditions.iter_mut().find(|c| c.str_at(&["type"]) == KIND) {
+        Some(old) => *old = new,
+        None => conditions.push(new),
+    }
 }
 
+/// Whether the caller says which version of the pod it means.
+fn names_version(options: &body::DeleteOptions) -> bool {
+    options.preconditions.as_ref().is_some_and(|p| p.resource_version.is_some())
+}
+
+/// The options for this version of the pod and no other.
+fn of_version(options: &body::DeleteOptions, pod: &Value) -> body::DeleteOptions {
+    let mut out = options.clone();
+    out.preconditions.get_or_insert_default().resource_version =
+        Some(object::text(pod, "resourceVersion").to_owned());
+    out
+}
+
+/// Whether the pod has come to its end or goes already.
+fn has_ended(pod: &Value) -> bool {
+    matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed") || object::is_terminating(pod)
+}
+
+// k8s: pkg/registry/core/pod/storage/eviction.go canIgnorePDB
 fn ignores_budgets(pod: &Value) -> bool {
-    matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed" | "Pending")
-        || object::is_terminating(pod)
+    has_ended(pod) || pod.str_at(&["status", "phase"]) == "Pending"
 }
 
-/// The name of the budget that selects the pod.
-fn budget_of(call: &Call<'_>, pod: &Value) -> Result<Option<String>, Status> {
+fn is_ready(pod: &Value) -> bool {
+    let ready = |c: &Value| c.str_at(&["type"]) == "Ready" && c.str_at(&["status"]) == "True";
+    pod.list_at(&["status", "conditions"]).iter().any(ready)
+}
+
+/// The budget that selects the pod.
+fn budget_of(call: &Call<'_>, pod: &Value) -> Result<Option<Value>, Status> {
     let resource = call.state.registry()?.find(&BUDGETS)?;
     let snapshot = resource.cache.list(RevisionMatch::Any).map_err(|e| Status::internal(e.to_string()))?;
     let prefix = format!("{}{}/", resource.prefix, call.namespace);
-    let mut found = Vec::new();
+    let mut found = None;
     for entry in snapshot.iter(&prefix, None) {
         let budget = crate::codec::stored(entry.object_bytes(), resource.ty())?;
         let selector = kinds::rules::selector_of(budget.at(&["spec", "selector"]));
-        if selector.is_ok_and(|s| kinds::rules::selects(&s, pod.at(&["metadata", "labels"]))) {
-            found.push(entry.name().to_owned());
+        if !selector.is_ok_and(|s| kinds::rules::selects(&s, pod.at(&["metadata", "labels"]))) {
+            continue;
+        }
+        if found.replace(budget).is_some() {
+            let why = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
+            return Err(Status::failure(500, "", why));
         }
     }
-    if found.len() > 1 {
-        return Err(Status::internal(
-            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-        ));
-    }
-    Ok(found.pop())
+    Ok(found)
 }
 
-/// Takes one allowed disruption off the budget.
+/// Takes one allowed disruption off the budget. Every try that another write came before has seen one succeed.
 async fn spend(call: &Call<'_>, name: &str, dry_run: bool) -> Result<(), Status> {
     let resource = call.state.registry()?.find(&BUDGETS)?;
     let budget_call = call.part_of(resource, name, "status");
     let mut rules = Rules::new(Operation::UpdateStatus, dry_run);
     rules.skips_admission = true;
-    let pod = call.name.to_owned();
     let now = object::rfc3339(call.now);
-    write::update(&budget_call, name, &rules, &mut |old| {
-        let number = |f: &str| old.int_at(&["status", f]).unwrap_or(0);
-        if number("observedGeneration") < old.int_at(&["metadata", "generation"]).unwrap_or(0) {
-            let why = format!("The disruption budget {name} is still being processed by the server.");
-            return Err(refused(why, 10));
+    let mut spent = |old: &Value| grant::spent(old, call.name, &now);
+    for _ in 0..TRIES {
+        match write::update(&budget_call, name, &rules, &mut spent).await {
+            Err(e) if e.is("Conflict") => {}
+            answer => return answer.map(|_| ()),
         }
-        let allowed = number("disruptionsAllowed");
-        if allowed <= 0 {
-            let why = format!(
-                "The disruption budget {name} needs {} healthy pods and has {} currently",
-                number("desiredHealthy"),
-                number("currentHealthy")
-            );
-            return Err(refused(why, 0));
-        }
-        let mut new = old.clone();
-        new.set_at(&["status", "disruptionsAllowed"], allowed - 1);
-        let Some(status) = new.get_mut("status").and_then(Value::as_map_mut) else { return Ok(new) };
-        let disrupted = status.entry("disruptedPods", || object::map([]));
-        if let Some(m) = disrupted.as_map_mut() {
-            m.set(pod.clone(), now.as_str());
-        }
-        Ok(new)
-    })
-    .await?;
-    Ok(())
-}
-
-fn refused(why: String, retry_seconds: u32) -> Status {
-    let mut s = Status::too_many_requests(
-        "Cannot evict pod as it would violate the pod's disruption budget.",
-        retry_seconds,
-    );
-    if let Some(d) = &mut s.details {
-        d.retry_after_seconds = (retry_seconds > 0).then_some(retry_seconds);
-        d.causes.push(StatusCause {
-            reason: "DisruptionBudget".to_owned(),
-            message: why,
-            field: String::new(),
-        });
     }
-    s
+    let why = format!("couldn't update PodDisruptionBudget {name:?} due to conflicts");
+    Err(Status::timeout(why))
 }

@@ -9,6 +9,7 @@ mod deletion;
 mod discovery;
 mod escalation;
 mod every_kind;
+mod eviction;
 mod harness;
 mod letting_in;
 mod nodes;

@@ -141,50 +141,6 @@ fn logs_and_exec_lead_to_the_kubelet() {
 }
 
 #[test]
-fn eviction_respects_budgets() {
-    let w = World::new();
-    account(&w);
-    w.create("pods", "default", &pod("p")).expect(201);
-    bind(&w, "p", "n1").expect(201);
-    w.patch("pods", "default", "p/status", "merge", &json!({"status": {"phase": "Running"}})).expect(200);
-    let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
-        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "p"}}}});
-    w.create("policy/poddisruptionbudgets", "default", &budget).expect(201);
-    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
-    let refused = w.post("pods", "default", "p/eviction", &eviction).expect(429);
-    assert_eq!(refused.message(), "Cannot evict pod as it would violate the pod's disruption budget.");
-    let status = json!({"status": {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 2, "desiredHealthy": 1, "expectedPods": 2}});
-    w.patch("policy/poddisruptionbudgets", "default", "b/status", "merge", &status).expect(200);
-    let allowed = || w.get("policy/poddisruptionbudgets", "default", "b").at("/status/disruptionsAllowed");
-    for (preconditions, user, code) in [
-        (json!({"uid": "other"}), "admin", 409),
-        (json!({"resourceVersion": "1"}), "admin", 409),
-        (json!({}), "system:node:n2", 403),
-    ] {
-        let mut refused = eviction.clone();
-        refused["deleteOptions"] = json!({"preconditions": preconditions});
-        let who = w.by(user, &[if code == 403 { "system:nodes" } else { "system:masters" }]);
-        who.post("pods", "default", "p/eviction", &refused).expect(code);
-        assert_eq!(allowed(), "1", "{refused}");
-    }
-    w.post("pods", "default", "p/eviction", &eviction).expect(201);
-    assert_eq!(allowed(), "0");
-    let told = w.get("pods", "default", "p");
-    assert!(!told.at("/metadata/deletionTimestamp").is_empty());
-    assert_eq!(told.at("/status/conditions/1/type"), "DisruptionTarget");
-    assert_eq!(told.at("/status/conditions/1/reason"), "EvictionByEvictionAPI");
-    assert_eq!(told.at("/status/conditions/1/message"), "Eviction API: evicting");
-    // Whoever names the version that is there is served: the condition is written in between.
-    w.create("pods", "default", &pod("q")).expect(201);
-    let mut named = eviction.clone();
-    named["metadata"]["name"] = "q".into();
-    let version = w.get("pods", "default", "q").at("/metadata/resourceVersion");
-    named["deleteOptions"] = json!({"preconditions": {"resourceVersion": version}});
-    w.post("pods", "default", "q/eviction", &named).expect(201);
-    w.get("pods", "default", "q").expect(404);
-}
-
-#[test]
 fn what_creation_has_put_in_comes_back_when_an_update_leaves_it_out() {
     let w = World::new();
     account(&w);

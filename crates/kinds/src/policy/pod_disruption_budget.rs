@@ -4,8 +4,8 @@ use meta::{FieldError, Path};
 use schema::Value;
 
 use crate::columns::{AGE, NAME, int, int_or_zero, text};
-use crate::kind::{Cell, Column, Kind, Strategy, WITH_STATUS};
-use crate::rules::label_selector;
+use crate::kind::{Cell, Column, Kind, Operation, Strategy, WITH_STATUS};
+use crate::rules::{label_selector, non_negative};
 use crate::shape::{Check, Rule, rule};
 
 /// `policy/v1` PodDisruptionBudget.
@@ -69,6 +69,19 @@ impl Strategy for BudgetStrategy {
             crate::apps::rolling::not_over_hundred(&mut errors, v, &path.child(field));
         }
         label_selector(&mut errors, o.at(&["spec", "selector"]), &path.child("selector"));
+        errors
+    }
+
+    // k8s: pkg/apis/policy/validation/validation.go ValidatePodDisruptionBudgetStatusUpdate
+    fn validate_update(&self, new: &Value, _: &Value, op: Operation) -> Vec<FieldError> {
+        if op != Operation::UpdateStatus {
+            return self.validate(new);
+        }
+        let mut errors = Vec::new();
+        let Some(status) = new.get("status") else { return errors };
+        for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
+            non_negative(&mut errors, status, field, &Path::new("status"));
+        }
         errors
     }
 }
