@@ -12,6 +12,8 @@ use crate::apps::statefulset::StatefulSets;
 use crate::batch::cronjob::CronJobs;
 use crate::batch::job::Jobs;
 use crate::batch::ttlafterfinished::TtlAfterFinished;
+use crate::bootstrap::cleaner::TokenCleaner;
+use crate::bootstrap::signer::BootstrapSigner;
 use crate::certificates::Authority;
 use crate::certificates::approver::Approver;
 use crate::certificates::cleaner::Cleaner;
@@ -119,6 +121,8 @@ pub fn all(config: &Config) -> Vec<Registration> {
         one("node-lifecycle-controller", "node-controller", 8, lifecycle),
         one("taint-eviction-controller", "node-controller", 8, TaintEviction),
         one("disruption-controller", "disruption-controller", 5, Disruption),
+        one("bootstrap-signer-controller", "bootstrap-signer", 1, BootstrapSigner),
+        one("token-cleaner-controller", "token-cleaner", 1, TokenCleaner),
         one(
             "clusterrole-aggregation-controller",
             "clusterrole-aggregation-controller",

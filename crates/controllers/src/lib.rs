@@ -8,6 +8,7 @@
 mod all;
 pub mod apps;
 pub mod batch;
+pub mod bootstrap;
 pub mod certificates;
 pub mod core;
 pub mod discovery;

@@ -143,6 +143,7 @@ fn manager_settings(api: &ApiServer, o: &cli::ControlPlane) -> Result<controller
     let cluster_cidr = controllers::cluster_cidr(&o.cluster_cidr, controllers::NODE_PREFIX)?;
     let authority = authority::from_files(&cert, &key)?;
     let mut settings = controllers::Settings::new(api.pki.ca_pem(), Some(cluster_cidr), Some(authority));
+    settings.chosen = controllers::Chosen::of_control_plane();
     settings.tokens = Some(token_signer::from_pem(api.pki.service_account_key().key_pem.as_bytes())?);
     Ok(settings)
 }

@@ -141,6 +141,10 @@ const ALIASES: &[(&str, &str)] = &[
     ("ttl-after-finished", "ttl-after-finished-controller"),
 ];
 
+/// Controllers that run only where they are named.
+// k8s: cmd/kube-controller-manager/app/bootstrap.go newBootstrapSignerControllerDescriptor, newTokenCleanerControllerDescriptor
+const OFF_BY_DEFAULT: &[&str] = &["bootstrap-signer-controller", "token-cleaner-controller"];
+
 /// Controllers that are here only with further settings.
 const CONDITIONAL: &[&str] = &[
     "certificatesigningrequest-approving-controller",
@@ -184,9 +188,18 @@ impl Chosen {
         Ok(chosen)
     }
 
+    /// All, as kubeadm has a control plane run them: machines join with bootstrap tokens.
+    // k8s: cmd/kubeadm/app/phases/controlplane/manifests.go getControllerManagerCommand
+    #[must_use]
+    pub fn of_control_plane() -> Self {
+        Chosen { on: OFF_BY_DEFAULT.iter().map(|n| (*n).to_owned()).collect(), ..Chosen::default() }
+    }
+
+    // k8s: staging/src/k8s.io/controller-manager/pkg/controller/helper.go IsControllerEnabled
     fn runs(&self, name: &str) -> bool {
         let is_in = |list: &[String]| list.iter().any(|n| n == name);
-        !is_in(&self.off) && (!self.only_named || is_in(&self.on))
+        let by_default = !self.only_named && !OFF_BY_DEFAULT.contains(&name);
+        !is_in(&self.off) && (by_default || is_in(&self.on))
     }
 }
 
@@ -252,6 +265,12 @@ mod tests {
         let cases = [
             ("*", "deployment-controller", true),
             ("*,bootstrapsigner,tokencleaner", "deployment-controller", true),
+            ("*,bootstrapsigner,tokencleaner", "token-cleaner-controller", true),
+            ("*", "token-cleaner-controller", false),
+            ("*", "bootstrap-signer-controller", false),
+            ("bootstrapsigner", "bootstrap-signer-controller", true),
+            ("bootstrapsigner", "token-cleaner-controller", false),
+            ("*", "disruption-controller", true),
             ("*,-deployment-controller", "deployment-controller", false),
             ("*,-deployment", "deployment-controller", false),
             ("*,-deployment", "replicaset-controller", true),
@@ -262,6 +281,8 @@ mod tests {
             assert_eq!(parse(text).unwrap().runs(name), runs, "{text} {name}");
         }
         assert!(Chosen::default().runs("deployment-controller"));
+        let whole = Chosen::of_control_plane();
+        assert!(all(&Config::new("")).iter().all(|c| whole.runs(c.name)));
         let unknown = parse("*,nonsense").unwrap_err().to_string();
         assert_eq!(unknown, "\"nonsense\" is not in the list of known controllers");
     }

@@ -1,7 +1,8 @@
 //! What a control plane keeps in its API so that nodes can join, under kubeadm's names: the bootstrap token, who
 //! may ask for certificates, and `kube-public/cluster-info`, which anybody may read.
 //!
-//! `cluster-info` is not signed with the token as kubeadm's is: joining nodes check the authority's hash.
+//! The controllers sign `cluster-info` with the token, as kubeadm's are, for machines that kubeadm has join; ours check
+//! the authority's hash.
 // k8s: cmd/kubeadm/app/phases/bootstraptoken/node/tlsbootstrap.go, clusterinfo/clusterinfo.go
 
 use std::net::IpAddr;

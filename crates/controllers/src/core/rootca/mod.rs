@@ -18,6 +18,8 @@ use crate::core::namespace::types::Namespace;
 pub const CONFIGMAPS: Gvr = Gvr::new("", "v1", "configmaps");
 /// The name of the config map.
 pub const NAME: &str = "kube-root-ca.crt";
+/// Namespace and name of what says to joining machines which cluster it is.
+pub const CLUSTER_INFO: (&str, &str) = ("kube-public", "cluster-info");
 const DESCRIPTION: &str = "kubernetes.io/description";
 const DESCRIPTION_TEXT: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when \
      using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is \
@@ -29,7 +31,7 @@ pub struct RootCa {
     pub bundle: Arc<str>,
 }
 
-/// A config map. The data of others than `kube-root-ca.crt` is not kept.
+/// A config map. The data of others than `kube-root-ca.crt` and `cluster-info` is not kept.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ConfigMap {
@@ -45,7 +47,8 @@ impl Projection for ConfigMap {
     }
 
     fn compact(&mut self) {
-        if &*self.metadata.name != NAME {
+        let m = &self.metadata;
+        if &*m.name != NAME && (&*m.namespace, &*m.name) != CLUSTER_INFO {
             self.data = StrMap::default();
         }
         self.metadata.annotations.retain(|k| k == DESCRIPTION);

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use reconcile::{Action, Answer, Answers, Caches, Controller, Delta, Interests, Key, KeySink, Plan, time};
 use serde_json::{Value, json};
 
-pub use self::types::{Owner, SECRETS, Secret};
+pub use self::types::{BOOTSTRAP_NAMESPACE, Owner, SECRETS, Secret};
 use crate::core::serviceaccount::{SERVICEACCOUNTS, ServiceAccount};
 
 /// Signs tokens. The question has the fields of [`question`], the answer is the token as a JSON string.

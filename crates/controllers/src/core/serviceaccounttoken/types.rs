@@ -1,4 +1,4 @@
-//! What is read of Secrets. The data of others than tokens of service accounts is not kept.
+//! What is read of Secrets. The data of others than tokens of service accounts and bootstrap tokens is not kept.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +15,9 @@ pub(super) const ACCOUNT: &str = "kubernetes.io/service-account.name";
 /// The annotation with the account's UID.
 pub(super) const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 const TYPE: &str = "kubernetes.io/service-account-token";
+const BOOTSTRAP_TYPE: &str = "bootstrap.kubernetes.io/token";
+/// Where bootstrap tokens are; elsewhere they are none.
+pub const BOOTSTRAP_NAMESPACE: &str = "kube-system";
 
 /// Which account a Secret that was seen belongs to: its name, its UID if the Secret says one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub struct Secret {
     pub data: Data,
 }
 
-/// What a token's Secret holds.
+/// What a token's Secret holds: the first three of a service account's, the others of a bootstrap token's, in base64.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Data {
@@ -44,6 +47,13 @@ pub struct Data {
     pub namespace: bool,
     #[serde(deserialize_with = "is_there")]
     pub token: bool,
+    #[serde(rename = "token-id")]
+    pub token_id: Box<str>,
+    #[serde(rename = "token-secret")]
+    pub token_secret: Box<str>,
+    pub expiration: Box<str>,
+    #[serde(rename = "usage-bootstrap-signing")]
+    pub signing: Box<str>,
 }
 
 /// Whether a text is not empty; the text itself is not kept.
@@ -63,6 +73,12 @@ pub(super) fn index(namespace: &str, account: &str) -> String {
 impl Secret {
     pub(super) fn is_token(&self) -> bool {
         &*self.kind == TYPE
+    }
+
+    /// Whether it is a bootstrap token.
+    #[must_use]
+    pub fn is_bootstrap(&self) -> bool {
+        &*self.kind == BOOTSTRAP_TYPE && &*self.metadata.namespace == BOOTSTRAP_NAMESPACE
     }
 
     pub(super) fn account(&self) -> &str {
@@ -92,7 +108,7 @@ impl Projection for Secret {
     }
 
     fn compact(&mut self) {
-        if !self.is_token() {
+        if !self.is_token() && !self.is_bootstrap() {
             self.data = Data::default();
         }
         self.metadata.annotations.retain(|k| k == ACCOUNT || k == ACCOUNT_UID);
