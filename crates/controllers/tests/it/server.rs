@@ -25,6 +25,8 @@ pub struct Server {
     pub objects: BTreeMap<Place, Value>,
     pub log: Vec<Event>,
     pub now: Timestamp,
+    /// Replaces objects whatever version they were read at: a mistake made on purpose.
+    pub careless: bool,
 }
 
 fn merge(target: &mut Value, patch: &Value) {
@@ -224,7 +226,9 @@ impl Server {
             Op::Patch { sub, kind, body, .. } => self.patch(&place, sub, *kind, &parse(body))?,
             Op::Update { sub, body, .. } => {
                 let (old, new) = (self.current(&place)?, parse(body));
-                Self::check(&place, &old, &new["metadata"])?;
+                if !self.careless {
+                    Self::check(&place, &old, &new["metadata"])?;
+                }
                 if *sub == "finalize" {
                     let mut kept = old.clone();
                     kept["spec"] = new["spec"].clone();
