@@ -11,6 +11,7 @@ pub mod autoscaling;
 pub mod batch;
 pub mod certificates;
 pub mod columns;
+pub mod conditions;
 pub mod coordination;
 pub mod core;
 pub mod defaults;

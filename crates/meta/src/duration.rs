@@ -50,6 +50,19 @@ pub fn parse(text: &str) -> Result<i64, String> {
     i64::try_from(total).map_err(|_| invalid())
 }
 
+/// Whole seconds as Go prints a duration: `1h0m5s`.
+#[must_use]
+pub fn format_seconds(seconds: i64) -> String {
+    let sign = if seconds < 0 { "-" } else { "" };
+    let n = seconds.unsigned_abs();
+    let (h, m, s) = (n / 3600, n / 60 % 60, n % 60);
+    match (h, m) {
+        (0, 0) => format!("{sign}{s}s"),
+        (0, _) => format!("{sign}{m}m{s}s"),
+        _ => format!("{sign}{h}h{m}m{s}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +78,14 @@ mod tests {
             ("1x", Err("time: unknown unit \"x\" in duration \"1x\"")),
         ] {
             assert_eq!(parse(text), want.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn prints_as_go() {
+        for (seconds, want) in [(0, "0s"), (59, "59s"), (60, "1m0s"), (-3605, "-1h0m5s"), (90_061, "25h1m1s")]
+        {
+            assert_eq!(format_seconds(seconds), want);
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod int_or_string;
 pub mod json;
 pub mod labels;
 pub mod name;
+pub mod pem;
 pub mod placement;
 pub mod quantity;
 pub mod request;

@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use kinds::Operation;
+use kinds::certificates::pod_certificate_status;
 use meta::field::quoted;
 use meta::{FieldError, Path, Status};
 use schema::Value;
@@ -51,23 +52,20 @@ pub(crate) async fn update(call: &Call<'_>, new: &Value, old: &Value, op: Operat
     Err(Status::forbidden(&call.resource.gvr, object::text(old, "name"), &why))
 }
 
-/// Checks the answer to a pod's request: whoever writes a status stands for the signer.
+/// Checks the answer to a pod's request: whoever writes a status stands for the signer. Also what takes a clock.
 // k8s: pkg/registry/certificates/podcertificaterequest/strategy.go StatusStrategy.ValidateUpdate
 pub(crate) async fn pod(call: &Call<'_>, new: &Value, old: &Value, op: Operation) -> Result<(), Status> {
     let signer = old.str_at(&["spec", "signerName"]);
-    if op != Operation::UpdateStatus
-        || new.get("status") == old.get("status")
-        || may(call, "sign", signer).await
-    {
+    if op != Operation::UpdateStatus || new.get("status") == old.get("status") {
         return Ok(());
     }
-    let why = format!(
-        "User {} is not permitted to \"sign\" for signer {}",
-        quoted(&call.user().name),
-        quoted(signer)
-    );
-    let error = FieldError::forbidden(&Path::new("spec").child("signerName"), why);
-    Err(call.invalid(object::text(old, "name"), &[error]))
+    let mut errors = pod_certificate_status::begins_now(new, old, call.now);
+    if !may(call, "sign", signer).await {
+        let user = quoted(&call.user().name);
+        let why = format!("User {user} is not permitted to \"sign\" for signer {}", quoted(signer));
+        errors = vec![FieldError::forbidden(&Path::new("spec").child("signerName"), why)];
+    }
+    if errors.is_empty() { Ok(()) } else { Err(call.invalid(object::text(old, "name"), &errors)) }
 }
 
 /// Checks a ClusterTrustBundle that is written.

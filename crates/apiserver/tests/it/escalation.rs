@@ -1,10 +1,9 @@
 //! Nobody grants what they do not have.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Answer, World};
+use crate::pki;
 
 const API: &str = "rbac.authorization.k8s.io/v1";
 const HELD: &str = "attempting to grant RBAC permissions not currently held";
@@ -173,7 +172,7 @@ fn trust_bundles_of_a_signer_are_written_by_who_may_attest() {
         {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": ["example.com/*"], "verbs": ["attest"]},
     ]);
     let (w, u) = holder(&rules);
-    let pem = rcgen::generate_simple_self_signed(["ca".to_owned()]).unwrap().cert.pem();
+    let pem = pki::authority();
     let bundle = |name: &str, signer: &str| {
         json!({"apiVersion": "certificates.k8s.io/v1", "kind": "ClusterTrustBundle",
             "metadata": {"name": name}, "spec": {"signerName": signer, "trustBundle": pem}})
@@ -226,12 +225,6 @@ fn pod_certificate_requests_are_answered_by_who_may_sign() {
 }
 
 fn pod_request(name: &str, signer: &str) -> Json {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let mut stub = rcgen::CertificateParams::default();
-    stub.distinguished_name = rcgen::DistinguishedName::new();
-    let stub = stub.serialize_request(&key).unwrap();
     json!({"apiVersion": "certificates.k8s.io/v1", "kind": "PodCertificateRequest", "metadata": {"name": name},
-        "spec": {"signerName": signer, "podName": "p", "podUID": "1", "serviceAccountName": "default",
-            "serviceAccountUID": "2", "nodeName": "n", "nodeUID": "3", "maxExpirationSeconds": 86400,
-            "stubPKCS10Request": STANDARD.encode(stub.der())}})
+        "spec": pki::pod_request(signer)})
 }

@@ -4,6 +4,7 @@ use meta::Verb;
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Answer, World};
+use crate::pki;
 
 /// A small object that the kind's validation takes; `None` where the general one does.
 fn minimal(kind: &kinds::Kind) -> Json {
@@ -42,6 +43,9 @@ fn minimal(kind: &kinds::Kind) -> Json {
         ("storage.k8s.io", "VolumeAttachment") => {
             json!({"spec": {"attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "v"}}})
         }
+        ("certificates.k8s.io", "CertificateSigningRequest") => json!({"spec": pki::signing_request()}),
+        ("certificates.k8s.io", "PodCertificateRequest") => json!({"spec": pki::pod_request("a.b/c")}),
+        ("certificates.k8s.io", _) => json!({"spec": {"trustBundle": pki::authority()}}),
         ("apiregistration.k8s.io", _) => json!({"spec": {"groupPriorityMinimum": 1, "versionPriority": 1}}),
         ("flowcontrol.apiserver.k8s.io", "FlowSchema") => {
             json!({"spec": {"priorityLevelConfiguration": {"name": "global-default"}}})
@@ -95,7 +99,6 @@ const REFUSED: &[&str] = &[
     "horizontalpodautoscalers.autoscaling",
     "horizontalpodautoscalers.autoscaling",
     "cronjobs.batch",
-    "certificatesigningrequests.certificates.k8s.io",
     "persistentvolumes",
     "persistentvolumeclaims",
     "events.events.k8s.io",

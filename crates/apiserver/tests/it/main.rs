@@ -13,6 +13,8 @@ mod eviction;
 mod harness;
 mod letting_in;
 mod nodes;
+mod pki;
+mod pod_certificates;
 mod pods;
 mod proxy;
 mod selection;

@@ -129,6 +129,26 @@ fn volumes() {
             ],
         ),
         (
+            "volumes: [{name: v, projected: {sources: [{clusterTrustBundle: {name: 'a.b:c', path: p}}, {clusterTrustBundle: {name: 'a:', path: q}}, {clusterTrustBundle: {signerName: x, path: p}}]}}]",
+            &[
+                "spec.volumes[0].projected.sources[1].clusterTrustBundlePEM.name: Invalid value: \"a:\": not a valid clustertrustbundlename: a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+                "spec.volumes[0].projected.sources[2].clusterTrustBundlePEM.signerName: Invalid value: \"x\": must be a fully qualified domain and path of the form 'example.com/signer-name'",
+                "spec.volumes[0].projected: Invalid value: \"p\": conflicting duplicate paths",
+            ],
+        ),
+        (
+            "volumes: [{name: v, projected: {sources: [{podCertificate: {signerName: a.b/c, keyType: ED25519, maxExpirationSeconds: 3600, keyPath: k, certificateChainPath: l}}, {podCertificate: {signerName: a.b/c, keyType: DSA, maxExpirationSeconds: 3599, userAnnotations: {x: y}}}, {podCertificate: {signerName: kubernetes.io/c, keyType: RSA4096, maxExpirationSeconds: 86401, credentialBundlePath: ../k, keyPath: k}}]}}]",
+            &[
+                "spec.volumes[0].projected.sources[1].podCertificate.keyType: Unsupported value: \"DSA\": supported values: \"RSA3072\", \"RSA4096\", \"ECDSAP256\", \"ECDSAP384\", \"ECDSAP521\", \"ED25519\"",
+                "spec.volumes[0].projected.sources[1].podCertificate.maxExpirationSeconds: Invalid value: 3599: if provided, maxExpirationSeconds must be >= 3600",
+                "spec.volumes[0].projected.sources[1].podCertificate: Required value: specify at least one of credentialBundlePath, keyPath, and certificateChainPath",
+                "spec.volumes[0].projected.sources[1].podCertificate.userAnnotations: Invalid value: \"x\": must be a domain-prefixed key (such as \"acme.io/foo\")",
+                "spec.volumes[0].projected.sources[2].podCertificate.maxExpirationSeconds: Invalid value: 86401: if provided, maxExpirationSeconds must be <= 86400",
+                "spec.volumes[0].projected.sources[2].podCertificate.credentialBundlePath: Invalid value: \"../k\": must not contain '..'",
+                "spec.volumes[0].projected: Invalid value: \"k\": conflicting duplicate paths",
+            ],
+        ),
+        (
             "volumes: [{name: v, projected: {sources: [{serviceAccountToken: {path: t, expirationSeconds: 5}}]}}]",
             &[
                 "spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",

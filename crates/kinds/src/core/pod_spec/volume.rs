@@ -8,6 +8,7 @@ use meta::{FieldError, Path, name};
 use schema::Value;
 
 use super::env::{VOLUME_FIELDS, field_ref, resource_field_ref};
+use crate::certificates::signer;
 use crate::rules::{Errors, each, label_selector, one_of, printed, required};
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
@@ -257,7 +258,14 @@ fn projected(errors: &mut Errors, s: &Value, path: &Path) {
     for (i, src) in s.list_at(&["sources"]).iter().enumerate() {
         let at = path.child("sources").index(i);
         let mut present = 0;
-        for kind in ["secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle"] {
+        for kind in [
+            "secret",
+            "configMap",
+            "downwardAPI",
+            "serviceAccountToken",
+            "clusterTrustBundle",
+            "podCertificate",
+        ] {
             let Some(v) = src.get(kind).filter(|v| !v.is_null()) else { continue };
             present += 1;
             let kind_at = at.child(kind);
@@ -277,9 +285,15 @@ fn projected(errors: &mut Errors, s: &Value, path: &Path) {
                     }
                 }
                 "serviceAccountToken" => token(errors, v, path, &kind_at),
-                _ => {
-                    trust_bundle(errors, v, &kind_at);
+                "clusterTrustBundle" => {
+                    trust_bundle(errors, v, &at.child("clusterTrustBundlePEM"));
                     once(errors, v.str_at(&["path"]), v.str_at(&["path"]));
+                }
+                _ => {
+                    pod_certificate(errors, v, &kind_at);
+                    for p in CERTIFICATE_PATHS {
+                        once(errors, v.str_at(&[p]), v.str_at(&[p]));
+                    }
                 }
             }
         }
@@ -314,18 +328,25 @@ fn trust_bundle(errors: &mut Errors, v: &Value, path: &Path) {
             errors.push(FieldError::invalid(path, printed(Some(v)), why));
         }
         (Some(n), None) => {
-            if n.as_str() == Some("") {
-                errors.push(FieldError::required(&path.child("name"), "must be a valid object name"));
+            let (n, at) = (n.as_str().unwrap_or_default(), path.child("name"));
+            if n.is_empty() {
+                errors.push(FieldError::required(&at, "must be a valid object name"));
+            }
+            for why in signer::bundle_name(&signer::signer_of_bundle(n), n, false) {
+                let why = format!("not a valid clustertrustbundlename: {why}");
+                errors.push(FieldError::invalid(&at, quoted(n), why));
             }
             if let Some(selector) = v.get("labelSelector") {
                 let why = "labelSelector must be unset if name is specified";
                 errors.push(FieldError::invalid(&path.child("labelSelector"), printed(Some(selector)), why));
             }
         }
-        (None, Some(signer)) => {
-            if signer.as_str() == Some("") {
+        (None, Some(named)) => {
+            let signer_text = named.as_str().unwrap_or_default();
+            if signer_text.is_empty() {
                 errors.push(FieldError::required(&path.child("signerName"), "must be a valid signer name"));
             }
+            signer::signer_name(errors, signer_text, &path.child("signerName"));
             label_selector(errors, v.get("labelSelector"), &path.child("labelSelector"));
         }
         (None, None) => {
@@ -335,6 +356,41 @@ fn trust_bundle(errors: &mut Errors, v: &Value, path: &Path) {
     if let Some(p) = required(errors, v, "path", path) {
         local_non_reserved_path(errors, p, &path.child("path"));
     }
+}
+
+/// The files that a certificate's key and chain go to.
+const CERTIFICATE_PATHS: [&str; 3] = ["credentialBundlePath", "keyPath", "certificateChainPath"];
+const KEY_TYPES: &[&str] = &["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
+
+// k8s: pkg/apis/core/validation/validation.go validateProjectionSources
+fn pod_certificate(errors: &mut Errors, v: &Value, path: &Path) {
+    let signer_text = v.str_at(&["signerName"]);
+    signer::signer_name(errors, signer_text, &path.child("signerName"));
+    let key_type = v.str_at(&["keyType"]);
+    if !KEY_TYPES.contains(&key_type) {
+        errors.push(FieldError::not_supported(&path.child("keyType"), key_type, KEY_TYPES));
+    }
+    if let Some(n) = v.int_at(&["maxExpirationSeconds"]) {
+        let (least, most) = (signer::LIFE_MIN_SECONDS, signer::life_max_seconds(signer_text));
+        let bound = match n {
+            n if n < least => format!(">= {least}"),
+            n if n > most => format!("<= {most}"),
+            _ => String::new(),
+        };
+        if !bound.is_empty() {
+            let why = format!("if provided, maxExpirationSeconds must be {bound}");
+            errors.push(FieldError::invalid(&path.child("maxExpirationSeconds"), n.to_string(), why));
+        }
+    }
+    let paths = CERTIFICATE_PATHS.map(|p| (p, v.str_at(&[p])));
+    if paths.iter().all(|(_, p)| p.is_empty()) {
+        let why = "specify at least one of credentialBundlePath, keyPath, and certificateChainPath";
+        errors.push(FieldError::required(path, why));
+    }
+    for (field, p) in paths {
+        local_non_reserved_path(errors, p, &path.child(field));
+    }
+    signer::user_annotations(errors, v.get("userAnnotations"), &path.child("userAnnotations"));
 }
 
 fn no_way_up(errors: &mut Errors, p: &str, path: &Path) {
