@@ -3,9 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use meta::field::quoted;
-use meta::{FieldError, Path, name};
+use meta::{FieldError, Path};
 use schema::{Map, Value};
 
+use super::signer::signer_name;
+use super::x509;
 use crate::columns::{AGE, NAME, text, text_at};
 use crate::defaults::empty_map;
 use crate::kind::{
@@ -114,70 +116,139 @@ impl Strategy for RequestStrategy {
         }
     }
 
-    // k8s: pkg/apis/certificates/validation/validation.go validateCertificateSigningRequest
+    // k8s: pkg/apis/certificates/validation/validation.go ValidateCertificateSigningRequestCreate
     fn validate(&self, o: &Value) -> Vec<FieldError> {
-        let mut errors = Errors::new();
-        let path = Path::new("spec");
-        let request = o.str_at(&["spec", "request"]);
-        if !is_pem_request(request) {
-            let why = "PEM block type must be CERTIFICATE REQUEST";
-            errors.push(FieldError::invalid(&path.child("request"), quoted(request), why));
-        }
-        let usages = o.list_at(&["spec", "usages"]);
-        let at = path.child("usages");
-        if usages.is_empty() {
-            errors.push(FieldError::required(&at, "usages must be provided"));
-        }
-        for (i, u) in usages.iter().enumerate() {
-            let text = u.as_str().unwrap_or("");
-            if !USAGES.contains(&text) {
-                errors.push(FieldError::not_supported(&at.index(i), text, USAGES));
-            }
-            if usages[..i].contains(u) {
-                errors.push(FieldError::duplicate(&at.index(i), quoted(text)));
-            }
-        }
-        let signer = o.str_at(&["spec", "signerName"]);
-        let at = path.child("signerName");
-        if signer == "kubernetes.io/legacy-unknown" {
-            let why = "the legacy signerName is not allowed via this API version";
-            errors.push(FieldError::invalid(&at, quoted(signer), why));
-        } else {
-            signer_name(&mut errors, signer, &at);
-        }
-        if let Some(n) = o.int_at(&["spec", "expirationSeconds"]).filter(|n| *n < 600) {
-            let why = "may not specify a duration less than 600 seconds (10 minutes)";
-            errors.push(FieldError::invalid(&path.child("expirationSeconds"), n.to_string(), why));
-        }
-        errors.extend(conditions(o));
-        errors
+        whole(o, Leave::default())
     }
 
     // k8s: pkg/apis/certificates/validation/validation.go validateCertificateSigningRequestUpdate
     fn validate_update(&self, new: &Value, old: &Value, op: Operation) -> Vec<FieldError> {
-        let mut errors = conditions(new);
-        let find = |o: &Value, kind: &str| {
-            o.list_at(&["status", "conditions"]).iter().find(|c| c.str_at(&["type"]) == kind).cloned()
-        };
+        let mut errors = whole(new, Leave::of(new, old));
         let approving = op == Operation::UpdateSubresource("approval");
-        for kind in ["Approved", "Denied", "Failed"] {
-            let (after, before) = (find(new, kind), find(old, kind));
-            let path = Path::new("status").child("conditions");
-            if before.is_some() && after.is_none() {
+        let path = Path::new("status").child("conditions");
+        for kind in FINAL {
+            if all_of(new, kind).len() < all_of(old, kind).len() {
                 let why = format!("updates may not remove a condition of type {}", quoted(kind));
-                errors.push(FieldError::forbidden(&path, why));
-            } else if kind != "Failed" && !approving && after != before {
-                let why = format!("updates may not add or modify a condition of type {}", quoted(kind));
                 errors.push(FieldError::forbidden(&path, why));
             }
         }
+        for kind in ["Approved", "Denied"].into_iter().filter(|_| !approving) {
+            let (after, before) = (all_of(new, kind), all_of(old, kind));
+            if after.len() < before.len() || after == before {
+                continue;
+            }
+            let what = if after.len() > before.len() { "add" } else { "modify" };
+            let why = format!("updates may not {what} a condition of type {}", quoted(kind));
+            errors.push(FieldError::forbidden(&path, why));
+        }
         let certificate = |o: &Value| o.str_at(&["status", "certificate"]).to_owned();
-        if !certificate(old).is_empty() && certificate(new) != certificate(old) {
+        if certificate(new) != certificate(old) {
             let at = Path::new("status").child("certificate");
-            let why = "updates may not modify existing certificate content";
-            errors.push(FieldError::forbidden(&at, why));
+            if op != Operation::UpdateStatus {
+                errors.push(FieldError::forbidden(&at, "updates may not set certificate content"));
+            } else if !certificate(old).is_empty() {
+                let why = "updates may not modify existing certificate content";
+                errors.push(FieldError::forbidden(&at, why));
+            }
         }
         errors
+    }
+}
+
+/// Conditions that stay once they are there.
+const FINAL: [&str; 3] = ["Approved", "Denied", "Failed"];
+
+fn all_of<'a>(o: &'a Value, kind: &str) -> Vec<&'a Value> {
+    o.list_at(&["status", "conditions"]).iter().filter(|c| c.str_at(&["type"]) == kind).collect()
+}
+
+/// What is wrong and stays as it is, since it was stored so.
+// k8s: pkg/apis/certificates/validation/validation.go getValidationOptions
+#[derive(Clone, Copy, Debug, Default)]
+struct Leave {
+    both_decisions: bool,
+    legacy_signer: bool,
+    repeated_conditions: bool,
+    nameless_conditions: bool,
+    any_certificate: bool,
+    repeated_usages: bool,
+    unknown_usages: bool,
+}
+
+impl Leave {
+    fn of(new: &Value, old: &Value) -> Self {
+        let kinds: Vec<&str> =
+            old.list_at(&["status", "conditions"]).iter().map(|c| c.str_at(&["type"])).collect();
+        let usages = old.list_at(&["spec", "usages"]);
+        let certificate = |o: &Value| certificate_text(o);
+        Leave {
+            both_decisions: kinds.contains(&"Approved") && kinds.contains(&"Denied"),
+            legacy_signer: old.str_at(&["spec", "signerName"]) == LEGACY,
+            repeated_conditions: kinds.iter().enumerate().any(|(i, k)| kinds[..i].contains(k)),
+            nameless_conditions: kinds.contains(&""),
+            any_certificate: certificate(new) == certificate(old)
+                || x509::certificates(&certificate(old)).is_err(),
+            repeated_usages: usages.iter().enumerate().any(|(i, u)| usages[..i].contains(u)),
+            unknown_usages: usages.iter().any(|u| !USAGES.contains(&u.as_str().unwrap_or(""))),
+        }
+    }
+}
+
+const LEGACY: &str = "kubernetes.io/legacy-unknown";
+
+fn decoded(base64: &str) -> String {
+    String::from_utf8_lossy(&STANDARD.decode(base64).unwrap_or_default()).into_owned()
+}
+
+fn certificate_text(o: &Value) -> String {
+    decoded(o.str_at(&["status", "certificate"]))
+}
+
+// k8s: pkg/apis/certificates/validation/validation.go validateCertificateSigningRequest
+fn whole(o: &Value, leave: Leave) -> Errors {
+    let mut errors = Errors::new();
+    let path = Path::new("spec");
+    let request = o.str_at(&["spec", "request"]);
+    if let Err(why) = x509::pem_request(&decoded(request)) {
+        errors.push(FieldError::invalid(&path.child("request"), quoted(request), why));
+    }
+    usages(&mut errors, o.list_at(&["spec", "usages"]), leave, &path.child("usages"));
+    let signer = o.str_at(&["spec", "signerName"]);
+    let at = path.child("signerName");
+    if signer == LEGACY && !leave.legacy_signer {
+        let why = "the legacy signerName is not allowed via this API version";
+        errors.push(FieldError::invalid(&at, quoted(signer), why));
+    } else {
+        signer_name(&mut errors, signer, &at);
+    }
+    if let Some(n) = o.int_at(&["spec", "expirationSeconds"]).filter(|n| *n < 600) {
+        let why = "may not specify a duration less than 600 seconds (10 minutes)";
+        errors.push(FieldError::invalid(&path.child("expirationSeconds"), n.to_string(), why));
+    }
+    conditions(&mut errors, o, leave);
+    if !leave.any_certificate
+        && let Err(why) = x509::certificates(&certificate_text(o))
+    {
+        let at = Path::new("status").child("certificate");
+        errors.push(FieldError::invalid(&at, "\"<certificate data>\"", why));
+    }
+    errors
+}
+
+fn usages(errors: &mut Errors, usages: &[Value], leave: Leave, at: &Path) {
+    if usages.is_empty() {
+        errors.push(FieldError::required(at, ""));
+    }
+    let text = |u: &Value| u.as_str().unwrap_or("").to_owned();
+    for (i, u) in usages.iter().enumerate().filter(|_| !leave.unknown_usages) {
+        if !USAGES.contains(&text(u).as_str()) {
+            errors.push(FieldError::not_supported(&at.index(i), &text(u), USAGES));
+        }
+    }
+    for (i, u) in usages.iter().enumerate().filter(|_| !leave.repeated_usages) {
+        if usages[..i].contains(u) {
+            errors.push(FieldError::duplicate(&at.index(i), quoted(&text(u))));
+        }
     }
 }
 
@@ -208,59 +279,17 @@ const USAGES: &[&str] = &[
     "timestamping",
 ];
 
-/// Whether base64 text holds a PEM block of a certificate request; what is inside is the signer's to judge.
-fn is_pem_request(base64: &str) -> bool {
-    let bytes = STANDARD.decode(base64).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    text.contains("-----BEGIN CERTIFICATE REQUEST-----") && text.contains("-----END CERTIFICATE REQUEST-----")
-}
-
-/// `example.com/signer-name`.
-// k8s: pkg/apis/core/validation/names.go ValidateSignerName
-fn signer_name(errors: &mut Errors, name: &str, path: &Path) {
-    if name.is_empty() {
-        errors.push(FieldError::required(path, ""));
-        return;
-    }
-    let mut parts = name.split('/');
-    let (Some(domain), Some(rest), None) = (parts.next(), parts.next(), parts.next()) else {
-        let why = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-        errors.push(FieldError::invalid(path, quoted(name), why));
-        return;
-    };
-    for (part, check) in
-        [(domain, name::dns1123_label as fn(&str) -> Vec<String>), (rest, name::dns1123_subdomain)]
-    {
-        for label in part.split('.') {
-            let complaints = check(label);
-            if complaints.is_empty() {
-                continue;
-            }
-            for why in complaints {
-                let why = format!("validating label {}: {why}", quoted(label));
-                errors.push(FieldError::invalid(path, quoted(part), why));
-            }
-            break;
-        }
-    }
-    if !domain.contains('.') {
-        let why = "should be a domain with at least two segments separated by dots";
-        errors.push(FieldError::invalid(path, quoted(domain), why));
-    }
-}
-
 // k8s: pkg/apis/certificates/validation/validation.go validateConditions
-fn conditions(o: &Value) -> Errors {
-    let mut errors = Errors::new();
+fn conditions(errors: &mut Errors, o: &Value, leave: Leave) {
     let path = Path::new("status").child("conditions");
     let list = o.list_at(&["status", "conditions"]);
     for (i, c) in list.iter().enumerate() {
         let at = path.index(i);
         let kind = c.str_at(&["type"]);
-        if kind.is_empty() {
+        if kind.is_empty() && !leave.nameless_conditions {
             errors.push(FieldError::required(&at.child("type"), ""));
         }
-        let fixed = matches!(kind, "Approved" | "Denied" | "Failed");
+        let fixed = FINAL.contains(&kind);
         let words: &[&str] = if fixed { &["True"] } else { &["False", "True", "Unknown"] };
         match c.str_at(&["status"]) {
             "" => errors.push(FieldError::required(&at.child("status"), "")),
@@ -270,19 +299,18 @@ fn conditions(o: &Value) -> Errors {
             _ => {}
         }
         let excluded = match kind {
-            "Approved" => "Denied",
-            "Denied" => "Approved",
+            "Approved" if !leave.both_decisions => "Denied",
+            "Denied" if !leave.both_decisions => "Approved",
             _ => "",
         };
         if list[..i].iter().any(|o| o.str_at(&["type"]) == excluded && !excluded.is_empty()) {
             let why = "Approved and Denied conditions are mutually exclusive";
             errors.push(FieldError::invalid(&at.child("type"), quoted(kind), why));
         }
-        if list[..i].iter().any(|o| o.str_at(&["type"]) == kind) {
+        if !leave.repeated_conditions && list[..i].iter().any(|o| o.str_at(&["type"]) == kind) {
             errors.push(FieldError::duplicate(&at.child("type"), quoted(kind)));
         }
     }
-    errors
 }
 
 #[cfg(test)]
@@ -303,14 +331,24 @@ mod tests {
         assert_eq!(new, yaml("spec: {username: u, request: eA==}\nstatus: {conditions: [{type: Approved}]}"));
     }
 
+    /// A request as it is stored.
+    fn stored(rest: &str) -> Value {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+        let pem = STANDARD.encode(made.pem().unwrap());
+        yaml(&format!("spec: {{request: {pem}, {rest}"))
+    }
+
+    fn cert() -> String {
+        rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem()
+    }
+
     #[test]
     fn refuses() {
-        let pem =
-            STANDARD.encode("-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----\n");
         let table: &[(&str, &[&str])] = &[
-            ("signerName: example.com/a, usages: [client auth]", &[]),
+            ("signerName: example.com/a, usages: [client auth]}", &[]),
             (
-                "signerName: a, usages: [nope, signing, signing], expirationSeconds: 5",
+                "signerName: a, usages: [nope, signing, signing], expirationSeconds: 5}",
                 &[
                     "spec.usages[2]: Duplicate value: \"signing\"",
                     "spec.signerName: Invalid value: \"a\": must be a fully qualified domain and path of the form 'example.com/signer-name'",
@@ -318,39 +356,122 @@ mod tests {
                 ],
             ),
             (
-                "signerName: com/a, usages: [signing]",
+                "signerName: kubernetes.io/legacy-unknown, usages: []}",
                 &[
-                    "spec.signerName: Invalid value: \"com\": should be a domain with at least two segments separated by dots",
+                    "spec.usages: Required value",
+                    "spec.signerName: Invalid value: \"kubernetes.io/legacy-unknown\": the legacy signerName is not allowed via this API version",
                 ],
             ),
         ];
         for (spec, want) in table {
-            let o = yaml(&format!("spec: {{request: {pem}, {spec}}}"));
-            let got = texts(&RequestStrategy.validate(&o));
+            let got = texts(&RequestStrategy.validate(&stored(spec)));
             let got: Vec<&String> = got.iter().filter(|e| !e.contains("supported values")).collect();
             assert_eq!(got, *want, "{spec}");
         }
-        let bare = texts(&RequestStrategy.validate(&yaml("spec: {request: eA==, signerName: a.b/c}")));
+        let empty = "-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----\n";
+        for (request, want) in [("x", "PEM block type must be CERTIFICATE REQUEST"), (empty, "x509: ")] {
+            let mut o = stored("signerName: a.b/c, usages: [signing]}");
+            o.set_at(&["spec", "request"], STANDARD.encode(request));
+            let got = texts(&RequestStrategy.validate(&o));
+            assert!(got.len() == 1 && got[0].contains(want), "{got:?}");
+        }
+    }
+
+    const GOOD: &str = "signerName: a.b/c, usages: [signing]}\nstatus: ";
+
+    #[test]
+    fn decisions_exclude_each_other_and_stay() {
+        let approved = "conditions: [{type: Approved, status: 'True'}]";
+        let both = "conditions: [{type: Approved, status: 'True'}, {type: Denied, status: 'False'}]";
+        let twice = "conditions: [{type: Approved, status: 'True'}, {type: Approved, status: 'True'}]";
+        let approval = Operation::UpdateSubresource("approval");
+        let status = "status.conditions[1].status: Unsupported value: \"False\": supported values: \"True\"";
+        let table: &[(&str, &str, Operation, &[&str])] = &[
+            ("", approved, approval, &[]),
+            (
+                "",
+                approved,
+                Operation::UpdateStatus,
+                &["status.conditions: Forbidden: updates may not add a condition of type \"Approved\""],
+            ),
+            (
+                approved,
+                "",
+                approval,
+                &["status.conditions: Forbidden: updates may not remove a condition of type \"Approved\""],
+            ),
+            (
+                approved,
+                "conditions: [{type: Approved, status: 'True', reason: R}]",
+                Operation::UpdateStatus,
+                &["status.conditions: Forbidden: updates may not modify a condition of type \"Approved\""],
+            ),
+            (
+                "",
+                both,
+                approval,
+                &[
+                    status,
+                    "status.conditions[1].type: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive",
+                ],
+            ),
+            // What was stored so stays.
+            (both, both, approval, &[status]),
+            ("", twice, approval, &["status.conditions[1].type: Duplicate value: \"Approved\""]),
+            (twice, twice, Operation::UpdateStatus, &[]),
+            (
+                "",
+                "certificate: eA==",
+                approval,
+                &[
+                    "status.certificate: Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block",
+                    "status.certificate: Forbidden: updates may not set certificate content",
+                ],
+            ),
+        ];
+        for (before, after, op, want) in table {
+            let old = stored(&format!("{GOOD}{{{before}}}"));
+            let mut new = yaml(&format!("status: {{{after}}}"));
+            carry(&mut new, &old, "spec");
+            assert_eq!(texts(&RequestStrategy.validate_update(&new, &old, *op)), *want, "{before} {after}");
+        }
+    }
+
+    #[test]
+    fn what_is_issued_are_certificates() {
+        let good = cert();
+        let wrong =
+            |why: &str| vec![format!("status.certificate: Invalid value: \"<certificate data>\": {why}")];
+        let table = [
+            (good.clone(), vec![]),
+            (good.clone() + &cert(), vec![]),
+            ("x".to_owned(), wrong("must contain at least one CERTIFICATE PEM block")),
+            (
+                good.replace("CERTIFICATE", "THING"),
+                wrong("only CERTIFICATE PEM blocks are allowed, found \"THING\""),
+            ),
+            (good.replacen('\n', "\nk: v\n\n", 1), wrong("no PEM block headers are permitted")),
+            (
+                meta::pem::encode("CERTIFICATE", b""),
+                wrong("found CERTIFICATE PEM block containing 0 certificates"),
+            ),
+            (meta::pem::encode("CERTIFICATE", b"x"), wrong("x509: malformed certificate")),
+        ];
+        let old = stored(&format!("{GOOD}{{}}"));
+        for (text, want) in table {
+            let mut new = old.clone();
+            new.set_at(&["status", "certificate"], STANDARD.encode(&text));
+            let got = texts(&RequestStrategy.validate_update(&new, &old, Operation::UpdateStatus));
+            assert_eq!(got, want, "{text}");
+        }
+        let mut first = old.clone();
+        first.set_at(&["status", "certificate"], STANDARD.encode(&good));
+        let mut second = old;
+        second.set_at(&["status", "certificate"], STANDARD.encode(cert()));
+        let got = texts(&RequestStrategy.validate_update(&second, &first, Operation::UpdateStatus));
         assert_eq!(
-            bare,
-            [
-                "spec.request: Invalid value: \"eA==\": PEM block type must be CERTIFICATE REQUEST",
-                "spec.usages: Required value: usages must be provided",
-            ]
-        );
-        let both =
-            yaml("status: {conditions: [{type: Approved, status: 'True'}, {type: Denied, status: 'False'}]}");
-        let e = texts(&RequestStrategy.validate_update(
-            &both,
-            &yaml("{}"),
-            Operation::UpdateSubresource("approval"),
-        ));
-        assert_eq!(
-            e,
-            [
-                "status.conditions[1].status: Unsupported value: \"False\": supported values: \"True\"",
-                "status.conditions[1].type: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive",
-            ]
+            got,
+            ["status.certificate: Forbidden: updates may not modify existing certificate content"]
         );
     }
 }
