@@ -17,6 +17,7 @@ use crate::node;
 use crate::objects::Objects;
 use crate::run::{Shared, events::Events, exits::Exits, limits, pleg, pods, rotation};
 use crate::spec::dns;
+use crate::volumes::certificates::Certificates;
 use crate::volumes::{Volumes, make_dir, make_real_dir, tokens::Tokens};
 use crate::worker::NodeFacts;
 
@@ -42,16 +43,12 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
     // What the Node will be when nobody changes it.
     let first = node::object::node(&config, &machine, &node::object::Observed::default(), ctx.now());
     let objects = Arc::new(Objects::new(ctx.client.clone(), ctx.clock.clone()));
+    let events = Arc::new(Events::new(&ctx, &config.node_name));
     let shared = Arc::new(Shared {
-        volumes: Volumes {
-            config: config.clone(),
-            objects: objects.clone(),
-            tokens: Tokens::new(ctx.client.clone()),
-            clock: ctx.clock.clone(),
-        },
+        volumes: volumes(&config, &ctx, objects.clone(), events.clone()),
         objects,
         cgroups: Cgroups::new(&config),
-        events: Events::new(&ctx, &config.node_name),
+        events,
         node: Arc::new(NodeFacts {
             host_ips: host_ips(&config),
             runtime: name,
@@ -89,6 +86,18 @@ pub async fn run(config: Config, ctx: Context, runtime: Arc<dyn Runtime>) -> Res
             limits::run(shared.clone()),
         ) } => Ok(()),
         e = crate::server::run(shared.clone()) => e.map_err(|e| Error::io("kubelet server", e)),
+    }
+}
+
+/// What sets up pods' volumes.
+fn volumes(config: &Arc<Config>, ctx: &Context, objects: Arc<Objects>, events: Arc<Events>) -> Volumes {
+    Volumes {
+        config: config.clone(),
+        objects,
+        tokens: Tokens::new(ctx.client.clone()),
+        certificates: Certificates::new(ctx.client.clone(), ctx.entropy.clone(), events, &config.node_name),
+        seed: ctx.entropy.next_u64(),
+        clock: ctx.clock.clone(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! ConfigMaps, Secrets and Services that pods of this node refer to: fetched one by one, kept for a short time.
+//! ConfigMaps, Secrets, Services and what else pods of this node refer to: fetched one by one, kept for a short time.
 //!
 //! Never an informer over all of them: a node agent holds only what its pods need, and may read only that.
 
@@ -19,16 +19,21 @@ const CONFIG_MAPS: Gvr = Gvr::new("", "v1", "configmaps");
 const SECRETS: Gvr = Gvr::new("", "v1", "secrets");
 const RUNTIME_CLASSES: Gvr = Gvr::new("node.k8s.io", "v1", "runtimeclasses");
 const SERVICES: Gvr = Gvr::new("", "v1", "services");
-/// Entries kept at most; the oldest go.
+/// Entries and bytes kept at most; the oldest go.
 const LIMIT: usize = 1000;
+const LIMIT_BYTES: usize = 16 << 20;
+/// What is longer is not kept: it would leave little room for others.
+const LIMIT_ENTRY_BYTES: usize = LIMIT_BYTES / 4;
 
-type Key = (&'static str, String, String);
+/// The kind, and what tells one from another.
+pub(crate) type Key = (&'static str, String, String);
+type Kept = BTreeMap<Key, (Duration, Option<bytes::Bytes>)>;
 
 /// Reads objects through a client.
 pub struct Objects {
     client: Arc<dyn Client>,
     clock: Arc<dyn sys::Clock>,
-    kept: Mutex<BTreeMap<Key, (Duration, Option<bytes::Bytes>)>>,
+    kept: Mutex<Kept>,
 }
 
 impl Objects {
@@ -46,13 +51,47 @@ impl Objects {
     fn keep(&self, key: Key, body: Option<bytes::Bytes>) {
         let now = self.clock.monotonic();
         let mut kept = self.kept.lock();
-        kept.insert(key, (now, body));
-        if kept.len() > LIMIT {
-            let mut ages: Vec<Duration> = kept.values().map(|(at, _)| *at).collect();
-            ages.sort_unstable();
-            let middle = ages[ages.len() / 2];
-            kept.retain(|_, (at, _)| *at > middle);
+        if body.as_ref().is_some_and(|b| b.len() > LIMIT_ENTRY_BYTES) {
+            kept.remove(&key);
+            return;
         }
+        kept.insert(key, (now, body));
+        prune(&mut kept);
+    }
+
+    /// What is kept of this age, or else what `fetch` finds, which is then kept; `None` when there is no such object.
+    ///
+    /// # Errors
+    /// Those of `fetch`.
+    pub(crate) async fn cached(
+        &self,
+        key: Key,
+        max_age: Duration,
+        fetch: impl Future<Output = Result<Option<bytes::Bytes>>>,
+    ) -> Result<Option<bytes::Bytes>> {
+        if let Some(body) = self.young(&key, max_age) {
+            return Ok(body);
+        }
+        let body = fetch.await?;
+        self.keep(key, body.clone());
+        Ok(body)
+    }
+
+    /// One object as it is now; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked.
+    pub(crate) async fn fetch(&self, gvr: Gvr, namespace: &str, name: &str) -> Result<Option<bytes::Bytes>> {
+        match Api::new(self.client.as_ref(), gvr, namespace).get(name).await {
+            Ok(body) => Ok(Some(body)),
+            Err(s) if s.code == 404 => Ok(None),
+            Err(s) => Err(Error::Api(s.message)),
+        }
+    }
+
+    /// Through what objects are read.
+    pub(crate) fn client(&self) -> &dyn Client {
+        self.client.as_ref()
     }
 
     async fn get<T: DeserializeOwned>(
@@ -64,19 +103,7 @@ impl Objects {
         max_age: Duration,
     ) -> Result<Option<T>> {
         let key = (kind, namespace.to_owned(), name.to_owned());
-        let body = match self.young(&key, max_age) {
-            Some(b) => b,
-            None => {
-                let api = Api::new(self.client.as_ref(), gvr, namespace);
-                let body = match api.get(name).await {
-                    Ok(b) => Some(b),
-                    Err(s) if s.code == 404 => None,
-                    Err(s) => return Err(Error::Api(s.message)),
-                };
-                self.keep(key, body.clone());
-                body
-            }
-        };
+        let body = self.cached(key, max_age, self.fetch(gvr, namespace, name)).await?;
         body.map(|b| {
             serde_json::from_slice(&b).map_err(|e| Error::Api(format!("{kind} {namespace}/{name}: {e}")))
         })
@@ -127,18 +154,14 @@ impl Objects {
             return Ok(out);
         }
         let key = ("services", namespace.to_owned(), String::new());
-        let items = match self.young(&key, Duration::from_secs(1)) {
-            Some(b) => b.unwrap_or_default(),
-            None => {
-                let api = Api::new(self.client.as_ref(), SERVICES, namespace);
-                let params = ListParams { resource_version: "0".to_owned(), ..ListParams::default() };
-                let list = api.list(&params).await.map_err(|s| Error::Api(s.message))?;
-                let joined: Vec<&[u8]> = list.items.iter().map(AsRef::as_ref).collect();
-                let body = bytes::Bytes::from([b"[".as_slice(), &joined.join(&b','), b"]"].concat());
-                self.keep(key, Some(body.clone()));
-                body
-            }
+        let list = async {
+            let api = Api::new(self.client.as_ref(), SERVICES, namespace);
+            let params = ListParams { resource_version: "0".to_owned(), ..ListParams::default() };
+            let list = api.list(&params).await.map_err(|s| Error::Api(s.message))?;
+            let joined: Vec<&[u8]> = list.items.iter().map(AsRef::as_ref).collect();
+            Ok::<_, Error>(Some(bytes::Bytes::from([b"[".as_slice(), &joined.join(&b','), b"]"].concat())))
         };
+        let items = self.cached(key, Duration::from_secs(1), list).await?.unwrap_or_default();
         let more: Vec<Service> = serde_json::from_slice(&items)
             .map_err(|e| Error::Api(format!("services of {namespace}: {e}")))?;
         out.extend(
@@ -146,5 +169,45 @@ impl Objects {
                 .filter(|s| namespace != "default" || s.metadata.name.as_deref() != Some("kubernetes")),
         );
         Ok(out)
+    }
+}
+
+/// Lets the older half go, again and again, until the rest is within the limits.
+fn prune(kept: &mut Kept) {
+    let size =
+        |kept: &Kept| kept.values().filter_map(|(_, b)| b.as_ref()).map(bytes::Bytes::len).sum::<usize>();
+    while kept.len() > LIMIT || size(kept) > LIMIT_BYTES {
+        let mut ages: Vec<Duration> = kept.values().map(|(at, _)| *at).collect();
+        ages.sort_unstable();
+        let middle = ages[ages.len() / 2];
+        kept.retain(|_, (at, _)| *at > middle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_and_bytes_have_a_limit() {
+        // Entries, the bytes of each, and how many are left.
+        let cases = [
+            (LIMIT, 1, LIMIT),
+            (LIMIT + 1, 1, LIMIT / 2),
+            (16, 1 << 20, 16),
+            (17, 1 << 20, 8),
+            (3, 16 << 20, 1),
+        ];
+        for (count, bytes, left) in cases {
+            let entry = |i: usize| {
+                let at = Duration::from_secs(i as u64);
+                (("k", String::new(), format!("{i:05}")), (at, Some(vec![0; bytes].into())))
+            };
+            let mut kept: Kept = (0..count).map(entry).collect();
+            prune(&mut kept);
+            assert_eq!(kept.len(), left, "{count} {bytes}");
+            // The youngest stay.
+            assert_eq!(kept.keys().next_back().map(|k| k.2.clone()), Some(format!("{:05}", count - 1)));
+        }
     }
 }

@@ -12,6 +12,7 @@ mod files;
 mod inspect;
 mod lone;
 mod request;
+mod stub;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use rcgen::{
 pub use inspect::{Facts, user_of_certificate};
 pub use lone::self_signed;
 pub use request::{Signer, Wanted, facts, make_request, new_key, public_key_hash, read_request};
+pub use stub::{Stub, stub_request};
 
 const DAY: u64 = 24 * 3600;
 const CA_LIFE: Duration = Duration::from_secs(10 * 365 * DAY);

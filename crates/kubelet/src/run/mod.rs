@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub objects: Arc<Objects>,
     pub volumes: Volumes,
     pub cgroups: Cgroups,
-    pub events: events::Events,
+    pub events: Arc<events::Events>,
     pub node: Arc<NodeFacts>,
     pub machine: Machine,
     /// The host's resolver configuration.

@@ -4,12 +4,16 @@
 //! that a container could have made.
 
 pub mod atomic;
+pub mod certificates;
+#[cfg(test)]
+pub mod fake;
 pub mod mounts;
 mod sources;
 pub mod subpath;
 #[cfg(test)]
 pub mod testdir;
 pub mod tokens;
+mod trust;
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt, chown};
@@ -26,6 +30,7 @@ use crate::error::{Error, Result};
 use crate::objects::Objects;
 use crate::spec::fields::Facts;
 use crate::spec::{PodExt, quantity, resources};
+use certificates::Certificates;
 use sources::Ctx;
 use tokens::Tokens;
 
@@ -37,6 +42,9 @@ pub struct Volumes {
     pub(crate) config: Arc<Config>,
     pub(crate) objects: Arc<Objects>,
     pub(crate) tokens: Tokens,
+    pub(crate) certificates: Certificates,
+    /// Decides the order of trust anchors.
+    pub(crate) seed: u64,
     pub(crate) clock: Arc<dyn sys::Clock>,
 }
 
@@ -126,6 +134,7 @@ impl Volumes {
     /// When a mount is still there or a directory cannot be removed; what is mounted is never removed.
     pub fn teardown(&self, uid: &str) -> Result<()> {
         self.tokens.forget(uid);
+        self.certificates.forget(uid);
         let dir = self.config.pod_dir(uid);
         let mut mounts = mounts_below(&dir)?;
         // Deepest first.

@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, ProjectedVolumeSource, Secret, Volume, VolumeProjection,
 };
 
-use super::Volumes;
 use super::atomic::{File, Payload};
+use super::certificates::Place;
+use super::{Volumes, trust};
 use crate::error::{Error, Result};
 use crate::spec::fields::{self, Facts};
 use crate::spec::{PodExt, resources};
@@ -59,7 +60,7 @@ pub(super) async fn payload(ctx: &Ctx<'_>, v: &Volume) -> Result<Option<Payload>
     } else if let Some(d) = &v.downward_api {
         downward(ctx, &mut out, d.items.as_deref().unwrap_or_default(), d.default_mode)?;
     } else if let Some(p) = &v.projected {
-        projected(ctx, &mut out, p).await?;
+        projected(ctx, &mut out, &v.name, p).await?;
     } else {
         return Ok(None);
     }
@@ -129,10 +130,14 @@ fn downward(
     Ok(())
 }
 
-async fn projected(ctx: &Ctx<'_>, out: &mut Payload, p: &ProjectedVolumeSource) -> Result<()> {
+async fn projected(ctx: &Ctx<'_>, out: &mut Payload, volume: &str, p: &ProjectedVolumeSource) -> Result<()> {
     let mut problems = Vec::new();
-    for source in p.sources.iter().flatten() {
-        if let Err(e) = projection(ctx, out, source, p.default_mode).await {
+    for (index, source) in p.sources.iter().flatten().enumerate() {
+        let done = match &source.pod_certificate {
+            Some(source) => certificate(ctx, out, &Place { volume, index, source }, p.default_mode).await,
+            None => projection(ctx, out, source, p.default_mode).await,
+        };
+        if let Err(e) = done {
             problems.push(e.to_string());
         }
     }
@@ -176,17 +181,50 @@ async fn projection(
     }
     if let Some(t) = &source.service_account_token {
         let token = ctx.volumes.tokens.get(ctx.pod, t, ctx.now).await?;
-        let uid = one_user(ctx.pod);
-        let shared = ctx.pod.sp().security_context.as_ref().is_some_and(|s| s.fs_group.is_some());
-        let mode = if uid.is_some() || shared { 0o600 } else { mode(None, default_mode) };
-        out.insert(t.path.clone(), File { data: token.into_bytes(), mode, uid });
+        out.insert(t.path.clone(), private(ctx.pod, token.into_bytes(), default_mode));
         return Ok(());
     }
-    let kind = if source.cluster_trust_bundle.is_some() { "clusterTrustBundle" } else { "this" };
-    Err(Error::Volume(format!("{kind} projection is not supported by this kubelet")))
+    if let Some(b) = &source.cluster_trust_bundle {
+        let volumes = ctx.volumes;
+        let anchors = trust::anchors(&volumes.objects, b, ctx.max_age, volumes.seed).await?;
+        out.insert(b.path.clone(), private(ctx.pod, anchors, default_mode));
+        return Ok(());
+    }
+    Err(Error::Volume("this projection is not supported by this kubelet".to_owned()))
 }
 
-/// The user all containers run as, when they share one: tokens are then its own.
+/// The files of a pod's certificate: the key, the chain, or both in one.
+// k8s: pkg/volume/projected/projected.go collectData
+async fn certificate(
+    ctx: &Ctx<'_>,
+    out: &mut Payload,
+    place: &Place<'_>,
+    default_mode: Option<i32>,
+) -> Result<()> {
+    let (key, chain) = ctx.volumes.certificates.get(ctx.pod, place, ctx.now).await?;
+    let (source, both) = (place.source, format!("{key}{chain}"));
+    let files = [
+        (&source.credential_bundle_path, both),
+        (&source.key_path, key),
+        (&source.certificate_chain_path, chain),
+    ];
+    for (path, text) in files {
+        if let Some(path) = path.as_ref().filter(|p| !p.is_empty()) {
+            out.insert(path.clone(), private(ctx.pod, text.into_bytes(), default_mode));
+        }
+    }
+    Ok(())
+}
+
+/// A file that only the pod's user reads, when its containers share one or the volume is given to a group.
+fn private(pod: &Pod, data: Vec<u8>, default_mode: Option<i32>) -> File {
+    let uid = one_user(pod);
+    let shared = pod.sp().security_context.as_ref().is_some_and(|s| s.fs_group.is_some());
+    let mode = if uid.is_some() || shared { 0o600 } else { mode(None, default_mode) };
+    File { data, mode, uid }
+}
+
+/// The user all containers run as, when they share one: tokens and certificates are then its own.
 // k8s: pkg/volume/util/util.go FsUserFrom
 fn one_user(pod: &Pod) -> Option<u32> {
     let all = pod.sp().security_context.as_ref().and_then(|s| s.run_as_user);
