@@ -17,7 +17,9 @@ use crate::bootstrap::signer::BootstrapSigner;
 use crate::certificates::Authority;
 use crate::certificates::approver::Approver;
 use crate::certificates::cleaner::Cleaner;
+use crate::certificates::podcleaner::PodRequestCleaner;
 use crate::certificates::signer::Signer;
+use crate::certificates::trustpublisher::TrustPublisher;
 use crate::core::endpoints::EndpointsController;
 use crate::core::namespace::Namespaces;
 use crate::core::nodeipam::{ClusterCidr, NodeIpam};
@@ -123,6 +125,7 @@ pub fn all(config: &Config) -> Vec<Registration> {
         one("disruption-controller", "disruption-controller", 5, Disruption),
         one("bootstrap-signer-controller", "bootstrap-signer", 1, BootstrapSigner),
         one("token-cleaner-controller", "token-cleaner", 1, TokenCleaner),
+        one("podcertificaterequest-cleaner-controller", "podcertificaterequestcleaner", 1, PodRequestCleaner),
         one(
             "clusterrole-aggregation-controller",
             "clusterrole-aggregation-controller",
@@ -133,6 +136,12 @@ pub fn all(config: &Config) -> Vec<Registration> {
     if !config.cluster_cidrs.is_empty() {
         let ipam = NodeIpam { clusters: config.cluster_cidrs.clone() };
         list.push(one("node-ipam-controller", "node-controller", 1, ipam));
+    }
+    if meta::pem::blocks(&config.root_ca).next().is_some() {
+        let account = "kube-apiserver-serving-clustertrustbundle-publisher";
+        let publisher = TrustPublisher { bundle: config.root_ca.clone() };
+        let name = "kube-apiserver-serving-clustertrustbundle-publisher-controller";
+        list.push(one(name, account, 1, publisher));
     }
     if config.signs_tokens {
         // Nobody has a token before it runs.

@@ -3,7 +3,9 @@
 
 pub mod approver;
 pub mod cleaner;
+pub mod podcleaner;
 pub mod signer;
+pub mod trustpublisher;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
