@@ -7,7 +7,8 @@ use schema::Value;
 
 use super::signer::{bundle_name, signer_name};
 use super::x509;
-use crate::kind::{Kind, NameRule, Operation, Strategy};
+use crate::columns::{NAME, text, text_or};
+use crate::kind::{Column, Kind, NameRule, Operation, Strategy};
 use crate::rules::{Errors, each, immutable};
 use crate::selectable::{Selectable, field};
 
@@ -20,8 +21,15 @@ pub static KIND: Kind = Kind::cluster_kind(
     "clustertrustbundle",
 )
 .with_names(NameRule::PathSegment)
+.with_columns(COLUMNS)
 .with_strategy(&BundleStrategy)
 .with_selectable_fields(FIELDS);
+
+// k8s: pkg/printers/internalversion/printers.go printClusterTrustBundle
+const COLUMNS: &[Column] = &[
+    NAME,
+    text("SignerName", "Whom it tells to trust.", |o, _| text_or(o, &["spec", "signerName"], "<none>")),
+];
 
 // k8s: pkg/apis/certificates/v1/conversion.go
 const FIELDS: &[Selectable] = &[field("spec.signerName")];
@@ -123,7 +131,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::testing::{texts, yaml};
+    use crate::testing::{row, texts, yaml};
 
     fn cert(is_ca: bool) -> String {
         let mut p = CertificateParams::default();
@@ -177,6 +185,14 @@ mod tests {
         }
         let long = texts(&BundleStrategy.validate(&bundle("n", "", &" ".repeat(LIMIT_BYTES + 1))));
         assert_eq!(long, ["spec.trustBundle: Too long: may not be more than 1048576 bytes"]);
+    }
+
+    #[test]
+    fn rows() {
+        for (signer, want) in [("", "<none>"), ("a.b/c", "a.b/c")] {
+            let row = row(&KIND, &bundle("n", signer, ""), "2026-01-01T00:00:00Z");
+            assert_eq!(row, [("Name", "n".to_owned()), ("SignerName", want.to_owned())]);
+        }
     }
 
     #[test]
