@@ -63,6 +63,11 @@ pub(super) fn own(shared: &Shared) -> Response {
     for (name, n) in states {
         let _ = writeln!(out, "kubelet_running_containers{{container_state=\"{name}\"}} {n}");
     }
+    out.push_str("# TYPE kubelet_podcertificate_states gauge\n");
+    for ((signer, state), n) in shared.volumes.certificates.states(shared.ctx.now()) {
+        let labels = format!("signer_name=\"{signer}\",state=\"{state}\"");
+        let _ = writeln!(out, "kubelet_podcertificate_states{{{labels}}} {n}");
+    }
     let _ = writeln!(
         out,
         "# TYPE kubelet_node_name gauge\nkubelet_node_name{{node=\"{}\"}} 1",

@@ -255,3 +255,114 @@ impl Ctx<'_> {
         Ok(found)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use control::Context;
+    use meta::pem;
+    use serde_json::{Value, json};
+
+    use super::super::certificates::Certificates;
+    use super::super::fake::Fake;
+    use super::super::tokens::Tokens;
+    use super::*;
+    use crate::config::Config;
+    use crate::objects::Objects;
+    use crate::run::events::Events;
+
+    fn volumes(fake: &Arc<Fake>) -> Volumes {
+        let ctx = Context::new(fake.clone());
+        let events = Arc::new(Events::new(&ctx, "n"));
+        Volumes {
+            config: Arc::new(Config::new("n", "/nowhere")),
+            objects: Arc::new(Objects::new(fake.clone(), ctx.clock.clone())),
+            tokens: Tokens::new(fake.clone()),
+            certificates: Certificates::new(fake.clone(), ctx.entropy.clone(), events, "n"),
+            seed: 1,
+            clock: ctx.clock,
+        }
+    }
+
+    /// The files of a projected volume: path, text, mode and owner.
+    async fn files(
+        volumes: &Volumes,
+        spec: &Value,
+        projected: &Value,
+    ) -> Result<Vec<(String, String, u32, Option<u32>)>> {
+        let mut pod = json!({"metadata": {"name": "p", "namespace": "ns", "uid": "u"},
+            "spec": {"containers": [{"name": "c"}], "serviceAccountName": "robot"}});
+        pod["spec"].as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let volume: Volume = serde_json::from_value(json!({"name": "v", "projected": projected})).unwrap();
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let facts = Facts::default();
+        let ctx = Ctx { volumes, pod: &pod, facts: &facts, max_age: Duration::ZERO, now };
+        let payload = payload(&ctx, &volume).await?.unwrap();
+        let text = |f: File| (String::from_utf8(f.data).unwrap(), f.mode, f.uid);
+        Ok(payload
+            .into_iter()
+            .map(|(p, f)| {
+                let (t, mode, uid) = text(f);
+                (p, t, mode, uid)
+            })
+            .collect())
+    }
+
+    fn fake() -> Arc<Fake> {
+        let bundle =
+            json!({"metadata": {"name": "b"}, "spec": {"trustBundle": pem::encode("CERTIFICATE", b"ca")}});
+        Arc::new(Fake::of([
+            ("clustertrustbundles", bundle),
+            ("nodes", json!({"metadata": {"name": "n", "uid": "1"}})),
+            ("serviceaccounts", json!({"metadata": {"name": "robot", "uid": "2"}})),
+        ]))
+    }
+
+    #[tokio::test]
+    async fn trust_bundles_are_files_of_the_pods_user() {
+        let fake = fake();
+        let volumes = volumes(&fake);
+        let one = |name: &str| json!({"sources": [{"clusterTrustBundle": {"name": name, "path": "p", "optional": true}}]});
+        let text = pem::encode("CERTIFICATE", b"ca");
+        let mut private = one("b");
+        private["defaultMode"] = 0o440.into();
+        let group = json!({"securityContext": {"fsGroup": 5}});
+        let user = json!({"securityContext": {"runAsUser": 7}});
+        for (spec, projected, text, mode, uid) in [
+            (&json!({}), &one("b"), &*text, 0o644, None),
+            (&json!({}), &one("none"), "", 0o644, None),
+            (&json!({}), &private, &*text, 0o440, None),
+            (&group, &private, &*text, 0o600, None),
+            (&user, &one("b"), &*text, 0o600, Some(7)),
+        ] {
+            let got = files(&volumes, spec, projected).await.unwrap();
+            assert_eq!(got, [("p".to_owned(), text.to_owned(), mode, uid)], "{spec} {projected}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_volume_waits_for_all_its_sources() {
+        let fake = fake();
+        let volumes = volumes(&fake);
+        let certificate = json!({"podCertificate": {"signerName": "a.b/c", "keyType": "ECDSAP256",
+            "credentialBundlePath": "both", "keyPath": "key", "certificateChainPath": "chain"}});
+        let missing =
+            json!({"sources": [certificate, {"clusterTrustBundle": {"name": "none", "path": "p"}}]});
+        let why = files(&volumes, &json!({}), &missing).await.unwrap_err().to_string();
+        assert_eq!(
+            why,
+            "[credential bundle is not issued yet, while getting ClusterTrustBundle: clustertrustbundle.certificates.k8s.io \"none\" not found]"
+        );
+        let chain = pem::encode("CERTIFICATE", b"leaf");
+        fake.objects.lock().last_mut().unwrap().1["status"] = json!({"certificateChain": chain,
+            "conditions": [{"type": "Issued", "status": "True"}],
+            "beginRefreshAt": "2026-01-01T12:00:00Z", "notAfter": "2026-01-02T00:00:00Z"});
+        let got = files(&volumes, &json!({}), &json!({"sources": [certificate]})).await.unwrap();
+        let key = got[2].1.clone();
+        assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"), "{key}");
+        let file = |path: &str, text: String| (path.to_owned(), text, 0o644, None);
+        assert_eq!(got, [file("both", format!("{key}{chain}")), file("chain", chain), file("key", key)]);
+    }
+}

@@ -35,13 +35,22 @@ pub(super) struct Place<'a> {
     pub source: &'a PodCertificateProjection,
 }
 
+/// What is known of one source.
+#[derive(Default)]
+struct Held {
+    signer: String,
+    /// Who drives it on; others wait.
+    turn: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
 /// Asks for certificates and keeps them with their keys.
 pub struct Certificates {
     client: Arc<dyn Client>,
     entropy: Arc<dyn sys::Entropy>,
     events: Arc<Events>,
     node: String,
-    held: Mutex<BTreeMap<Key, Arc<tokio::sync::Mutex<State>>>>,
+    held: Mutex<BTreeMap<Key, Arc<Held>>>,
 }
 
 impl Certificates {
@@ -61,12 +70,15 @@ impl Certificates {
     /// When there is none yet, or never will be. Who asks again later drives it on.
     pub(super) async fn get(&self, pod: &Pod, place: &Place<'_>, now: Timestamp) -> Result<(String, String)> {
         let key = (pod.uid().to_owned(), place.volume.to_owned(), place.index);
-        let held = self.held.lock().entry(key).or_default().clone();
-        let mut state = held.lock().await;
+        let fresh = || Arc::new(Held { signer: place.source.signer_name.clone(), ..Held::default() });
+        let held = self.held.lock().entry(key).or_insert_with(fresh).clone();
+        let _turn = held.turn.lock().await;
+        let mut state = held.state.lock().clone();
         for (reason, message) in state.late(now) {
             self.events.pod(pod, true, reason, message, None);
         }
         let moved = self.step(pod, place, &mut state, now).await;
+        *held.state.lock() = state.clone();
         // What is there is shown though the next one cannot be had.
         match (state.bundle(), moved) {
             (Ok(bundle), Ok(())) => Ok(bundle),
@@ -77,6 +89,15 @@ impl Certificates {
             (Err(_), Err(e)) => Err(e),
             (Err(why), Ok(())) => Err(Error::Volume(why)),
         }
+    }
+
+    /// How many sources stand how, by signer and state.
+    pub(crate) fn states(&self, now: Timestamp) -> BTreeMap<(String, &'static str), usize> {
+        let mut out = BTreeMap::new();
+        for held in self.held.lock().values() {
+            *out.entry((held.signer.clone(), held.state.lock().word(now))).or_default() += 1;
+        }
+        out
     }
 
     /// Forgets a pod's keys and certificates.
@@ -208,6 +229,8 @@ mod tests {
             let why = held.get(&pod, &place, now).await.unwrap_err().to_string();
             assert_eq!(why, "credential bundle is not issued yet");
         }
+        let states = |held: &Certificates| held.states(now).into_iter().collect::<Vec<_>>();
+        assert_eq!(states(&held), [(("a.b/c".to_owned(), "not_yet_issued"), 1)]);
         let all = requests(&fake);
         assert_eq!(all.len(), 1);
         let spec = &all[0]["spec"];
@@ -234,6 +257,7 @@ mod tests {
         );
         let (key, got) = held.get(&pod, &place, now).await.unwrap();
         assert_eq!(got, chain);
+        assert_eq!(states(&held), [(("a.b/c".to_owned(), "fresh"), 1)]);
         assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"), "{key}");
         // With the most jitter that there is.
         let later = now + Duration::from_secs(35 * 60);

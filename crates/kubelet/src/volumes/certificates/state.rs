@@ -154,6 +154,20 @@ impl State {
         out
     }
 
+    /// How it stands, as the metric says it.
+    // k8s: pkg/kubelet/podcertificate/podcertificatemanager.go metricsState
+    pub fn word(&self, now: Timestamp) -> &'static str {
+        match self {
+            State::Initial | State::Waiting(_) => "not_yet_issued",
+            State::Refused(word, ..) => word,
+            State::Fresh(i) | State::Refreshing(i, _) if now > i.not_after => "expired",
+            State::Fresh(i) | State::Refreshing(i, _) if now.duration_since(i.refresh_at) > OVERDUE => {
+                "overdue_for_refresh"
+            }
+            State::Fresh(_) | State::Refreshing(..) => "fresh",
+        }
+    }
+
     /// Private key and chain, in PEM.
     ///
     /// # Errors
@@ -244,6 +258,8 @@ mod tests {
         assert_eq!(s.late(at("23:00:00")), NONE);
         s.created(pending(1));
         s.seen(Some(&seen("Issued")), MINUTE);
+        let words = ["12:11:00", "12:11:01", "18:00:00", "18:00:01"].map(|t| s.word(at(t)));
+        assert_eq!(words, ["fresh", "overdue_for_refresh", "overdue_for_refresh", "expired"]);
         let told = |s: &mut State, t: &str| s.late(at(t)).into_iter().map(|w| w.0).collect::<Vec<_>>();
         assert_eq!(told(&mut s, "12:11:00"), [""; 0]);
         assert_eq!(told(&mut s, "12:11:01"), ["CertificateOverdueForRefresh"]);
@@ -267,6 +283,7 @@ mod tests {
                 assert_eq!(s.seen(Some(&seen(kind)), MINUTE), [(kind, text)]);
                 let why = format!("PodCertificateRequest was permanently {word}: reason=\"R\" message=\"m\"");
                 assert_eq!((s.ask(at("23:00:00")), s.bundle()), (Ask::Nothing, Err(why)));
+                assert_eq!(s.word(at("23:00:00")), word);
             }
         }
     }
