@@ -4,7 +4,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use serde_json::{Value as Json, json};
 
 use crate::harness::World;
-use crate::pki;
+use crate::{pki, pods};
 
 const PLURAL: &str = "certificates.k8s.io/podcertificaterequests";
 
@@ -50,4 +50,51 @@ fn a_certificate_is_put_in_once_and_in_time() {
         put("a", &json!({"status": {"beginRefreshAt": "2026-01-02T16:00:00Z"}})).expect(422).message();
     assert!(again.ends_with("immutable after PodCertificateRequest is issued, denied, or failed"), "{again}");
     w.patch(PLURAL, "default", "a", "merge", &json!({"spec": {"podName": "q"}})).expect(422);
+}
+
+/// What the node agent does for the volumes of its pods.
+#[test]
+fn a_kubelet_asks_for_its_own_pods_and_reads_trust_bundles() {
+    let w = World::new();
+    pods::account(&w);
+    let [kubelet, other] = ["n1", "n2"].map(|name| {
+        pods::node(&w, name);
+        w.by(&format!("system:node:{name}"), &["system:nodes"])
+    });
+    let source = json!({"podCertificate": {"signerName": "a.b/c", "keyType": "ED25519", "keyPath": "k"}});
+    let pod = json!({"metadata": {"name": "p"}, "spec": {
+        "nodeName": "n1", "serviceAccountName": "default", "containers": [{"name": "c", "image": "i"}],
+        "volumes": [{"name": "v", "projected": {"sources": [source]}}]}});
+    w.create("pods", "default", &pod).expect(201);
+    let mut spec = pki::pod_request("a.b/c");
+    spec["nodeName"] = "n1".into();
+    for (field, plural, namespace, name) in [
+        ("podUID", "pods", "default", "p"),
+        ("serviceAccountUID", "serviceaccounts", "default", "default"),
+        ("nodeUID", "nodes", "", "n1"),
+    ] {
+        spec[field] = kubelet.get(plural, namespace, name).expect(200).at("/metadata/uid").into();
+    }
+    let ask = |who: &World, change: Json| {
+        let mut request = json!({"metadata": {"generateName": "req-"}, "spec": spec.clone()});
+        request["spec"].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        who.create(PLURAL, "default", &request)
+    };
+    let name = ask(&kubelet, json!({})).expect(201).at("/metadata/name");
+    ask(&kubelet, json!({"signerName": "a.b/d"})).expect(403);
+    ask(&other, json!({})).expect(403);
+    kubelet.get(PLURAL, "default", &name).expect(200);
+    other.get(PLURAL, "default", &name).expect(403);
+    kubelet.patch(PLURAL, "default", &format!("{name}/status"), "merge", &json!({"status": {}})).expect(403);
+    let plural = "certificates.k8s.io/clustertrustbundles";
+    let bundle = json!({"metadata": {"name": "a.b:c:x", "labels": {"l": "v"}},
+        "spec": {"signerName": "a.b/c", "trustBundle": pki::authority()}});
+    w.create(plural, "", &bundle).expect(201);
+    kubelet.get(plural, "", "a.b:c:x").expect(200);
+    for (labels, count) in [("l=v", 1), ("l=w", 0), ("", 1)] {
+        let query = format!("fieldSelector=spec.signerName=a.b/c&labelSelector={labels}&limit=16");
+        let found = kubelet.list(plural, "", &query).expect(200).json();
+        assert_eq!(found["items"].as_array().unwrap().len(), count, "{labels}");
+    }
+    kubelet.create(plural, "", &bundle).expect(403);
 }
