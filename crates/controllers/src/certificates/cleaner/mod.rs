@@ -1,4 +1,5 @@
-//! Cleaner: requests that are settled go after an hour, those that nobody has settled after a day.
+//! Cleaner: requests that are settled go after an hour, those that nobody has decided or signed after a day. Upstream's
+//! looks once an hour and also takes what was issued for less than that and has ended.
 // k8s: pkg/controller/certificates/cleaner/cleaner.go
 
 use std::sync::Arc;
@@ -24,12 +25,14 @@ fn end(r: &SigningRequest) -> Option<Timestamp> {
         let condition = r.status.conditions.iter().find(|c| c.kind == kind)?;
         condition.last_update_time.or(r.metadata.creation_timestamp)
     };
-    let approved = since("Approved").filter(|_| !r.status.certificate.is_empty());
-    let settled = since("Denied").or_else(|| since("Failed")).or(approved);
-    match settled {
-        Some(t) => Some(after(t, SETTLED)),
-        None => r.metadata.creation_timestamp.map(|t| after(t, PENDING)),
+    let approved = since("Approved");
+    let issued = approved.filter(|_| !r.status.certificate.is_empty());
+    if let Some(settled) = since("Denied").or_else(|| since("Failed")).or(issued) {
+        return Some(after(settled, SETTLED));
     }
+    // Somebody who has said something else may still decide.
+    let undecided = r.metadata.creation_timestamp.filter(|_| r.status.conditions.is_empty());
+    approved.or(undecided).map(|t| after(t, PENDING))
 }
 
 impl Controller for Cleaner {
@@ -65,24 +68,29 @@ mod tests {
 
     #[test]
     fn settled_requests_go_sooner() {
-        let cases: [(&[&str], &str, &str); 5] = [
-            (&[], "", "2026-01-02T00:00:00Z"),
-            (&["Approved"], "", "2026-01-02T00:00:00Z"),
-            (&["Approved"], "eA==", "2026-01-01T01:30:00Z"),
-            (&["Denied"], "", "2026-01-01T01:30:00Z"),
-            (&["Approved", "Failed"], "", "2026-01-01T01:30:00Z"),
+        let cases: [(&[&str], &str, Option<&str>); 6] = [
+            (&[], "", Some("2026-01-02T00:00:00Z")),
+            (&["Approved"], "", Some("2026-01-02T00:30:00Z")),
+            (&["Approved"], "eA==", Some("2026-01-01T01:30:00Z")),
+            (&["Denied"], "", Some("2026-01-01T01:30:00Z")),
+            (&["Approved", "Failed"], "", Some("2026-01-01T01:30:00Z")),
+            (&["Other"], "", None),
         ];
         for (conditions, certificate, want) in cases {
-            let conditions: Vec<_> = conditions
+            let listed: Vec<_> = conditions
                 .iter()
                 .map(|c| json!({"type": c, "lastUpdateTime": "2026-01-01T00:30:00Z"}))
                 .collect();
             let request = json!({"metadata": {"name": "r", "creationTimestamp": "2026-01-01T00:00:00Z"},
-                "status": {"certificate": certificate, "conditions": conditions}});
+                "status": {"certificate": certificate, "conditions": listed}});
             let r: Arc<SigningRequest> = Arc::new(serde_json::from_value(request).unwrap());
-            let want: Timestamp = want.parse().unwrap();
-            assert_eq!(Cleaner.reconcile(&r, &mut (), Timestamp::UNIX_EPOCH), Plan::at(want));
-            assert_eq!(Cleaner.reconcile(&r, &mut (), want).actions().count(), 1);
+            let Some(want) = want.map(|t| t.parse::<Timestamp>().unwrap()) else {
+                assert_eq!(Cleaner.reconcile(&r, &mut (), Timestamp::MAX), Plan::default(), "{conditions:?}");
+                continue;
+            };
+            let early = Cleaner.reconcile(&r, &mut (), Timestamp::UNIX_EPOCH);
+            assert_eq!(early, Plan::at(want), "{conditions:?}");
+            assert_eq!(Cleaner.reconcile(&r, &mut (), want).actions().count(), 1, "{conditions:?}");
         }
     }
 }
