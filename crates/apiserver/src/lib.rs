@@ -37,6 +37,7 @@ mod discovery;
 
 mod server;
 
+pub use admission::Chosen as AdmissionPlugins;
 pub use authenticate::legacy::sign as sign_legacy_token;
 pub use authenticate::token::Issuer;
 pub use server::{Authorization, Config, LIMIT_BODY_BYTES, Server};

@@ -334,6 +334,12 @@ pub struct KubeApiserver {
     /// `Node,RBAC`, `RBAC` or `AlwaysAllow`.
     #[arg(long, default_value = "Node,RBAC", value_name = "MODES")]
     pub authorization_mode: String,
+    /// Admission plugins that look at writes besides those that are on anyway.
+    #[arg(long, value_delimiter = ',', value_name = "PLUGINS")]
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plugins that are on and shall be off.
+    #[arg(long, value_delimiter = ',', value_name = "PLUGINS")]
+    pub disable_admission_plugins: Vec<String>,
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
     pub anonymous_auth: bool,
     #[arg(long, default_value_t = 400, value_name = "N")]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::apiserver::AdmissionPlugins;
 use anyhow::{Context as _, Result};
 use control::{CancellationToken, Context};
 use meta::User;
@@ -50,7 +51,13 @@ pub fn apiserver_settings(o: &cli::KubeApiserver) -> Result<Settings> {
     if let Some(unknown) = modes.iter().find(|m| !["Node", "RBAC", "AlwaysAllow"].contains(m)) {
         anyhow::bail!("--authorization-mode {unknown:?} is not there: Node, RBAC and AlwaysAllow are");
     }
+    let admission = AdmissionPlugins {
+        enabled: o.enable_admission_plugins.clone(),
+        disabled: o.disable_admission_plugins.clone(),
+    };
+    admission.check().map_err(|why| anyhow::anyhow!("{why}"))?;
     Ok(Settings {
+        admission,
         tls: o.tls.clone(),
         issuer: o.service_account_issuer.clone().unwrap_or_default(),
         api_audiences: o.api_audiences.clone(),
@@ -93,6 +100,7 @@ fn usual(api: &cli::ApiFlags) -> Result<Settings> {
         kubelet_ca: KubeletCa::Any,
         service_account_key_file: None,
         always_allow: false,
+        admission: AdmissionPlugins::default(),
         anonymous: true,
         max_reads: 400,
         max_writes: 200,

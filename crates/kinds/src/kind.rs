@@ -464,6 +464,12 @@ impl Kind {
         }
     }
 
+    /// Whether it is that kind, in whatever version.
+    #[must_use]
+    pub fn is(&self, other: &Kind) -> bool {
+        self.plural == other.plural && self.group == other.group
+    }
+
     /// Whether objects of it exist in the store.
     #[must_use]
     pub fn is_stored(&self) -> bool {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use store::Store;
 use sys::{Clock, Entropy};
 
+use crate::admission::Chosen;
 use crate::authenticate::token::Issuer;
 use crate::flow;
 use crate::storage::Timer;
@@ -37,6 +38,8 @@ pub struct Config {
     pub advertise_address: IpAddr,
     pub advertise_port: u16,
     pub authorization: Authorization,
+    /// Which admission plugins look at writes.
+    pub admission: Chosen,
     /// The user that kubelets know this server as; it gets what it needs there (`system:kubelet-api-admin`).
     /// Empty: nobody gets anything.
     pub kubelet_client: String,
@@ -70,6 +73,7 @@ impl Config {
             advertise_address: IpAddr::from([127, 0, 0, 1]),
             advertise_port: 6443,
             authorization: Authorization::NodeAndRbac,
+            admission: Chosen::default(),
             kubelet_client: String::new(),
             anonymous: true,
             max_reads: flow::DEFAULT_READS,

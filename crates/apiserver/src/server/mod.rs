@@ -21,7 +21,7 @@ use meta::{
 use store::EventSink;
 use watchcache::WatchCache;
 
-use crate::admission::{Allocator, Plugins};
+use crate::admission::{self, Allocator, Steps};
 use crate::authenticate::token::Issuer;
 use crate::authenticate::{self, impersonate};
 use crate::authorize::AuthIndex;
@@ -42,7 +42,7 @@ pub const LIMIT_BODY_BYTES: usize = 3 << 20;
 /// The API server.
 pub struct Server {
     state: Arc<State>,
-    plugins: Plugins,
+    admission: admission::Admission,
     auth: Arc<AuthIndex>,
     services: Arc<Allocator>,
     issuer: Option<Arc<Issuer>>,
@@ -63,7 +63,7 @@ impl Server {
     /// A server over its configuration. It answers 503 until [`Server::bootstrap`] has run.
     ///
     /// # Errors
-    /// When the service address range cannot be used.
+    /// When the service address range cannot be used, or a chosen admission plugin is not there.
     pub fn new(config: Config) -> Result<Arc<Self>, Status> {
         let cache = WatchCache::start(config.store.clone(), config.cache_limits, config.clock.clone());
         let auth = Arc::new(AuthIndex::default());
@@ -81,11 +81,13 @@ impl Server {
         let kubelet_client = config.kubelet_client;
         let state = State::new(config.store, cache, config.clock, config.entropy, config.timer, authorizer);
         let state = Arc::new(state);
+        let steps = Steps { services: services.clone(), auth: auth.clone() };
+        let admission = admission::Admission::new(&config.admission, steps)?;
         let site = Site::new(&state, address, issuer.clone(), flow.clone());
         Ok(Arc::new(Server {
             authenticators: chains::authenticators(&state, &clock, issuer.as_ref(), anonymous),
             state,
-            plugins: Plugins { services: services.clone(), auth: auth.clone() },
+            admission,
             auth,
             services,
             site,
@@ -201,7 +203,7 @@ impl Server {
             return Err(Status::method_not_allowed());
         }
         let now = self.state.now();
-        let asked = Asked { state: &self.state, stages: &self.plugins, request, admission, now };
+        let asked = Asked { state: &self.state, stages: &self.admission, request, admission, now };
         if !kind.is_stored() {
             let sources = Sources { auth: &self.auth, issuer: self.issuer.as_deref() };
             return virtuals::answer(asked, &sources, kind, namespace).await;

@@ -10,7 +10,7 @@ mod rules;
 mod state;
 pub mod write;
 
-pub(crate) use call::{Asked, Call, Stages};
+pub(crate) use call::{AdmissionRequest, Asked, Call, Op, Plugin, Stages};
 pub(crate) use rules::Rules;
 pub(crate) use state::State;
 pub use state::{NoTimer, Timer};

@@ -27,14 +27,35 @@ pub(crate) struct Deleted {
     pub gone: bool,
 }
 
-/// Deletes one object, or marks it for deletion.
+/// Deletes one object, or marks it for deletion, if the plugins let it go.
 pub async fn remove(call: &Call<'_>, name: &str, options: &DeleteOptions) -> Result<Deleted, Status> {
+    removed(call, name, options, true).await
+}
+
+/// As [`remove`], for a request that the plugins have looked at already.
+pub async fn remove_admitted(
+    call: &Call<'_>,
+    name: &str,
+    options: &DeleteOptions,
+) -> Result<Deleted, Status> {
+    removed(call, name, options, false).await
+}
+
+async fn removed(
+    call: &Call<'_>,
+    name: &str,
+    options: &DeleteOptions,
+    asks: bool,
+) -> Result<Deleted, Status> {
     let r = call.resource.clone();
     let dry_run = options.is_dry_run();
     for _ in 0..TRIES {
         let entry = call.find(name)?;
         let old = write::from_entry(&r, &entry)?;
-        check(call, name, &old, options)?;
+        check_preconditions(call, name, &old, options)?;
+        if asks {
+            call.admit_delete(&old, dry_run).await?;
+        }
         let (new, gone) = match plan(call, &old, options) {
             Plan::Keep => return Ok(Deleted { object: entry.object(), value: old, gone: false }),
             Plan::Mark(new) => (*new, false),
@@ -74,13 +95,8 @@ async fn commit(
     })
 }
 
-/// Whether the caller may delete the object as it is.
-pub fn check(call: &Call<'_>, name: &str, old: &Value, options: &DeleteOptions) -> Result<(), Status> {
-    check_preconditions(call, name, old, options)?;
-    call.stages.delete(call, old)
-}
-
-fn check_preconditions(
+/// Whether the object is the one that the caller means.
+pub fn check_preconditions(
     call: &Call<'_>,
     name: &str,
     old: &Value,

@@ -7,8 +7,8 @@ use kinds::Operation;
 pub(crate) struct Rules {
     pub operation: Operation,
     pub dry_run: bool,
-    /// The write is the server's own, on behalf of a request that admission has seen already: plugins are not
-    /// asked a second time.
+    /// The write is the server's own, on behalf of a request that the plugins were asked about already: they are not
+    /// asked a second time. What the server does to every write of a kind is done nevertheless.
     pub skips_admission: bool,
     /// The write fills in what the server decides about the object (where a pod runs), which is no change of
     /// what its owner wants: `metadata.generation` stays.

@@ -9,7 +9,7 @@ use schema::Value;
 use store::{Hold, Outcome, Txn};
 use watchcache::Entry;
 
-use super::{Call, Rules, object, peek};
+use super::{AdmissionRequest, Call, Op, Rules, object, peek};
 use crate::registry::Resource;
 
 /// How often a write that lost a race is tried again.
@@ -79,13 +79,15 @@ pub async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> Result<
     let generated =
         object::text(&value, "name").is_empty() && !object::text(&value, "generateName").is_empty();
     let template = generated.then(|| value.clone());
-    let mut warnings = Vec::new();
     for attempt in 0..NAME_TRIES {
         let mut candidate = template.clone().unwrap_or_else(|| std::mem::take(&mut value));
         object::prepare_create(&mut candidate, call.namespace, call.now, &*call.state.entropy)?;
-        warnings.clear();
-        let hold = call.stages.create(call, &mut candidate, &mut warnings).await?;
-        prepare_create(call, &mut candidate, &mut warnings)?;
+        let mut request = AdmissionRequest::new(Op::Create, call, &mut candidate, None, dry_run);
+        request.mutate().await?;
+        let hold = call.stages.begin(&mut request, Operation::Create).await?;
+        prepare_create(&mut request)?;
+        request.validate().await?;
+        let warnings = request.into_warnings();
         match insert(call, &candidate, dry_run, hold).await {
             Ok(object) => return Ok(Written { object, created: true, warnings }),
             Err(e) if e.is("AlreadyExists") && template.is_some() && attempt + 1 < NAME_TRIES => {}
@@ -105,20 +107,25 @@ fn check_namespace(call: &Call<'_>, value: &Value) -> Result<(), Status> {
     Ok(())
 }
 
-fn prepare_create(call: &Call<'_>, value: &mut Value, warnings: &mut Vec<String>) -> Result<(), Status> {
-    let strategy = call.resource.kind.strategy;
-    strategy.prepare_for_create(value, &call.context());
-    warnings.extend(strategy.carry_over(value));
-    if call.resource.kind.generation {
-        value.set_at(&["metadata", "generation"], 1i64);
+/// What the kind puts into a new object and refuses of it.
+fn prepare_create(request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
+    let call = request.call;
+    let kind = &call.resource.kind;
+    let strategy = kind.strategy;
+    strategy.prepare_for_create(request.object, &call.context());
+    let carried = strategy.carry_over(request.object);
+    if kind.generation {
+        request.object.set_at(&["metadata", "generation"], 1i64);
     }
-    let mut errors = kinds::metadata::validate_create(&call.resource.kind, value);
-    errors.extend(kinds::shape::check(call.resource.kind.rules, value));
+    let value = &*request.object;
+    let mut errors = kinds::metadata::validate_create(kind, value);
+    errors.extend(kinds::shape::check(kind.rules, value));
     errors.extend(strategy.validate(value));
     if !errors.is_empty() {
         return Err(call.invalid(object::text(value, "name"), &errors));
     }
-    warnings.extend(call.resource.kind.warnings_of(value, None, Operation::Create));
+    let told = kind.warnings_of(value, None, Operation::Create);
+    request.warnings.get_mut().extend(carried.into_iter().chain(told));
     Ok(())
 }
 
@@ -192,8 +199,7 @@ pub async fn update(
         default(&r, &mut old);
         let mut new = change(&old)?;
         check_version(call, &new, &old, name)?;
-        let mut warnings = Vec::new();
-        let hold = prepare_update(call, &mut new, &old, rules, &mut warnings).await?;
+        let (hold, warnings) = prepare_update(call, &mut new, &old, rules).await?;
         new.remove_at(&["metadata", "resourceVersion"]);
         let bytes = to_storage(&r, &new);
         if bytes == entry.stored() {
@@ -255,15 +261,14 @@ fn check_version(call: &Call<'_>, new: &Value, old: &Value, name: &str) -> Resul
     if given != current { Err(Status::stale(&r.gvr, name)) } else { Ok(()) }
 }
 
+/// Puts what this write may not change back to what it was, and asks everybody who may complete or refuse it.
 async fn prepare_update(
     call: &Call<'_>,
     new: &mut Value,
     old: &Value,
     rules: &Rules,
-    warnings: &mut Vec<String>,
-) -> Result<Hold, Status> {
+) -> Result<(Hold, Vec<String>), Status> {
     let r = &call.resource;
-    let strategy = r.kind.strategy;
     if r.kind.namespaced() && object::text(new, "namespace").is_empty() {
         new.set_at(&["metadata", "namespace"], call.namespace);
     }
@@ -271,32 +276,46 @@ async fn prepare_update(
     let new_uid = object::text(new, "uid").to_owned();
     object::carry_system_metadata(new, old);
     debug_assert!(new_uid.is_empty() || new_uid == object::text(old, "uid"));
-    let hold: Hold = if rules.skips_admission {
-        Box::new(())
-    } else {
-        call.stages.update(call, new, old, rules, warnings).await?
-    };
+    let mut request = AdmissionRequest::new(Op::Update, call, new, Some(old), rules.dry_run);
+    if !rules.skips_admission {
+        request.mutate().await?;
+    }
+    let hold = call.stages.begin(&mut request, rules.operation).await?;
+    complete_update(&mut request, old, rules)?;
+    if !rules.skips_admission {
+        request.validate().await?;
+    }
+    Ok((hold, request.into_warnings()))
+}
+
+/// What the kind keeps of the old object and refuses of the new one.
+fn complete_update(request: &mut AdmissionRequest<'_>, old: &Value, rules: &Rules) -> Result<(), Status> {
+    let call = request.call;
+    let kind = &call.resource.kind;
+    let strategy = kind.strategy;
+    let new = &mut *request.object;
     strategy.prepare_for_update(new, old, rules.operation, &call.context());
     object::carry_system_metadata(new, old);
     if rules.operation == Operation::UpdateStatus {
-        object::carry_metadata(new, old, r.kind.status_keeps);
+        object::carry_metadata(new, old, kind.status_keeps);
     }
     if !rules.keeps_generation
         && rules.operation != Operation::UpdateStatus
-        && r.kind.generation
+        && kind.generation
         && strategy.generation_changes(new, old)
     {
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
         new.set_at(&["metadata", "generation"], next);
     }
-    let mut errors = kinds::metadata::validate_update(&r.kind, new, old);
+    let mut errors = kinds::metadata::validate_update(kind, new, old);
     if rules.operation == Operation::Update {
-        errors.extend(kinds::shape::check(r.kind.rules, new));
+        errors.extend(kinds::shape::check(kind.rules, new));
     }
     errors.extend(strategy.validate_update(new, old, rules.operation));
     if !errors.is_empty() {
         return Err(call.invalid(object::text(old, "name"), &errors));
     }
-    warnings.extend(r.kind.warnings_of(new, Some(old), rules.operation));
-    Ok(hold)
+    let told = kind.warnings_of(new, Some(old), rules.operation);
+    request.warnings.get_mut().extend(told);
+    Ok(())
 }

@@ -17,29 +17,32 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let options = WriteOptions::of(call.request)?;
     let gvk = Gvk::new("", "v1", "Binding");
     let ty = schema::type_of("", "v1", "Binding").ok_or_else(|| Status::internal("no type for Binding"))?;
-    let decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;
+    let mut decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;
     let name = object::text(&decoded.value, "name");
     if !name.is_empty() && name != call.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
-    bind(call, &decoded.value, options.dry_run, &accepted).await
+    bind(call, &mut decoded.value, options.dry_run, &accepted).await
 }
 
 /// Binds the pod that the call names.
 pub(crate) async fn bind(
     call: &Call<'_>,
-    binding: &Value,
+    binding: &mut Value,
     dry_run: bool,
     accepted: &Accepted,
 ) -> Result<Response, Status> {
+    let warnings = call.admit_action(binding, dry_run).await?;
     check(binding)?;
     let mut rules = Rules::new(Operation::UpdateSubresource("binding"), dry_run);
     rules.skips_admission = true;
     rules.keeps_generation = true;
-    write::update(call, call.name, &rules, &mut |old| assign(call, binding, old)).await?;
+    write::update(call, call.name, &rules, &mut |old| assign(call, &*binding, old)).await?;
     let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
     let ty = schema::type_of("meta.k8s.io", "v1", "Status");
-    content::encoded(accepted, 201, status.as_slice().into(), ty)
+    let mut response = content::encoded(accepted, 201, status.as_slice().into(), ty)?;
+    response.warnings = warnings;
+    Ok(response)
 }
 
 fn check(binding: &Value) -> Result<(), Status> {

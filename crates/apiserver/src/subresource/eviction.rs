@@ -8,7 +8,6 @@ use meta::{Gvk, Gvr, Response, Status};
 use schema::Value;
 use watchcache::RevisionMatch;
 
-use crate::admission;
 use crate::content;
 use crate::request::body;
 use crate::request::options::WriteOptions;
@@ -23,29 +22,33 @@ const TRIES: usize = 20;
 /// Answers a create of `pods/eviction`.
 pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, false)?;
-    let options = delete_options(call)?;
+    let (options, warnings) = delete_options(call).await?;
     evict(call, &options).await?;
     let status = br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","code":201}"#;
-    content::encoded(&accepted, 201, status.as_slice().into(), schema::type_of("meta.k8s.io", "v1", "Status"))
+    let ty = schema::type_of("meta.k8s.io", "v1", "Status");
+    let mut response = content::encoded(&accepted, 201, status.as_slice().into(), ty)?;
+    response.warnings = warnings;
+    Ok(response)
 }
 
-/// What the Eviction asks for.
-fn delete_options(call: &Call<'_>) -> Result<body::DeleteOptions, Status> {
+/// What the Eviction asks for, and what the plugins say to it.
+async fn delete_options(call: &Call<'_>) -> Result<(body::DeleteOptions, Vec<String>), Status> {
     let options = WriteOptions::of(call.request)?;
     let gvk = Gvk::new("policy", "v1", "Eviction");
     let ty = schema::type_of("policy", "v1", "Eviction")
         .ok_or_else(|| Status::internal("no type for Eviction"))?;
     // k8s: pkg/registry/core/pod/storage/eviction.go AcceptsGroupVersion
-    let decoded = body::decode_also(call.request, &gvk, "policy/v1beta1", ty, options.field_validation)?;
+    let mut decoded = body::decode_also(call.request, &gvk, "policy/v1beta1", ty, options.field_validation)?;
     if object::text(&decoded.value, "name") != call.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    let warnings = call.admit_action(&mut decoded.value, options.dry_run).await?;
     let json = decoded.value.get("deleteOptions").map(schema::encode_plain);
     let mut out: body::DeleteOptions = json.map(|j| peek::project(&j)).unwrap_or_default();
     if options.dry_run {
         out.dry_run = Some(vec!["All".to_owned()]);
     }
-    Ok(out)
+    Ok((out, warnings))
 }
 
 fn read(call: &Call<'_>) -> Result<Value, Status> {
@@ -56,10 +59,9 @@ fn read(call: &Call<'_>) -> Result<Value, Status> {
 // k8s: pkg/registry/core/pod/storage/eviction.go Create
 async fn evict(call: &Call<'_>, options: &body::DeleteOptions) -> Result<(), Status> {
     let mut pod = read(call)?;
-    admission::evict(call, &pod)?;
     for left in (0..TRIES).rev() {
         // Nothing is taken off a budget for a delete that is refused.
-        remove::check(call, call.name, &pod, options)?;
+        remove::check_preconditions(call, call.name, &pod, options)?;
         if !ignores_budgets(&pod) {
             return evict_within_budget(call, &pod, options).await;
         }
@@ -96,7 +98,7 @@ async fn tell_and_remove(call: &Call<'_>, mut options: body::DeleteOptions) -> R
     if !options.is_dry_run() {
         tell(call, &mut options).await?;
     }
-    remove::remove(call, call.name, &options).await.map(|_| ())
+    remove::remove_admitted(call, call.name, &options).await.map(|_| ())
 }
 
 /// Puts into the pod's status why it goes, before it does; what the options ask of its version holds for that write.
@@ -107,7 +109,7 @@ async fn tell(call: &Call<'_>, options: &mut body::DeleteOptions) -> Result<(), 
     rules.skips_admission = true;
     let now = object::rfc3339(call.now);
     let written = write::update(&status_call, call.name, &rules, &mut |old| {
-        remove::check(call, call.name, old, options)?;
+        remove::check_preconditions(call, call.name, old, options)?;
         let mut new = old.clone();
         disrupted(&mut new, &now);
         Ok(new)

@@ -5,7 +5,6 @@ use meta::{FieldError, Gvk, Gvr, Path, Response, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use crate::admission;
 use crate::authenticate::token::{Claims, Issuer, Private, Ref};
 use crate::content;
 use crate::request::body;
@@ -43,7 +42,7 @@ pub(crate) async fn answer(call: &Call<'_>, issuer: Option<&Issuer>) -> Result<R
         .ok_or_else(|| Status::internal("no type for TokenRequest"))?;
     let decoded = body::decode(call.request, &gvk, ty, options.field_validation)?;
     let mut request = decoded.value;
-    admission::token(call, &request).await?;
+    let told = call.admit_action(&mut request, options.dry_run).await?;
     let issuer = issuer
         .ok_or_else(|| Status::failure(404, "NotFound", "this server has no key to issue tokens with"))?;
     let account = peek::metadata(call.find(call.name)?.object_bytes());
@@ -86,6 +85,7 @@ pub(crate) async fn answer(call: &Call<'_>, issuer: Option<&Issuer>) -> Result<R
     request.set_at(&["status"], status);
     let mut response = content::encoded(&accepted, 201, crate::codec::encode(&request, ty).into(), Some(ty))?;
     response.warnings = decoded.warnings;
+    response.warnings.extend(told);
     Ok(response)
 }
 

@@ -65,7 +65,7 @@ pub(crate) async fn answer(
             let resource = state.registry()?.find(&Gvr::new("", "v1", "pods"))?;
             let name = value.str_at(&["metadata", "name"]).to_owned();
             let call = asked.at(resource, namespace, &name, "binding");
-            return binding::bind(&call, &value, options.dry_run, &accepted).await;
+            return binding::bind(&call, &mut value, options.dry_run, &accepted).await;
         }
         _ => return Err(Status::method_not_allowed()),
     }

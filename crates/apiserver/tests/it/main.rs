@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod access;
+mod admission;
 mod bad_input;
 mod crud;
 mod deletion;

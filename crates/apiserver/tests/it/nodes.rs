@@ -1,5 +1,6 @@
 //! What kubelets may write: their node, pictures of static pods, status, leases, tokens and requests.
 
+use apiserver::Config;
 use meta::Verb;
 use serde_json::{Value as Json, json};
 
@@ -8,7 +9,11 @@ use crate::pods;
 
 /// A world with node `n1`, and its kubelet.
 fn world() -> (World, World) {
-    let w = World::new();
+    world_with(|_| {})
+}
+
+fn world_with(change: impl FnOnce(&mut Config)) -> (World, World) {
+    let w = World::with(change);
     pods::account(&w);
     pods::node(&w, "n1");
     let kubelet = w.by("system:node:n1", &["system:nodes"]);
@@ -255,25 +260,44 @@ fn mirror_pods_refer_to_nothing() {
     for (at, field, value, what) in cases {
         let mut pod = mirror(&w, "bad");
         pod.pointer_mut(at).unwrap()[field] = value;
-        refused(
-            &node.create("pods", "default", &pod),
-            &format!("node \"n1\" can not create pods that reference {what}"),
-        );
-        if what == "secrets" {
-            refused(&w.create("pods", "default", &pod), "a mirror pod may not reference secrets");
-        }
+        // The plugin for accounts is asked before the one for nodes, and whoever writes.
+        let accounts = match what {
+            "secrets" => "a mirror pod may not reference secrets",
+            "serviceaccounts" => "a mirror pod may not reference service accounts",
+            _ => {
+                let why = format!("node \"n1\" can not create pods that reference {what}");
+                refused(&node.create("pods", "default", &pod), &why);
+                continue;
+            }
+        };
+        refused(&node.create("pods", "default", &pod), accounts);
+        refused(&w.create("pods", "default", &pod), accounts);
     }
     let mut pod = mirror(&w, "bad");
     pod["spec"]["volumes"] = projected(json!({"serviceAccountToken": {"path": "t"}}));
-    let what = "serviceaccounts (via projected volumes)";
-    refused(
-        &node.create("pods", "default", &pod),
-        &format!("node \"n1\" can not create pods that reference {what}"),
-    );
-    refused(
-        &w.create("pods", "default", &pod),
-        "a mirror pod may not use ServiceAccountToken volume projections",
-    );
+    for user in [&w, &node] {
+        let why = "a mirror pod may not use ServiceAccountToken volume projections";
+        refused(&user.create("pods", "default", &pod), why);
+    }
+}
+
+#[test]
+fn nodes_alone_refuse_what_mirror_pods_refer_to() {
+    let (w, node) = world_with(|config| config.admission.disabled.push("ServiceAccount".to_owned()));
+    for (field, value, what) in [
+        ("imagePullSecrets", json!([{"name": "x"}]), "secrets"),
+        ("serviceAccountName", json!("x"), "serviceaccounts"),
+        (
+            "volumes",
+            json!([{"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]),
+            "serviceaccounts (via projected volumes)",
+        ),
+    ] {
+        let mut pod = mirror(&w, "bad");
+        pod["spec"][field] = value;
+        let why = format!("node \"n1\" can not create pods that reference {what}");
+        refused(&node.create("pods", "default", &pod), &why);
+    }
 }
 
 #[test]

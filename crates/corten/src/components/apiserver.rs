@@ -58,6 +58,7 @@ pub struct Settings {
     pub kubelet_ca: KubeletCa,
     pub service_account_key_file: Option<std::path::PathBuf>,
     pub always_allow: bool,
+    pub admission: apiserver::AdmissionPlugins,
     pub anonymous: bool,
     pub max_reads: usize,
     pub max_writes: usize,
@@ -114,6 +115,7 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
     config.advertise_address = settings.advertise_address;
     config.advertise_port = address.port();
     config.kubelet_client = KUBELET_CLIENT.to_owned();
+    config.admission = settings.admission.clone();
     config.anonymous = settings.anonymous;
     config.max_reads = settings.max_reads;
     config.max_writes = settings.max_writes;

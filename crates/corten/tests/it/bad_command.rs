@@ -81,6 +81,13 @@ fn bad_starts_are_refused() {
     refused(corten(&cluster, &["kube-apiserver", "--no-such-flag"]), &["--no-such-flag"]);
     refused(corten(&cluster, &["kube-apiserver", "--secure-port", "many"]), &["many"]);
     refused(corten(&cluster, &["no-such-command"]), &["no-such-command"]);
+    for (flag, name, why) in [
+        ("--enable-admission-plugins", "Nope", "enable-admission-plugins plugin \"Nope\" is unknown"),
+        ("--disable-admission-plugins", "Nope", "disable-admission-plugins plugin \"Nope\" is unknown"),
+        ("--enable-admission-plugins", "ImagePolicyWebhook", "this server does not have it yet"),
+    ] {
+        refused(corten(&cluster, &["kube-apiserver", "--state-dir", &other, flag, name]), &[why]);
+    }
     let mut bad_range = vec!["kube-apiserver", "--secure-port", "6446", "--state-dir", &other];
     bad_range.extend(["--service-cluster-ip-range", "nonsense"]);
     refused(corten(&cluster, &bad_range), &["nonsense"]);

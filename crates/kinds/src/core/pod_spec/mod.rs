@@ -18,7 +18,7 @@ mod volume;
 pub mod warnings;
 
 pub use probe::port as port_name_or_number;
-pub use resources::{check_quantity, quantity};
+pub use resources::{check_quantity, is_extended_resource, quantity};
 pub use scheduling::{node_selector, tolerations};
 pub use validate::{
     MIRROR, always_restarted, only_for_pods, pod_annotations, selector_and_template, validate,

@@ -60,7 +60,8 @@ fn is_huge_page(resource: &str) -> bool {
 }
 
 /// Resources outside `kubernetes.io` with a domain: whole numbers, limit and request alike.
-fn is_extended(resource: &str) -> bool {
+#[must_use]
+pub fn is_extended_resource(resource: &str) -> bool {
     resource.contains('/') && !resource.contains("kubernetes.io/") && !resource.starts_with("requests.")
 }
 
@@ -82,7 +83,7 @@ fn check_name(errors: &mut Errors, resource: &str, path: &Path) {
             let why = "must be a standard resource for containers";
             errors.push(FieldError::invalid(path, quoted(resource), why));
         }
-    } else if !resource.contains("kubernetes.io/") && !is_extended(resource) {
+    } else if !resource.contains("kubernetes.io/") && !is_extended_resource(resource) {
         let why = "doesn't follow extended resource name standard";
         errors.push(FieldError::invalid(path, quoted(resource), why));
     }
@@ -98,7 +99,7 @@ pub fn check_quantity(errors: &mut Errors, resource: &str, v: &Value, path: &Pat
     if q.sign() < 0 {
         errors.push(FieldError::invalid(path, quoted(&q.to_string()), NON_NEGATIVE));
     }
-    let counted = is_extended(resource) || INTEGERS.contains(&resource);
+    let counted = is_extended_resource(resource) || INTEGERS.contains(&resource);
     if counted && q.milli_value() % 1000 != 0 {
         errors.push(FieldError::invalid(path, quoted(&q.to_string()), "must be an integer"));
     }
@@ -149,7 +150,7 @@ fn within_limits(
 ) {
     for (resource, v) in requests.and_then(Value::as_map).into_iter().flat_map(|m| m.iter()) {
         let Some(request) = quantity(v) else { continue };
-        let exact = is_extended(resource) || is_huge_page(resource);
+        let exact = is_extended_resource(resource) || is_huge_page(resource);
         let Some(limit) = limits.and_then(|l| l.get(resource)).and_then(quantity) else {
             if exact {
                 let why = "Limit must be set for non overcommitable resources";

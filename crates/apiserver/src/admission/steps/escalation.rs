@@ -2,6 +2,8 @@
 //! It must never look at what a role held before: a change of its labels alone may hand it to others.
 // k8s: pkg/registry/rbac/clusterrole/policybased/storage.go, clusterrolebinding/policybased/storage.go
 
+use kinds::Kind;
+use kinds::rbac::role;
 use meta::Status;
 use schema::Value;
 
@@ -15,8 +17,13 @@ use crate::storage::{Call, object};
 const LIMIT_SHOWN: usize = 100;
 const LIMIT_SHOWN_BYTES: usize = 1024;
 
+/// Whether objects of a kind grant rights.
+pub(super) fn is_about(kind: &Kind) -> bool {
+    kind.group == role::KIND.group
+}
+
 /// Checks a role or binding that is being written.
-pub(crate) async fn check(
+pub(super) async fn check(
     call: &Call<'_>,
     auth: &AuthIndex,
     new: &Value,
@@ -27,11 +34,11 @@ pub(crate) async fn check(
     }
     match new.get("roleRef") {
         Some(_) => binding(call, auth, new).await,
-        None => role(call, auth, new, old).await,
+        None => grant(call, auth, new, old).await,
     }
 }
 
-async fn role(call: &Call<'_>, auth: &AuthIndex, new: &Value, old: Option<&Value>) -> Result<(), Status> {
+async fn grant(call: &Call<'_>, auth: &AuthIndex, new: &Value, old: Option<&Value>) -> Result<(), Status> {
     if may(call, "escalate", &call.resource.gvr.resource, call.name).await {
         return Ok(());
     }

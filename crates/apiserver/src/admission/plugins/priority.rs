@@ -1,11 +1,14 @@
 //! Priority: a pod's priority class becomes its number.
 // k8s: plugin/pkg/admission/priority/admission.go
 
+use kinds::core::pod;
+use kinds::scheduling::priority_class;
 use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
-use crate::storage::{Call, object, peek};
+use crate::request::Reply;
+use crate::storage::{AdmissionRequest, Call, Op, Plugin, object, peek};
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -16,8 +19,52 @@ struct Class {
     preemption_policy: Option<String>,
 }
 
+pub(in crate::admission) struct Priority;
+
+impl Plugin for Priority {
+    fn name(&self) -> &'static str {
+        "Priority"
+    }
+
+    fn mutate<'a>(&'a self, request: &'a mut AdmissionRequest<'_>) -> Reply<'a, Result<(), Status>> {
+        if !request.is_whole(&pod::KIND) {
+            return Reply::now(Ok(()));
+        }
+        Reply::now(match (request.operation, request.old) {
+            (Op::Create, _) => create(request.call, request.object),
+            (Op::Update, Some(old)) => {
+                update(request.object, old);
+                Ok(())
+            }
+            _ => Ok(()),
+        })
+    }
+
+    fn validate<'a>(&'a self, request: &'a AdmissionRequest<'_>) -> Reply<'a, Result<(), Status>> {
+        Reply::now(only_default(request))
+    }
+}
+
+/// There is one class for pods that name none.
+// k8s: plugin/pkg/admission/priority/admission.go validatePriorityClass
+fn only_default(request: &AdmissionRequest<'_>) -> Result<(), Status> {
+    let is_write = request.operation != Op::Delete && request.is_whole(&priority_class::KIND);
+    if !is_write || request.object.bool_at(&["globalDefault"]) != Some(true) {
+        return Ok(());
+    }
+    match default_class(&request.call.resource) {
+        Some(class) if request.operation == Op::Create || class.metadata.name != request.name() => {
+            Err(request.forbidden(&format!(
+                "PriorityClass {} is already marked as default. Only one default can exist",
+                class.metadata.name
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Completes a new pod.
-pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
+fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
     let refuse = |why: &str| Err(Status::forbidden(&call.resource.gvr, object::text(pod, "name"), why));
     let resource = call.state.registry()?.find(&Gvr::new("scheduling.k8s.io", "v1", "priorityclasses"))?;
     let name = pod.str_at(&["spec", "priorityClassName"]).to_owned();
@@ -56,7 +103,7 @@ pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
 
 /// An update that leaves out what creation has put in keeps it.
 // k8s: plugin/pkg/admission/priority/admission.go admitPod
-pub(crate) fn update(new: &mut Value, old: &Value) {
+fn update(new: &mut Value, old: &Value) {
     for field in ["priority", "preemptionPolicy"] {
         if new.at(&["spec", field]).is_none()
             && let Some(kept) = old.at(&["spec", field])

@@ -2,14 +2,40 @@
 //! namespaces stay.
 // k8s: staging/src/k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go
 
+use kinds::core::namespace;
 use meta::{Gvr, Status, StatusCause};
-use schema::Value;
 use serde::Deserialize;
 use store::Guard;
 
-use crate::storage::{Call, object, peek};
+use crate::request::Reply;
+use crate::storage::{AdmissionRequest, Call, Op, Plugin, peek};
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
+
+/// The plugin's name.
+pub(in crate::admission) const NAME: &str = "NamespaceLifecycle";
+
+pub(in crate::admission) struct NamespaceLifecycle;
+
+impl Plugin for NamespaceLifecycle {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn mutate<'a>(&'a self, request: &'a mut AdmissionRequest<'_>) -> Reply<'a, Result<(), Status>> {
+        Reply::now(check(request))
+    }
+}
+
+fn check(request: &AdmissionRequest<'_>) -> Result<(), Status> {
+    match request.operation {
+        Op::Delete if request.is_of(&namespace::KIND) && IMMORTAL.contains(&request.name()) => {
+            Err(request.forbidden("this namespace may not be deleted"))
+        }
+        Op::Create if request.call.resource.kind.namespaced() => open(request.call, request.name()),
+        _ => Ok(()),
+    }
+}
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -32,7 +58,7 @@ fn is_open(stored: &[u8]) -> bool {
 /// Has the store look at the namespace once more in the transaction that creates something in it: it may end
 /// between admission and commit, and what came later would stay in it for ever. Only its end matters, so that
 /// changes of its labels are no conflicts.
-pub(crate) fn guard(call: &Call<'_>) -> Result<Option<Guard>, Status> {
+pub(in crate::admission) fn guard(call: &Call<'_>) -> Result<Option<Guard>, Status> {
     if !call.resource.kind.namespaced() {
         return Ok(None);
     }
@@ -43,11 +69,8 @@ pub(crate) fn guard(call: &Call<'_>) -> Result<Option<Guard>, Status> {
     Ok(Some(Guard { key: key.into(), seen, good: is_open }))
 }
 
-/// Refuses a create in a namespace that cannot take it.
-pub(crate) fn create(call: &Call<'_>, object: &Value) -> Result<(), Status> {
-    if !call.resource.kind.namespaced() {
-        return Ok(());
-    }
+/// Refuses a create in a namespace that cannot take it; `name` is that of the object.
+pub(in crate::admission) fn open(call: &Call<'_>, name: &str) -> Result<(), Status> {
     let namespaces = Gvr::new("", "v1", "namespaces");
     let registry = call.state.registry()?;
     let resource = registry.find(&namespaces)?;
@@ -61,7 +84,7 @@ pub(crate) fn create(call: &Call<'_>, object: &Value) -> Result<(), Status> {
         "unable to create new content in namespace {} because it is being terminated",
         call.namespace
     );
-    let mut s = Status::forbidden(&call.resource.gvr, object::text(object, "name"), &why);
+    let mut s = Status::forbidden(&call.resource.gvr, name, &why);
     if let Some(d) = &mut s.details {
         d.causes.push(StatusCause {
             reason: "NamespaceTerminating".to_owned(),
@@ -70,14 +93,4 @@ pub(crate) fn create(call: &Call<'_>, object: &Value) -> Result<(), Status> {
         });
     }
     Err(s)
-}
-
-/// Refuses to delete the system's namespaces.
-pub(crate) fn delete(call: &Call<'_>, old: &Value) -> Result<(), Status> {
-    let gvr = &call.resource.gvr;
-    let name = object::text(old, "name");
-    if gvr.group.is_empty() && gvr.resource == "namespaces" && IMMORTAL.contains(&name) {
-        return Err(Status::forbidden(gvr, name, "this namespace may not be deleted"));
-    }
-    Ok(())
 }

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use kinds::core::pod;
 use meta::{Gvr, Quantity, Status};
 use schema::{Map, Value};
 use serde::Deserialize;
 
-use crate::storage::{Call, object, peek};
+use crate::request::Reply;
+use crate::storage::{AdmissionRequest, Call, Op, Plugin, object, peek};
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -29,8 +31,23 @@ struct Scheduling {
     tolerations: Vec<BTreeMap<String, serde_json::Value>>,
 }
 
+pub(in crate::admission) struct RuntimeClass;
+
+impl Plugin for RuntimeClass {
+    fn name(&self) -> &'static str {
+        "RuntimeClass"
+    }
+
+    fn mutate<'a>(&'a self, request: &'a mut AdmissionRequest<'_>) -> Reply<'a, Result<(), Status>> {
+        if request.operation != Op::Create || !request.is_whole(&pod::KIND) {
+            return Reply::now(Ok(()));
+        }
+        Reply::now(create(request.call, request.object))
+    }
+}
+
 /// Completes a new pod.
-pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
+fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
     let name = pod.str_at(&["spec", "runtimeClassName"]).to_owned();
     let class = if name.is_empty() {
         Ok(None)

@@ -42,7 +42,6 @@ const KINDS: &[(&str, &str, &str)] = &[
     ),
     ("networking.k8s.io", "networkpolicies", "NetworkPolicy is stored, but not enforced: all traffic passes"),
     ("", "resourcequotas", "ResourceQuota is stored, but not enforced: nothing is counted or refused"),
-    ("", "limitranges", "LimitRange is stored, but not enforced: no default is set and no limit is checked"),
     (
         "flowcontrol.apiserver.k8s.io",
         "flowschemas",

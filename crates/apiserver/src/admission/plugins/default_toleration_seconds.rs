@@ -1,16 +1,35 @@
-//! DefaultTolerationSeconds and TaintNodesByCondition.
-// k8s: plugin/pkg/admission/defaulttolerationseconds, plugin/pkg/admission/nodetaint
+//! DefaultTolerationSeconds: how long a pod stays on a node that is lost.
+// k8s: plugin/pkg/admission/defaulttolerationseconds/admission.go
 
+use kinds::core::pod;
+use meta::Status;
 use schema::Value;
 
+use crate::request::Reply;
 use crate::storage::object::map;
+use crate::storage::{AdmissionRequest, Op, Plugin};
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 const SECONDS: i64 = 300;
 
+pub(in crate::admission) struct DefaultTolerationSeconds;
+
+impl Plugin for DefaultTolerationSeconds {
+    fn name(&self) -> &'static str {
+        "DefaultTolerationSeconds"
+    }
+
+    fn mutate<'a>(&'a self, request: &'a mut AdmissionRequest<'_>) -> Reply<'a, Result<(), Status>> {
+        if request.operation != Op::Delete && request.is_whole(&pod::KIND) {
+            default(request.object);
+        }
+        Reply::now(Ok(()))
+    }
+}
+
 /// A pod stays five minutes on a node that is lost, unless it says otherwise, also after its tolerations were changed.
-pub(crate) fn default(pod: &mut Value) {
+fn default(pod: &mut Value) {
     let tolerated = |key: &str| {
         pod.list_at(&["spec", "tolerations"]).iter().any(|t| {
             let k = t.str_at(&["key"]);
@@ -33,20 +52,6 @@ pub(crate) fn default(pod: &mut Value) {
     }
 }
 
-/// Nothing is scheduled to a new node before it has reported itself ready.
-pub(crate) fn taint_new_node(node: &mut Value) {
-    let has = node
-        .list_at(&["spec", "taints"])
-        .iter()
-        .any(|t| t.str_at(&["key"]) == NOT_READY && t.str_at(&["effect"]) == "NoSchedule");
-    let Some(object) = node.as_map_mut().filter(|_| !has) else { return };
-    let spec = object.entry("spec", || map([]));
-    let Some(spec) = spec.as_map_mut() else { return };
-    if let Some(taints) = spec.entry("taints", || Value::List(Vec::new())).as_list_mut() {
-        taints.push(map([("key", NOT_READY.into()), ("effect", "NoSchedule".into())]));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,9 +64,5 @@ mod tests {
         let keys: Vec<&str> =
             pod.list_at(&["spec", "tolerations"]).iter().map(|t| t.str_at(&["key"])).collect();
         assert_eq!(keys, [NOT_READY, UNREACHABLE]);
-        let mut node = map([]);
-        taint_new_node(&mut node);
-        taint_new_node(&mut node);
-        assert_eq!(node.list_at(&["spec", "taints"]).len(), 1);
     }
 }

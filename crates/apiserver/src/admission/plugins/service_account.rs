@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use kinds::core::pod;
 use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
 
 use super::mountable::{self, Mountable};
 use crate::authorize::node::{MIRROR, api_reference};
+use crate::request::Reply;
 use crate::storage::object::map;
-use crate::storage::{Call, object, peek};
+use crate::storage::{AdmissionRequest, Call, Op, Plugin, object, peek};
 
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const VOLUME_PREFIX: &str = "kube-api-access-";
@@ -51,8 +53,27 @@ struct Named {
     name: String,
 }
 
+pub(in crate::admission) struct ServiceAccount;
+
+impl Plugin for ServiceAccount {
+    fn name(&self) -> &'static str {
+        "ServiceAccount"
+    }
+
+    fn mutate<'a>(&'a self, request: &'a mut AdmissionRequest<'_>) -> Reply<'a, Result<(), Status>> {
+        if !request.is_of(&pod::KIND) {
+            return Reply::now(Ok(()));
+        }
+        Reply::now(match (request.operation, request.call.subresource) {
+            (Op::Create, "") => create(request.call, request.object),
+            (Op::Update, "ephemeralcontainers") => ephemeral(request.call, request.object),
+            _ => Ok(()),
+        })
+    }
+}
+
 /// Completes a new pod.
-pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
+fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
     if pod.at(&["metadata", "annotations", MIRROR]).is_some() {
         return mirror(call, pod);
     }
@@ -78,7 +99,7 @@ pub(crate) fn create(call: &Call<'_>, pod: &mut Value) -> Result<(), Status> {
 }
 
 /// Checks ephemeral containers that are put into a pod.
-pub(crate) fn ephemeral(call: &Call<'_>, pod: &Value) -> Result<(), Status> {
+fn ephemeral(call: &Call<'_>, pod: &Value) -> Result<(), Status> {
     let name = pod.str_at(&["spec", "serviceAccountName"]);
     if name.is_empty() {
         let why = format!("no service account specified for pod {}/{}", call.namespace, call.name);

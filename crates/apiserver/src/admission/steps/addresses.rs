@@ -5,6 +5,7 @@
 use std::net::Ipv4Addr;
 
 use jiff::Timestamp;
+use kinds::core::service;
 use meta::{Gvr, Status};
 use schema::Value;
 use serde::Deserialize;
@@ -128,8 +129,7 @@ struct Parent {
 
 /// What a change of a Service does to IPAddresses. `None` stands for a Service that is not there.
 pub(crate) fn companions(call: &Call<'_>, new: Option<&Value>, old: Option<&Value>) -> Result<Txn, Status> {
-    let gvr = &call.resource.gvr;
-    if !gvr.group.is_empty() || gvr.resource != "services" {
+    if !call.resource.kind.is(&service::KIND) {
         return Ok(Txn::default());
     }
     let (has, had) = (addresses(new), addresses(old));
@@ -143,13 +143,13 @@ pub(crate) fn companions(call: &Call<'_>, new: Option<&Value>, old: Option<&Valu
         let value = bytes(call, &resource, *address, name)?;
         txn = txn.and(Txn::create(resource.key("", &address.to_string()), value));
     }
-    let service = call.resource.key(call.namespace, name);
+    let own = call.resource.key(call.namespace, name);
     for address in had.iter().filter(|a| !has.contains(a)) {
         let key = resource.key("", &address.to_string());
         let Some(entry) = resource.cache.get(&key) else { continue };
         let claim = Claim::of(entry.object_bytes());
         // What finalizers keep is asked to go later, by the repair.
-        if claim.is_of(&service) && !claim.kept {
+        if claim.is_of(&own) && !claim.kept {
             txn = txn.and(Txn::delete(key, entry.mod_revision()));
         }
     }

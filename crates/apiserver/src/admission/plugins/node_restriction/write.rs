@@ -4,7 +4,6 @@ use meta::{Gvr, Status};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::authorize::node::node_name;
 use crate::storage::{Call, peek};
 
 pub(super) const PODS: Gvr = Gvr::new("", "v1", "pods");
@@ -55,15 +54,4 @@ pub(super) struct Pod {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PodSpec {
     pub(super) node_name: String,
-}
-
-/// The write, when it is a kubelet's.
-pub(super) fn write_of<'a>(call: &'a Call<'a>, name: &'a str) -> Result<Option<Write<'a>>, Status> {
-    let Some(node) = node_name(call.user()) else { return Ok(None) };
-    let write = Write { call, node, name };
-    if node.is_empty() {
-        let user = meta::field::quoted(&call.user().name);
-        write.refuse(&format!("could not determine node from user {user}"))?;
-    }
-    Ok(Some(write))
 }
