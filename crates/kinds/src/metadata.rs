@@ -2,17 +2,13 @@
 // k8s: staging/src/k8s.io/apimachinery/pkg/api/validation/objectmeta.go
 
 use meta::field::quoted;
-use meta::{FieldError, Gvk, Path, gvr, name};
+use meta::{FieldError, Path, name};
 use schema::Value;
+use schema::metadata::{finalizers, labels, owner_references};
+pub use schema::metadata::{ANNOTATIONS_LIMIT_BYTES, STANDARD_FINALIZERS, annotations};
 
 use crate::Kind;
-use crate::rules::{Errors, IMMUTABLE, each, labels, printed};
-
-/// Limit of keys and values of all annotations together, in bytes.
-pub const ANNOTATIONS_LIMIT_BYTES: usize = 256 * 1024;
-
-/// Finalizers that need no domain in front.
-pub const STANDARD_FINALIZERS: &[&str] = &["kubernetes", "orphan", "foregroundDeletion"];
+use crate::rules::{Errors, IMMUTABLE, each, printed};
 
 /// Groups whose finalizers may be any word.
 const UNCHECKED_FINALIZERS: &[&str] =
@@ -105,72 +101,8 @@ fn validate_rest(kind: &Kind, object: &Value, path: &Path, errors: &mut Errors) 
     labels(errors, get("labels"), &path.child("labels"));
     annotations(errors, get("annotations"), &path.child("annotations"));
     owner_references(errors, get("ownerReferences"), &path.child("ownerReferences"));
-    finalizers(errors, kind, get("finalizers"), &path.child("finalizers"));
-}
-
-/// Annotations: keys are qualified names in any case, and the whole has a limit.
-pub fn annotations(errors: &mut Errors, annotations: Option<&Value>, path: &Path) {
-    let mut size_bytes = 0;
-    for (k, v) in annotations.and_then(Value::as_map).into_iter().flat_map(|m| m.iter()) {
-        each(errors, path, k, name::qualified_name(&k.to_lowercase()));
-        size_bytes += k.len() + v.as_str().map_or(0, str::len);
-    }
-    if size_bytes > ANNOTATIONS_LIMIT_BYTES {
-        errors.push(FieldError::too_long(path, ANNOTATIONS_LIMIT_BYTES));
-    }
-}
-
-fn owner_references(errors: &mut Errors, references: Option<&Value>, path: &Path) {
-    let mut controller: Option<String> = None;
-    for r in references.and_then(Value::as_list).unwrap_or(&[]) {
-        let api_version = r.str_at(&["apiVersion"]);
-        let (group, version) = gvr::split_api_version(api_version);
-        if version.is_empty() {
-            let at = path.child("apiVersion");
-            errors.push(FieldError::invalid(&at, quoted(api_version), "version must not be empty"));
-        }
-        for field in ["kind", "name", "uid"] {
-            if r.str_at(&[field]).is_empty() {
-                errors.push(FieldError::invalid(&path.child(field), "\"\"", "must not be empty"));
-            }
-        }
-        if group.is_empty() && version == "v1" && r.str_at(&["kind"]) == "Event" {
-            let gvk = Gvk::new("", "v1", "Event");
-            let why = format!("/{}, Kind={} is disallowed from being an owner", gvk.version, gvk.kind);
-            errors.push(FieldError::invalid(path, printed(Some(r)), why));
-        }
-        if r.bool_at(&["controller"]) == Some(true) {
-            let name = format!("{}/{}", r.str_at(&["kind"]), r.str_at(&["name"]));
-            if let Some(first) = &controller {
-                let why = format!(
-                    "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"
-                );
-                errors.push(FieldError::invalid(path, printed(references), why));
-            } else {
-                controller = Some(name);
-            }
-        }
-    }
-}
-
-fn finalizers(errors: &mut Errors, kind: &Kind, finalizers: Option<&Value>, path: &Path) {
-    let list = finalizers.and_then(Value::as_list).unwrap_or(&[]);
     let strict = !UNCHECKED_FINALIZERS.contains(&&*kind.group);
-    for (i, f) in list.iter().enumerate() {
-        let f = f.as_str().unwrap_or("");
-        let complaints = name::qualified_name(f);
-        let malformed = !complaints.is_empty();
-        each(errors, path, f, complaints);
-        if !malformed && strict && !f.contains('/') && !STANDARD_FINALIZERS.contains(&f) {
-            let why = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push(FieldError::invalid(&path.index(i), quoted(f), why));
-        }
-    }
-    let has = |name: &str| list.iter().any(|f| f.as_str() == Some(name));
-    if has("orphan") && has("foregroundDeletion") {
-        let why = "finalizer orphan and foregroundDeletion cannot be both set";
-        errors.push(FieldError::invalid(path, printed(finalizers), why));
-    }
+    finalizers(errors, strict, get("finalizers"), &path.child("finalizers"));
 }
 
 #[cfg(test)]

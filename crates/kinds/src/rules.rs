@@ -5,46 +5,13 @@ use meta::field::quoted;
 use meta::labels::{LabelSelector, LabelSelectorRequirement, Selector, SelectorError};
 use meta::{FieldError, Path, name};
 use schema::Value;
+pub use schema::metadata::{each, labels, printed};
 
 /// Complaints gathered by a validation.
 pub type Errors = Vec<FieldError>;
 
 /// Text of the message for values that may not change.
 pub const IMMUTABLE: &str = "field is immutable";
-
-/// A value as messages print it: strings quoted, maps and lists as compact JSON.
-#[must_use]
-pub fn printed(v: Option<&Value>) -> String {
-    match v {
-        None | Some(Value::Null) => "null".to_owned(),
-        Some(Value::Str(s)) => quoted(s),
-        Some(v) => json_text(v),
-    }
-}
-
-fn json_text(v: &Value) -> String {
-    match v {
-        Value::Null => "null".to_owned(),
-        Value::Bool(b) => b.to_string(),
-        Value::Int(n) => n.to_string(),
-        Value::Float(x) => x.to_string(),
-        Value::Str(s) => quoted(s),
-        Value::List(l) => format!("[{}]", l.iter().map(json_text).collect::<Vec<_>>().join(",")),
-        Value::Map(m) => {
-            let fields: Vec<String> = m
-                .iter()
-                .filter(|(_, v)| !v.is_null())
-                .map(|(k, v)| format!("{}:{}", quoted(k), json_text(v)))
-                .collect();
-            format!("{{{}}}", fields.join(","))
-        }
-    }
-}
-
-/// One `Invalid` per complaint about a text.
-pub fn each(errors: &mut Errors, path: &Path, value: &str, complaints: Vec<String>) {
-    errors.extend(complaints.into_iter().map(|c| FieldError::invalid(path, quoted(value), c)));
-}
 
 /// Requires a text; gives it when it is there.
 pub fn required<'a>(errors: &mut Errors, v: &'a Value, field: &str, path: &Path) -> Option<&'a str> {
@@ -103,16 +70,6 @@ pub fn same(a: Option<&Value>, b: Option<&Value>) -> bool {
         })
     }
     there(a) == there(b)
-}
-
-/// A map of labels: keys are qualified names, values label values.
-// k8s: staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go ValidateLabels
-pub fn labels(errors: &mut Errors, labels: Option<&Value>, path: &Path) {
-    for (k, v) in labels.and_then(Value::as_map).into_iter().flat_map(|m| m.iter()) {
-        each(errors, path, k, name::qualified_name(k));
-        let v = v.as_str().unwrap_or("");
-        each(errors, &path.key(k), v, name::label_value(v));
-    }
 }
 
 /// A LabelSelector; `None` is fine.

@@ -4,10 +4,12 @@
 
 mod defaults;
 mod json;
+pub mod metadata;
 pub mod openapi;
 pub mod patch;
 pub mod protobuf;
 mod scalar;
+pub mod structural;
 pub mod table;
 pub mod value;
 mod yaml;

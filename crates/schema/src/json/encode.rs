@@ -2,7 +2,7 @@
 //! It must never fail: what does not fit its type is written as it is.
 
 use super::typed::is_dropped;
-use crate::table::{Field, Table, Type};
+use crate::table::{Field, Struct, Table, Type};
 use crate::{Map, TypeRef, Value};
 
 /// The canonical JSON of a value of type `ty`.
@@ -81,11 +81,33 @@ impl Encoder<'_, '_> {
     }
 
     fn object(&mut self, map: &Map, id: u16) {
+        if self.table.structs[id as usize].is(Struct::OPEN) {
+            return self.open(map, id);
+        }
         let start = self.out.len();
         if !self.object_in_order(map, id) {
             self.out.truncate(start);
             self.object_by_name(map, id);
         }
+    }
+
+    /// What is there, nulls included, sorted by name.
+    fn open(&mut self, map: &Map, id: u16) {
+        let fields = self.table.fields_of(id);
+        let mut entries: Vec<_> = map.0.iter().collect();
+        if !entries.is_sorted_by(|a, b| a.0 <= b.0) {
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        self.out.push(b'{');
+        let mut first = true;
+        for (name, value) in entries {
+            self.name(name, &mut first);
+            match fields.binary_search_by(|f| f.name.cmp(name)) {
+                Ok(at) => self.value(value, fields[at].ty),
+                Err(_) => plain(self.out, value),
+            }
+        }
+        self.out.push(b'}');
     }
 
     /// Entries are usually in the table's order; gives false when they are not.

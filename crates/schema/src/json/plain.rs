@@ -102,6 +102,20 @@ pub fn keep_last(map: &mut Map) -> Vec<String> {
     repeated
 }
 
+/// Sorts keys all the way down.
+pub fn sort(v: &mut Value) {
+    match v {
+        Value::Map(m) => {
+            if !m.0.is_sorted_by(|a, b| a.0 <= b.0) {
+                m.0.sort_by(|a, b| a.0.cmp(&b.0));
+            }
+            m.0.iter_mut().for_each(|(_, v)| sort(v));
+        }
+        Value::List(l) => l.iter_mut().for_each(sort),
+        _ => {}
+    }
+}
+
 fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
     let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
     lexer.bump();

@@ -88,7 +88,13 @@ impl<'a, 't> Reader<'a, 't> {
 
     /// The whole document; `None` when it is null.
     pub fn document(&mut self, ty: Type) -> Result<Option<Value>, DecodeError> {
-        let value = self.value(ty, MAX_DEPTH)?;
+        let c = self.lexer.peek();
+        let value = match (ty, c) {
+            // The whole of an object is one, however loose its parts are.
+            (Type::Struct(_), b'n') => self.lexer.literal("null").map(|()| None)?,
+            (Type::Struct(_), c) if c != b'{' => self.mismatch(ty, c, MAX_DEPTH)?,
+            _ => self.value(ty, MAX_DEPTH)?,
+        };
         self.lexer.end()?;
         Ok(value)
     }
@@ -110,7 +116,11 @@ impl<'a, 't> Reader<'a, 't> {
     fn value(&mut self, ty: Type, depth: usize) -> Result<Option<Value>, DecodeError> {
         let c = self.lexer.peek();
         match (ty, c) {
-            (Type::Any, _) => plain::value(&mut self.lexer, depth).map(Some),
+            (Type::Any, _) => self.any(depth).map(Some),
+            (Type::Struct(_) | Type::Map(_), c) if c != b'{' && self.table.is_loose(ty) => {
+                self.any(depth).map(Some)
+            }
+            (Type::List(_), c) if c != b'[' && self.table.is_loose(ty) => self.any(depth).map(Some),
             (_, b'n') => self.lexer.literal("null").map(|()| None),
             (Type::String | Type::Named(_), b'"') => {
                 Ok(Some(Value::Str(plain::into_box(self.lexer.string()?))))
@@ -140,6 +150,15 @@ impl<'a, 't> Reader<'a, 't> {
             (Type::SchemaOrStrings(_), b'[') => self.list(Type::String, depth).map(Some),
             _ => self.mismatch(ty, c, depth),
         }
+    }
+
+    /// Any value; in the objects of defined kinds keys are sorted all the way down.
+    fn any(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        let mut value = plain::value(&mut self.lexer, depth)?;
+        if self.table.loose_from.is_some() {
+            plain::sort(&mut value);
+        }
+        Ok(value)
     }
 
     fn number(&mut self, ty: Type) -> Result<Option<Value>, DecodeError> {
@@ -241,6 +260,9 @@ impl<'a, 't> Reader<'a, 't> {
         if !extra.is_empty() {
             plain::keep_last(&mut extra);
             map.0.append(&mut extra.0);
+            if self.table.structs[id as usize].is(Struct::OPEN) {
+                map.0.sort_by(|a, b| a.0.cmp(&b.0));
+            }
         }
         Ok(Value::Map(map))
     }
@@ -255,7 +277,7 @@ impl<'a, 't> Reader<'a, 't> {
         depth: usize,
     ) -> Result<(), DecodeError> {
         if self.table.structs[id as usize].is(Struct::OPEN) {
-            let value = plain::value(&mut self.lexer, depth)?;
+            let value = self.any(depth)?;
             extra.0.push((Cow::Owned(key.into_owned()), value));
             return Ok(());
         }

@@ -87,7 +87,7 @@ impl Field {
 }
 
 /// What a field's markers say.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Markers {
     pub list: Option<ListType>,
     pub keys: Vec<Key>,
@@ -121,7 +121,8 @@ impl Struct {
     pub const NO_PROTOBUF: u8 = 4;
     /// It or something below has a `default` marker.
     pub const DEFAULTS: u8 = 8;
-    /// Keeps fields it does not know (custom resources).
+    /// Keeps fields it does not know, nulls, and what has the wrong type: validation judges (custom resources).
+    /// Its fields are sorted by name, and it is written in that order.
     pub const OPEN: u8 = 16;
 
     pub const fn is(&self, flag: u8) -> bool {
@@ -159,9 +160,37 @@ pub struct Table {
     pub(crate) wire: Vec<(u16, Wire)>,
     pub(crate) elems: Vec<Type>,
     pub(crate) named: Vec<Named>,
+    /// Lists and maps of elements from this number on keep what has the wrong type, as open structs do.
+    pub(crate) loose_from: Option<u16>,
 }
 
 impl Table {
+    /// Whether a value of the type may be anything, for validation to judge.
+    pub(crate) fn is_loose(&self, ty: Type) -> bool {
+        match ty {
+            Type::Struct(id) => self.structs[id as usize].is(Struct::OPEN),
+            Type::List(e) | Type::Map(e) => self.loose_from.is_some_and(|from| e >= from),
+            _ => false,
+        }
+    }
+
+    /// Puts structs that were made in any order in that of their names.
+    pub(crate) fn sort_structs(&mut self) {
+        let mut order: Vec<usize> = (0..self.structs.len()).collect();
+        order.sort_by(|a, b| self.structs[*a].name.cmp(&self.structs[*b].name));
+        let mut places = vec![0u16; order.len()];
+        for (new, old) in (0u16..).zip(&order) {
+            places[*old] = new;
+        }
+        self.structs = order.iter().map(|old| self.structs[*old].clone()).collect();
+        let fields = self.fields.iter_mut().map(|f| &mut f.ty);
+        for ty in fields.chain(self.elems.iter_mut()) {
+            if let Type::Struct(id) = ty {
+                *id = places[*id as usize];
+            }
+        }
+    }
+
     pub(crate) fn fields_of(&self, id: u16) -> &[Field] {
         let r = &self.structs[id as usize].fields;
         &self.fields[r.start as usize..r.end as usize]

@@ -157,6 +157,12 @@ impl<'t> TypeRef<'t> {
         self.struct_is(Struct::KIND)
     }
 
+    /// Whether it keeps fields that it does not know.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self.struct_is(Struct::OPEN)
+    }
+
     /// Whether server-side apply takes the struct as one unit.
     #[must_use]
     pub fn is_atomic(self) -> bool {

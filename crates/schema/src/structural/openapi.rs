@@ -1,0 +1,1 @@
+//! OpenAPI of a defined kind and of its list.
