@@ -78,9 +78,20 @@ pub fn body(
     Ok((decoded.value, decoded.warnings))
 }
 
+/// Reads a request body that has no type, and says which keys stand in it more than once.
+///
+/// # Errors
+/// When it is not well-formed.
+pub fn plain(bytes: &[u8], format: Format) -> Result<(Value, Vec<String>), DecodeError> {
+    match format {
+        Format::Yaml => schema::decode_yaml_plain(bytes).map(|value| (value, Vec::new())),
+        Format::Json | Format::Protobuf => schema::decode_plain_telling(bytes),
+    }
+}
+
 /// 400 for a body that cannot be decoded. What is not well-formed has not said its kind yet.
 // k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/rest.go transformDecodeError
-fn refuse(e: &DecodeError, bytes: &[u8], format: Format, kind: &str, api_version: &str) -> Status {
+pub fn refuse(e: &DecodeError, bytes: &[u8], format: Format, kind: &str, api_version: &str) -> Status {
     let what = match (e, format) {
         (DecodeError::Syntax(_), Format::Json) => "couldn't get version/kind; json parse error: ",
         (DecodeError::Syntax(_), Format::Yaml) => "",

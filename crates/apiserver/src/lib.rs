@@ -33,6 +33,8 @@ mod subresource;
 
 mod virtuals;
 
+mod extend;
+
 mod discovery;
 
 mod server;

@@ -19,8 +19,15 @@ use crate::{Context, Feed, FeedHandle, RawEvent, Selection};
 
 /// How often what the server serves is read again.
 const DISCOVERY_PERIOD: Duration = Duration::from_secs(30);
+/// How long the definition of a kind may change before what the server serves is read.
+const SETTLING: Duration = Duration::from_millis(50);
 /// Events applied under one hold of the lock.
 const BATCH_EVENTS: usize = 256;
+
+/// What defines kinds while the server runs.
+fn definitions_gvr() -> Gvr {
+    Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+}
 
 /// An engine with what wakes its driver.
 pub(crate) struct Seat {
@@ -207,6 +214,7 @@ impl Informers {
     /// Reads discovery now and then; the ownership graph follows every resource in it.
     async fn rediscover(&self) {
         let ctx = self.0.ctx.clone();
+        let mut definitions = None;
         let mut failures = 0;
         let mut last_error = String::new();
         loop {
@@ -214,6 +222,11 @@ impl Informers {
                 Ok(found) => {
                     failures = 0;
                     last_error.clear();
+                    if definitions.is_none() && found.resources().iter().any(|r| r.gvr == definitions_gvr()) {
+                        let selection = Selection::default();
+                        let feed = Feed { gvr: definitions_gvr(), selection, metadata_only: true };
+                        definitions = Some(feed.start(&ctx));
+                    }
                     self.discovered(found);
                     DISCOVERY_PERIOD
                 }
@@ -226,9 +239,18 @@ impl Informers {
                     ctx.backoff(Duration::from_millis(100), DISCOVERY_PERIOD, failures)
                 }
             };
-            if !ctx.sleep(delay).await {
-                return;
+            let wake = async {
+                match &mut definitions {
+                    Some(handle) => drop(handle.events.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                going = ctx.sleep(delay) => if !going { return },
+                // A definition changes a few times until its kind is served.
+                () = wake => if !ctx.sleep(SETTLING).await { return },
             }
+            while definitions.as_mut().is_some_and(|handle| handle.events.try_recv().is_ok()) {}
         }
     }
 

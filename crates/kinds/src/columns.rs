@@ -3,8 +3,98 @@
 
 use jiff::Timestamp;
 use schema::Value;
+use schema::jsonpath::JsonPath;
 
 use crate::kind::{Cell, Column};
+
+/// The columns of a kind: written down, or paths into the object.
+#[derive(Clone, Copy)]
+pub enum Columns<'a> {
+    Builtin(&'static [Column]),
+    Paths(&'a [PathColumn]),
+}
+
+/// What a table says of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heading<'a> {
+    pub name: &'a str,
+    /// OpenAPI type: `string`, `integer`, `number`, `boolean`, `date`.
+    pub kind: &'a str,
+    pub format: &'a str,
+    pub description: &'a str,
+    /// 0 is always shown, others only with `-o wide`.
+    pub priority: i64,
+}
+
+/// A column that shows what a path finds.
+pub struct PathColumn {
+    pub name: String,
+    pub kind: String,
+    pub format: String,
+    pub description: String,
+    pub priority: i64,
+    pub path: JsonPath,
+}
+
+impl Columns<'_> {
+    /// What a table says of them, in order.
+    #[must_use]
+    pub fn headings(&self) -> Vec<Heading<'_>> {
+        let builtin = |c: &Column| Heading {
+            name: c.name,
+            kind: c.kind,
+            format: c.format,
+            description: c.description,
+            priority: c.priority.into(),
+        };
+        match self {
+            Columns::Builtin(all) => all.iter().map(builtin).collect(),
+            Columns::Paths(all) => all.iter().map(PathColumn::heading).collect(),
+        }
+    }
+
+    /// The row of an object. `now` is the time of the request (for ages).
+    #[must_use]
+    pub fn cells(&self, object: &Value, now: Timestamp) -> Vec<Cell> {
+        match self {
+            Columns::Builtin(all) => all.iter().map(|c| (c.cell)(object, now)).collect(),
+            Columns::Paths(all) => all.iter().map(|c| c.cell(object, now)).collect(),
+        }
+    }
+}
+
+impl PathColumn {
+    fn heading(&self) -> Heading<'_> {
+        Heading {
+            name: &self.name,
+            kind: &self.kind,
+            format: &self.format,
+            description: &self.description,
+            priority: self.priority,
+        }
+    }
+
+    /// What the first find shows; nothing where its type is another.
+    // k8s: staging/src/k8s.io/apiextensions-apiserver/pkg/registry/customresource/tableconvertor/tableconvertor.go
+    fn cell(&self, object: &Value, now: Timestamp) -> Cell {
+        let found = self.path.find(object);
+        let Some(first) = found.first() else { return Cell::Null };
+        match (self.kind.as_str(), first) {
+            ("string", v) => Cell::Text(schema::jsonpath::text(v)),
+            ("integer", Value::Int(n)) => Cell::Int(*n),
+            #[allow(clippy::cast_possible_truncation, reason = "as upstream cuts a number to a whole one")]
+            ("integer", Value::Float(f)) => Cell::Int(*f as i64),
+            ("number", Value::Int(n)) => Cell::Int(*n),
+            ("number", Value::Float(f)) => Cell::Float(*f),
+            ("boolean", Value::Bool(b)) => Cell::Bool(*b),
+            ("date", Value::Str(s)) => match meta::time::parse(s) {
+                Some(_) => Cell::Text(meta::time::age(s, now)),
+                None => Cell::Text("<invalid>".to_owned()),
+            },
+            _ => Cell::Null,
+        }
+    }
+}
 
 /// The name, in every table.
 pub const NAME: Column = Column {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use meta::{FieldError, Gvk, Gvr, name};
 use schema::Value;
 
-use crate::columns;
+use crate::columns::{self, Columns, PathColumn};
 pub use crate::operation::Operation;
-use crate::selectable::Selectable;
+use crate::selectable::{self, Selectable};
 use crate::warnings::{self, Warnings, Write};
 
 /// Where objects of a kind live.
@@ -54,7 +54,11 @@ pub trait Strategy: Send + Sync {
         Vec::new()
     }
     /// Marks an object whose deletion begins, besides the metadata (done for all kinds alike).
-    fn mark_deleted(&self, _object: &mut Value) {}
+    fn mark_deleted(&self, _object: &mut Value, _cx: &Context) {}
+    /// A finalizer that an object has from the moment its deletion begins: what must be cleared up behind it.
+    fn deletion_finalizer(&self) -> Option<&'static str> {
+        None
+    }
     /// Everything wrong with an object to be created, metadata excepted (done for all kinds alike).
     fn validate(&self, _object: &Value) -> Vec<FieldError> {
         Vec::new()
@@ -173,6 +177,7 @@ pub fn carry(new: &mut Value, old: &Value, field: &'static str) {
 pub enum Cell {
     Text(String),
     Int(i64),
+    Float(f64),
     Bool(bool),
     Null,
 }
@@ -262,6 +267,29 @@ impl Deref for KindRef {
     }
 }
 
+/// Where the parts of the `scale` of a kind that was defined at run time are, as names of nested fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScalePaths {
+    pub spec_replicas: Vec<String>,
+    pub status_replicas: Vec<String>,
+    /// Where a selector in its textual form is.
+    pub selector: Option<Vec<String>>,
+}
+
+/// What a kind that was defined at run time has of its own, in the place of what the others declare.
+pub struct Own {
+    pub short_names: Vec<String>,
+    pub categories: Vec<String>,
+    pub strategy: Box<dyn Strategy>,
+    pub columns: Vec<PathColumn>,
+    /// Paths of the fields by which objects are selected besides name and namespace: `spec.color`.
+    pub selectable: Vec<String>,
+    /// Where its `scale` is, where it has one.
+    pub scale: Option<ScalePaths>,
+    /// Said with every answer about this kind; empty: nothing.
+    pub deprecation: String,
+}
+
 /// The declaration of a kind.
 pub struct Kind {
     pub group: Cow<'static, str>,
@@ -272,17 +300,17 @@ pub struct Kind {
     pub plural: Cow<'static, str>,
     /// `deployment`.
     pub singular: Cow<'static, str>,
-    pub short_names: &'static [&'static str],
+    short_names: &'static [&'static str],
     /// `all` for what `kubectl get all` shows.
-    pub categories: &'static [&'static str],
+    categories: &'static [&'static str],
     pub scope: Scope,
     /// As discovery lists them.
     pub verbs: &'static [&'static str],
     pub subresources: &'static [Subresource],
-    pub strategy: &'static dyn Strategy,
-    pub columns: &'static [Column],
+    strategy: &'static dyn Strategy,
+    columns: &'static [Column],
     /// Field selectors besides metadata.name and metadata.namespace.
-    pub selectable_fields: &'static [Selectable],
+    selectable_fields: &'static [Selectable<'static>],
     pub storage: Storage,
     pub name_rule: NameRule,
     /// Fields of the metadata that a write to status does not change.
@@ -290,7 +318,7 @@ pub struct Kind {
     /// What single fields must be, besides what the strategy checks.
     pub rules: &'static [crate::shape::Rule],
     /// Said with every answer about this kind; empty: nothing.
-    pub deprecation: &'static str,
+    deprecation: &'static str,
     /// Said with the answer to a write.
     pub warnings: Warnings,
     /// Whether `metadata.generation` counts the changes of the spec, from 1.
@@ -301,6 +329,8 @@ pub struct Kind {
     pub returns_deleted: bool,
     /// Whether `spec.finalizers` keep an object as `metadata.finalizers` do.
     pub spec_finalizers: bool,
+    /// Of a kind that was defined at run time; it counts instead of the declared fields of the same names.
+    pub own: Option<Box<Own>>,
 }
 
 impl Kind {
@@ -336,7 +366,61 @@ impl Kind {
             generation: false,
             returns_deleted: false,
             spec_finalizers: false,
+            own: None,
         }
+    }
+
+    /// A kind that was defined at run time.
+    #[must_use]
+    pub fn defined(gvk: Gvk, plural: String, singular: String, scope: Scope, own: Own) -> Self {
+        let mut kind = Self::namespaced_kind("", "", "", "", "");
+        (kind.group, kind.version, kind.kind) = (gvk.group, gvk.version, gvk.kind);
+        (kind.plural, kind.singular, kind.scope) = (plural.into(), singular.into(), scope);
+        kind.generation = true;
+        kind.own = Some(Box::new(own));
+        kind
+    }
+
+    /// Short forms of the name, such as `po`.
+    #[must_use]
+    pub fn short_names(&self) -> Vec<&str> {
+        self.own.as_ref().map_or_else(|| self.short_names.to_vec(), |own| texts(&own.short_names))
+    }
+
+    /// The groups of kinds that it is shown with, such as `all`.
+    #[must_use]
+    pub fn categories(&self) -> Vec<&str> {
+        self.own.as_ref().map_or_else(|| self.categories.to_vec(), |own| texts(&own.categories))
+    }
+
+    /// What it does on a write.
+    #[must_use]
+    pub fn strategy(&self) -> &dyn Strategy {
+        self.own.as_ref().map_or(self.strategy, |own| &*own.strategy)
+    }
+
+    /// The columns of its tables.
+    #[must_use]
+    pub fn columns(&self) -> Columns<'_> {
+        self.own.as_ref().map_or(Columns::Builtin(self.columns), |own| Columns::Paths(&own.columns))
+    }
+
+    /// Field selectors besides metadata.name and metadata.namespace.
+    pub fn selectable_fields(&self) -> impl Iterator<Item = Selectable<'_>> {
+        let own = self.own.iter().flat_map(|own| &own.selectable);
+        self.selectable_fields.iter().copied().chain(own.map(|path| selectable::field(path)))
+    }
+
+    /// Said with every answer about this kind; empty: nothing.
+    #[must_use]
+    pub fn deprecation(&self) -> &str {
+        self.own.as_ref().map_or(self.deprecation, |own| &own.deprecation)
+    }
+
+    /// Where its `scale` is.
+    #[must_use]
+    pub fn scale_paths(&self) -> Option<&ScalePaths> {
+        self.own.as_ref().and_then(|own| own.scale.as_ref())
     }
 
     /// The same for cluster scope.
@@ -420,7 +504,7 @@ impl Kind {
     }
 
     #[must_use]
-    pub const fn with_selectable_fields(mut self, fields: &'static [Selectable]) -> Self {
+    pub const fn with_selectable_fields(mut self, fields: &'static [Selectable<'static>]) -> Self {
         self.selectable_fields = fields;
         self
     }
@@ -484,17 +568,17 @@ impl Kind {
 
     /// The selectable field of that name.
     #[must_use]
-    pub fn selectable(&self, name: &str) -> Option<&'static Selectable> {
-        self.selectable_fields.iter().find(|f| f.name == name)
+    pub fn selectable(&self, name: &str) -> Option<Selectable<'_>> {
+        self.selectable_fields().find(|f| f.name == name)
     }
 
     /// The paths in the stored object that the selectable fields of the kind need, each once.
     #[must_use]
-    pub fn selected_paths(&self) -> Vec<&'static str> {
-        let mut paths = Vec::new();
-        for path in self.selectable_fields.iter().flat_map(Selectable::paths) {
-            if !paths.contains(&path) {
-                paths.push(path);
+    pub fn selected_paths(&self) -> Vec<String> {
+        let mut paths: Vec<String> = Vec::new();
+        for path in self.selectable_fields().flat_map(|f| f.paths()) {
+            if !paths.iter().any(|p| p == path) {
+                paths.push(path.to_owned());
             }
         }
         paths
@@ -541,4 +625,8 @@ impl Kind {
             format!("{}{name}", self.prefix())
         }
     }
+}
+
+fn texts(all: &[String]) -> Vec<&str> {
+    all.iter().map(String::as_str).collect()
 }

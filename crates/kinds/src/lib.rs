@@ -42,8 +42,8 @@ mod sweep;
 mod testing;
 
 pub use kind::{
-    Cell, Column, Context, Conversion, Kind, KindRef, NameRule, Operation, Scope, Storage, Strategy,
-    Subresource,
+    Cell, Column, Context, Conversion, Kind, KindRef, NameRule, Operation, Own, ScalePaths, Scope, Storage,
+    Strategy, Subresource,
 };
 pub use registry::{all, by_kind, by_resource, groups, of_version};
 pub use selectable::{Absent, Selectable};

@@ -4,8 +4,8 @@
 use meta::field::quoted;
 use meta::{FieldError, Path, name};
 use schema::Value;
-use schema::metadata::{finalizers, labels, owner_references};
 pub use schema::metadata::{ANNOTATIONS_LIMIT_BYTES, STANDARD_FINALIZERS, annotations};
+use schema::metadata::{finalizers, labels, owner_references};
 
 use crate::Kind;
 use crate::rules::{Errors, IMMUTABLE, each, printed};

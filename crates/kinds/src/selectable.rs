@@ -4,11 +4,11 @@
 
 /// A selectable field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Selectable {
+pub struct Selectable<'a> {
     /// As selectors name it.
-    pub name: &'static str,
+    pub name: &'a str,
     /// Where it is in the stored object; empty for a field that is taken and never has a value.
-    pub path: &'static str,
+    pub path: &'a str,
     pub absent: Absent,
     /// Whether many watchers select by it, so that a change finds its watchers by the value.
     pub indexed: bool,
@@ -25,14 +25,14 @@ pub enum Absent {
 
 /// A field whose name is its path and whose absence is the empty text.
 #[must_use]
-pub const fn field(name: &'static str) -> Selectable {
+pub const fn field(name: &str) -> Selectable<'_> {
     Selectable { name, path: name, absent: Absent::Text(""), indexed: false }
 }
 
-impl Selectable {
+impl<'a> Selectable<'a> {
     /// The field is at another path than its name says.
     #[must_use]
-    pub const fn at(mut self, path: &'static str) -> Self {
+    pub const fn at(mut self, path: &'a str) -> Self {
         self.path = path;
         self
     }
@@ -59,7 +59,7 @@ impl Selectable {
     }
 
     /// The paths that must be known to match this field.
-    pub fn paths(&self) -> impl Iterator<Item = &'static str> + use<> {
+    pub fn paths(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let other = match self.absent {
             Absent::Path(path) => path,
             Absent::Text(_) => "",

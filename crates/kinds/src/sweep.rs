@@ -24,10 +24,10 @@ fn no_kind_panics_on_odd_objects() {
     for kind in all() {
         for object in odd_objects() {
             let mut o = object.clone();
-            kind.strategy.default_fields(&mut o);
-            kind.strategy.prepare_for_create(&mut o, &cx);
+            kind.strategy().default_fields(&mut o);
+            kind.strategy().prepare_for_create(&mut o, &cx);
             let _ = metadata::validate_create(kind, &o);
-            let _ = kind.strategy.validate(&o);
+            let _ = kind.strategy().validate(&o);
             for op in [
                 Operation::Update,
                 Operation::UpdateStatus,
@@ -35,13 +35,13 @@ fn no_kind_panics_on_odd_objects() {
                 Operation::UpdateSubresource("ephemeralcontainers"),
             ] {
                 let mut new = object.clone();
-                kind.strategy.prepare_for_update(&mut new, &o, op, &cx);
-                let _ = kind.strategy.validate_update(&new, &o, op);
+                kind.strategy().prepare_for_update(&mut new, &o, op, &cx);
+                let _ = kind.strategy().validate_update(&new, &o, op);
                 let _ = metadata::validate_update(kind, &new, &o);
             }
-            let _ = kind.strategy.grace_period_seconds(&o, None);
+            let _ = kind.strategy().grace_period_seconds(&o, None);
             let _ = scale::get(&o);
-            assert_eq!(row(kind, &o, "2026-01-01T00:00:00Z").len(), kind.columns.len());
+            assert_eq!(row(kind, &o, "2026-01-01T00:00:00Z").len(), kind.columns().headings().len());
         }
     }
 }
@@ -51,9 +51,9 @@ fn defaulting_twice_changes_nothing() {
     for kind in all() {
         for object in odd_objects() {
             let mut once = object;
-            kind.strategy.default_fields(&mut once);
+            kind.strategy().default_fields(&mut once);
             let mut twice = once.clone();
-            kind.strategy.default_fields(&mut twice);
+            kind.strategy().default_fields(&mut twice);
             assert_eq!(once, twice, "{}", kind.kind);
         }
     }
@@ -92,7 +92,8 @@ fn headings() {
     ];
     for (group, plural, want) in table {
         let kind = by_resource(group, "v1", plural).expect("the table names kinds that are declared");
-        let have: Vec<&str> = kind.columns.iter().map(|c| c.name).collect();
+        let columns = kind.columns();
+        let have: Vec<&str> = columns.headings().iter().map(|h| h.name).collect();
         assert_eq!(have.join(","), *want, "{plural}");
     }
 }

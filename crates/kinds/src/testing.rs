@@ -30,13 +30,15 @@ pub fn texts(errors: &[meta::FieldError]) -> Vec<String> {
 }
 
 /// The cells of an object by column name.
-pub fn row(kind: &crate::Kind, object: &Value, now: &str) -> Vec<(&'static str, String)> {
+pub fn row(kind: &'static crate::Kind, object: &Value, now: &str) -> Vec<(&'static str, String)> {
     let now = meta::time::parse(now).expect("a test's time is valid");
     let show = |c: crate::Cell| match c {
         crate::Cell::Text(t) => t,
         crate::Cell::Int(n) => n.to_string(),
+        crate::Cell::Float(f) => f.to_string(),
         crate::Cell::Bool(b) => b.to_string(),
         crate::Cell::Null => "null".to_owned(),
     };
-    kind.columns.iter().map(|c| (c.name, show((c.cell)(object, now)))).collect()
+    let crate::columns::Columns::Builtin(columns) = kind.columns() else { return Vec::new() };
+    columns.iter().map(|c| (c.name, show((c.cell)(object, now)))).collect()
 }

@@ -1,6 +1,7 @@
 //! Group, version and resource; group, version and kind.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::fmt;
 
 /// Group, version and plural resource name.
@@ -96,5 +97,58 @@ pub fn split_api_version(api_version: &str) -> (&str, &str) {
 }
 
 fn qualified(name: &str, group: &str) -> String {
-    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
+    if group.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}.{group}")
+    }
+
+    #[test]
+    fn versions_in_the_order_of_preference() {
+        let mut versions =
+            ["foo1", "v1alpha2", "v10", "v1", "v2beta1", "v1beta1", "v01", "v1alpha1", "bar", "v11beta2"];
+        versions.sort_by_key(|v| version_order(v));
+        let want =
+            ["v10", "v1", "v11beta2", "v2beta1", "v1beta1", "v1alpha2", "v1alpha1", "bar", "foo1", "v01"];
+        assert_eq!(versions, want);
+    }
+}
+
+/// Where a version of a group stands among the others: released ones before betas before alphas, newer ones first, and
+/// what is no such version behind them by its name.
+// k8s: staging/src/k8s.io/apimachinery/pkg/version/helpers.go CompareKubeAwareVersionStrings
+#[must_use]
+pub fn version_order(version: &str) -> (u8, Reverse<u64>, Reverse<u64>, String) {
+    let (class, major, minor) = kube_version(version).unwrap_or((3, 0, 0));
+    let name = if class == 3 { version.to_owned() } else { String::new() };
+    (class, Reverse(major), Reverse(minor), name)
+}
+
+fn kube_version(version: &str) -> Option<(u8, u64, u64)> {
+    let number = |digits: &str| match digits.starts_with(['0', '+']) {
+        true => None,
+        false => digits.parse().ok(),
+    };
+    let rest = version.strip_prefix('v')?;
+    for (word, class) in [("alpha", 2), ("beta", 1)] {
+        if let Some((major, minor)) = rest.split_once(word) {
+            return Some((class, number(major)?, number(minor)?));
+        }
+    }
+    Some((0, number(rest)?, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_in_the_order_of_preference() {
+        let mut versions =
+            ["foo1", "v1alpha2", "v10", "v1", "v2beta1", "v1beta1", "v01", "v1alpha1", "bar", "v11beta2"];
+        versions.sort_by_key(|v| version_order(v));
+        let want =
+            ["v10", "v1", "v11beta2", "v2beta1", "v1beta1", "v1alpha2", "v1alpha1", "bar", "foo1", "v01"];
+        assert_eq!(versions, want);
+    }
 }

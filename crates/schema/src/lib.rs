@@ -4,6 +4,7 @@
 
 mod defaults;
 mod json;
+pub mod jsonpath;
 pub mod metadata;
 pub mod openapi;
 pub mod patch;
@@ -16,8 +17,8 @@ mod yaml;
 
 pub use defaults::apply_defaults;
 pub use json::{
-    DecodeError, Decoded, FieldValidation, MAX_DEPTH, decode_json, decode_plain, encode_json,
-    encode_json_into, encode_plain, write_json_string,
+    DecodeError, Decoded, FieldValidation, MAX_DEPTH, decode_json, decode_plain, decode_plain_telling,
+    encode_json, encode_json_into, encode_plain, encode_sorted_into, write_json_string,
 };
 pub use protobuf::{decode_protobuf, encode_protobuf};
 pub use table::{FieldRef, HeldType, ListType, Shape, Type, TypeRef, type_named, type_of};

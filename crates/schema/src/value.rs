@@ -19,6 +19,9 @@ pub enum Value {
     Map(Map),
 }
 
+/// Up to so many entries are compared by searching for each.
+const SEARCHED: usize = 16;
+
 /// Ordered key/value pairs. Decoders keep struct fields in the table's order and map keys sorted.
 #[derive(Clone, Debug, Default)]
 pub struct Map(pub Vec<(Key, Value)>);
@@ -26,7 +29,23 @@ pub struct Map(pub Vec<(Key, Value)>);
 impl PartialEq for Map {
     /// Equal when the same keys hold equal values, in whatever order.
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.0.iter().all(|(k, v)| other.get(k) == Some(v))
+        if self.0.len() != other.0.len() {
+            return false;
+        }
+        // Decoders give both the same order; only maps that were put together by hand need a search.
+        let same = self.0.iter().zip(&other.0).take_while(|(a, b)| a.0 == b.0 && a.1 == b.1).count();
+        let (mine, others) = (&self.0[same..], &other.0[same..]);
+        if mine.len() <= SEARCHED {
+            return mine
+                .iter()
+                .all(|(k, v)| others.iter().find(|(o, _)| o == k).is_some_and(|(_, o)| o == v));
+        }
+        let sorted = |entries: &[(Key, Value)]| {
+            let mut order: Vec<usize> = (0..entries.len()).collect();
+            order.sort_by(|a, b| entries[*a].0.cmp(&entries[*b].0));
+            order
+        };
+        sorted(mine).into_iter().zip(sorted(others)).all(|(a, b)| mine[a] == others[b])
     }
 }
 

@@ -24,6 +24,7 @@ const ROOMS: &[&str] = &[
     "verbs",
     "subresource",
     "virtuals",
+    "extend",
     "discovery",
     "server",
     "lib",

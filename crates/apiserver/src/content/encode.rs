@@ -7,7 +7,6 @@ use meta::{Body, Response, Status};
 use schema::TypeRef;
 
 use crate::codec::{self, Format};
-use crate::registry::Resource;
 use crate::request::{Accepted, JSON, YAML};
 use crate::storage::peek;
 
@@ -15,17 +14,6 @@ use crate::storage::peek;
 pub(crate) const CHUNKED_OBJECTS: usize = 256;
 /// Size of the pieces of a streamed list.
 pub(crate) const PIECE_BYTES: usize = 64 << 10;
-
-/// Bytes in the served form.
-pub(crate) fn served(resource: &Resource, stored: Bytes) -> Result<Bytes, Status> {
-    match resource.kind.storage {
-        kinds::Storage::As(conversion) => {
-            let value = codec::stored(&stored, resource.stored_ty())?;
-            Ok(codec::encode(&(conversion.from_storage)(value), resource.ty()).into())
-        }
-        _ => Ok(stored),
-    }
-}
 
 /// Any API object as JSON, in the accepted format.
 pub(crate) fn encoded(
@@ -44,23 +32,6 @@ pub(crate) fn encoded(
         }
     };
     Ok(Response::new(code, accepted.format.media_type(), Body::Full(bytes)))
-}
-
-/// A list item: the object without kind and apiVersion.
-pub(super) fn item(resource: &Resource, entry: &watchcache::Entry) -> Result<Vec<u8>, Status> {
-    let mut out = b"{".to_vec();
-    if resource.is_own_storage() {
-        out.extend_from_slice(&entry.item_tail());
-        return Ok(out);
-    }
-    let served = served(resource, entry.object())?;
-    let at = find(&served, b"\"metadata\":").unwrap_or(1);
-    out.extend_from_slice(&served[at..]);
-    Ok(out)
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|w| w == needle)
 }
 
 /// Only the metadata of an object.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use meta::{Request, Status};
 use watchcache::WatchEvent;
 
-use super::encode::{partial, served};
+use super::encode::partial;
 use super::table::{Include, Table};
 use crate::codec::{self, Format};
 use crate::registry::Resource;
@@ -44,7 +44,7 @@ impl Frames {
             ]));
         }
         let unknown = match accepted.form {
-            Form::Plain => !resource.ty().has_protobuf(),
+            Form::Plain => !resource.has_protobuf(),
             Form::Metadata { .. } => false,
             Form::Table { .. } => true,
         };
@@ -98,7 +98,7 @@ impl Frames {
     }
 
     fn shown(&mut self, stored: Bytes) -> Result<Bytes, Status> {
-        let object = served(&self.resource, stored)?;
+        let object = self.resource.served(stored)?;
         Ok(match self.accepted.form {
             Form::Plain => object,
             Form::Metadata { version } => partial(&object, "PartialObjectMetadata", version),

@@ -12,7 +12,7 @@ use meta::{Body, Response, Status};
 use schema::{TypeRef, protobuf};
 use watchcache::Entry;
 
-use super::encode::{PIECE_BYTES, head, item, partial};
+use super::encode::{PIECE_BYTES, head, partial};
 use crate::codec::{self, Format};
 use crate::registry::Resource;
 use crate::request::{Accepted, Form, JSON, YAML};
@@ -83,7 +83,7 @@ impl Objects {
             Form::Metadata { version } => {
                 Ok(partial(entry.object_bytes(), "PartialObjectMetadata", version).into())
             }
-            _ => item(&self.resource, entry),
+            _ => self.resource.item(entry).map(|tail| [b"{", &*tail].concat()),
         })
     }
 }

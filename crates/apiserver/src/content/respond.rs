@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use meta::{Response, Status};
 
-use super::encode::{CHUNKED_OBJECTS, encoded, head, item, partial, served};
+use super::encode::{CHUNKED_OBJECTS, encoded, head, partial};
 use super::{pieces, table};
 use crate::request::{Accepted, Form};
 use crate::storage::page::Page;
@@ -18,9 +18,9 @@ pub(crate) fn object(
     warnings: Vec<String>,
 ) -> Result<Response, Status> {
     let resource = &call.resource;
-    let served = served(resource, stored)?;
+    let served = resource.served(stored)?;
     let (bytes, ty) = match accepted.form {
-        Form::Plain => (served, Some(resource.ty())),
+        Form::Plain => (served, resource.table_ty()),
         Form::Table { version } => {
             let include = table::Include::parse(&call.request.query)?;
             let mut out = table::Table::new(resource, version, include, call.now);
@@ -51,8 +51,8 @@ pub(crate) fn list(call: &Call<'_>, accepted: &Accepted, page: Page) -> Result<R
             let head = head(kind, &api_version, page.revision, &page.token, page.remaining);
             let mut out = head.into_bytes();
             for (i, entry) in page.entries.iter().enumerate() {
-                out.extend_from_slice(if i == 0 { b"" } else { b"," });
-                out.extend_from_slice(&item(resource, entry)?);
+                out.extend_from_slice(if i == 0 { b"{" } else { b",{" });
+                out.extend_from_slice(&resource.item(entry)?);
             }
             out.extend_from_slice(b"]}\n");
             (out.into(), resource.list_ty())
@@ -61,7 +61,7 @@ pub(crate) fn list(call: &Call<'_>, accepted: &Accepted, page: Page) -> Result<R
             let include = table::Include::parse(&call.request.query)?;
             let mut out = table::Table::new(resource, version, include, call.now);
             for entry in &page.entries {
-                out.row(&served(resource, entry.object())?)?;
+                out.row(&resource.served(entry.object())?)?;
             }
             let bytes = out.finish(&page.revision.to_string(), &page.token, page.remaining);
             (bytes, schema::type_of("meta.k8s.io", "v1", "Table"))

@@ -40,8 +40,8 @@ impl Include {
 /// A table being written.
 pub(crate) struct Table<'a> {
     kind: &'a Kind,
-    /// The type of the objects' served form.
-    ty: TypeRef<'a>,
+    /// The type of the objects' served form, where they have one.
+    ty: Option<TypeRef<'a>>,
     version: &'static str,
     include: Include,
     now: Timestamp,
@@ -52,13 +52,13 @@ pub(crate) struct Table<'a> {
 impl<'a> Table<'a> {
     /// Without rows.
     pub fn new(resource: &'a Resource, version: &'static str, include: Include, now: Timestamp) -> Self {
-        Self::of(&resource.kind, resource.ty(), version, include, now)
+        Self::of(&resource.kind, resource.table_ty(), version, include, now)
     }
 
     /// The same for a kind that is nowhere stored.
     pub fn of(
         kind: &'a Kind,
-        ty: TypeRef<'a>,
+        ty: Option<TypeRef<'a>>,
         version: &'static str,
         include: Include,
         now: Timestamp,
@@ -74,18 +74,22 @@ impl<'a> Table<'a> {
 
     /// Adds a row for an object in its served form.
     pub fn row(&mut self, object: &[u8]) -> Result<(), Status> {
-        let value = crate::codec::stored(object, self.ty)?;
+        let value = match self.ty {
+            Some(ty) => crate::codec::stored(object, ty)?,
+            None => schema::decode_plain(object).map_err(|e| Status::internal(e.to_string()))?,
+        };
         if !self.rows.is_empty() {
             self.rows.push(b',');
         }
         self.rows.extend_from_slice(b"{\"cells\":[");
-        for (i, column) in self.kind.columns.iter().enumerate() {
+        for (i, cell) in self.kind.columns().cells(&value, self.now).into_iter().enumerate() {
             if i > 0 {
                 self.rows.push(b',');
             }
-            let cell = match (column.cell)(&value, self.now) {
+            let cell = match cell {
                 Cell::Text(t) => json!(t),
                 Cell::Int(n) => json!(n),
+                Cell::Float(f) => json!(f),
                 Cell::Bool(b) => json!(b),
                 Cell::Null => json!(null),
             };
@@ -118,8 +122,9 @@ impl<'a> Table<'a> {
         }
         let columns: Vec<serde_json::Value> = if self.headers {
             self.kind
-                .columns
-                .iter()
+                .columns()
+                .headings()
+                .into_iter()
                 .map(|c| {
                     json!({"name": c.name, "type": c.kind, "format": c.format, "description": c.description, "priority": c.priority})
                 })

@@ -39,11 +39,11 @@ fn resource(kind: &Kind) -> Json {
         "singularResource": kind.singular,
         "verbs": kind.verbs,
     });
-    if !kind.short_names.is_empty() {
-        out["shortNames"] = json!(kind.short_names);
+    if !kind.short_names().is_empty() {
+        out["shortNames"] = json!(kind.short_names());
     }
-    if !kind.categories.is_empty() {
-        out["categories"] = json!(kind.categories);
+    if !kind.categories().is_empty() {
+        out["categories"] = json!(kind.categories());
     }
     let subs: Vec<Json> = kind
         .subresources

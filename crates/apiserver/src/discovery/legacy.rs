@@ -59,11 +59,11 @@ fn of_kind(kind: &Kind) -> Vec<Json> {
         "kind": kind.kind,
         "verbs": sorted(kind.verbs),
     });
-    if !kind.short_names.is_empty() {
-        own["shortNames"] = json!(kind.short_names);
+    if !kind.short_names().is_empty() {
+        own["shortNames"] = json!(kind.short_names());
     }
-    if !kind.categories.is_empty() {
-        own["categories"] = json!(kind.categories);
+    if !kind.categories().is_empty() {
+        own["categories"] = json!(kind.categories());
     }
     if kind.is_stored() {
         own["storageVersionHash"] = storage_version_hash(kind.storage_kind()).into();

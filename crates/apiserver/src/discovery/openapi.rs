@@ -82,7 +82,7 @@ impl OpenApi {
 /// Everything that is served, as the documents describe it.
 fn routes(served: &Registry) -> Vec<Route> {
     let mut out = Vec::new();
-    for kind in served.all().map(|one| &one.kind) {
+    for kind in served.builtin().map(|one| &one.kind) {
         let route = |subresource: &str, object: meta::Gvk, verbs: &[&str]| Route {
             group: kind.group.to_string(),
             version: kind.version.to_string(),

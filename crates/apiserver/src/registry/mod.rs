@@ -2,32 +2,22 @@
 //! types and cache. A [`Registry`] is never changed: whoever defines or removes a kind makes a new one, and
 //! [`crate::storage::State::serve`] swaps it in whole. It must never hold behaviour of a kind.
 
+mod custom;
+mod resource;
 pub mod selector;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use kinds::{Kind, KindRef, Storage};
-use meta::{Gvk, Gvr, Status};
+use kinds::{Kind, KindRef};
+use meta::{Gvr, Status};
 use schema::{HeldType, TypeRef};
-use watchcache::{ResourceCache, ResourceSpec, WatchCache};
+use watchcache::WatchCache;
 
-/// One served resource.
-pub struct Resource {
-    pub kind: KindRef,
-    pub gvr: Gvr,
-    pub gvk: Gvk,
-    ty: HeldType,
-    stored_ty: HeldType,
-    /// `/registry/.../`.
-    pub prefix: String,
-    /// What entries know of the stored object, in the order of their facts.
-    pub paths: Vec<&'static str>,
-    /// The facts by which many watchers select.
-    pub triggers: Vec<usize>,
-    pub cache: Arc<ResourceCache>,
-}
+pub use custom::{Custom, Definition};
+pub(crate) use resource::spec;
+pub use resource::{Form, Resource};
 
 /// A kind that is served, with its resource where objects of it are stored.
 #[derive(Clone)]
@@ -55,62 +45,6 @@ pub struct Registry {
     is_loaded: bool,
 }
 
-impl Resource {
-    /// The resource of a kind whose objects the cache holds.
-    #[must_use]
-    pub fn new(kind: KindRef, ty: HeldType, stored_ty: HeldType, cache: Arc<ResourceCache>) -> Self {
-        let paths = kind.storage_kind().selected_paths();
-        let triggers = triggers(kind.storage_kind(), &paths);
-        let (gvr, gvk, prefix) = (kind.gvr(), kind.gvk(), kind.prefix());
-        Resource { kind, gvr, gvk, ty, stored_ty, prefix, paths, triggers, cache }
-    }
-
-    /// The type of the served form.
-    #[must_use]
-    pub fn ty(&self) -> TypeRef<'_> {
-        self.ty.get()
-    }
-
-    /// The type of the stored form.
-    #[must_use]
-    pub fn stored_ty(&self) -> TypeRef<'_> {
-        self.stored_ty.get()
-    }
-
-    /// The type of lists, where they have one in the field table.
-    #[must_use]
-    pub fn list_ty(&self) -> Option<TypeRef<'static>> {
-        match &self.ty {
-            HeldType::Own(..) => None,
-            HeldType::Builtin(_) => {
-                schema::type_of(&self.gvr.group, &self.gvr.version, &format!("{}List", self.kind.kind))
-            }
-        }
-    }
-
-    /// The store's key of an object.
-    #[must_use]
-    pub fn key(&self, namespace: &str, name: &str) -> String {
-        if self.kind.namespaced() {
-            format!("{}{namespace}/{name}", self.prefix)
-        } else {
-            format!("{}{name}", self.prefix)
-        }
-    }
-
-    /// Index of a path of the stored object among the facts of entries.
-    #[must_use]
-    pub fn fact(&self, path: &str) -> Option<usize> {
-        self.paths.iter().position(|p| *p == path)
-    }
-
-    /// Whether the stored form is the served one.
-    #[must_use]
-    pub fn is_own_storage(&self) -> bool {
-        matches!(self.kind.storage, Storage::Stored)
-    }
-}
-
 impl Registry {
     /// Of these. Groups and versions stand in the order in which they are first named.
     #[must_use]
@@ -130,6 +64,20 @@ impl Registry {
         Registry { is_loaded: false, ..Registry::of(kinds) }
     }
 
+    /// These kinds of definitions behind the program's own. Groups in the order of their names, versions as upstream
+    /// prefers them.
+    #[must_use]
+    pub fn with_defined(&self, defined: Vec<Served>) -> Self {
+        let mut defined = defined;
+        defined.sort_by(|a, b| {
+            let key = |s: &Served| {
+                (s.kind.group.clone(), meta::gvr::version_order(&s.kind.version), s.kind.plural.clone())
+            };
+            key(a).cmp(&key(b))
+        });
+        Registry::of(self.builtin().cloned().chain(defined))
+    }
+
     /// Registers every stored built-in kind with the cache and waits until it is filled.
     ///
     /// # Errors
@@ -144,6 +92,11 @@ impl Registry {
             served.push(Served { kind: KindRef::Builtin(kind), resource });
         }
         Ok(Registry::of(served))
+    }
+
+    /// The kinds of the program, without those that were defined at run time.
+    pub fn builtin(&self) -> impl Iterator<Item = &Served> {
+        self.all().filter(|served| matches!(served.kind, KindRef::Builtin(_)))
     }
 
     fn place(&mut self, kind: &KindRef) {
@@ -223,20 +176,12 @@ async fn resource(kind: &'static Kind, cache: &WatchCache) -> Result<Resource, S
     let entries = match cache.resource(&prefix) {
         Some(entries) => entries,
         None => {
-            let paths = stored.selected_paths();
-            let mut spec = ResourceSpec::scanned(prefix.clone(), &paths);
-            spec.triggers = triggers(stored, &paths);
-            let registered = cache.register(spec).await;
+            let registered = cache.register(spec(stored, &prefix)).await;
             registered.map_err(|e| Status::internal(format!("cannot load {prefix}: {e}")))?
         }
     };
     let (ty, stored_ty) = (HeldType::Builtin(type_of(kind)?), HeldType::Builtin(type_of(stored)?));
-    Ok(Resource::new(KindRef::Builtin(kind), ty, stored_ty, entries))
-}
-
-fn triggers(kind: &Kind, paths: &[&str]) -> Vec<usize> {
-    let indexed: Vec<&str> = kind.selectable_fields.iter().filter(|f| f.indexed).map(|f| f.path).collect();
-    paths.iter().enumerate().filter(|(_, path)| indexed.contains(path)).map(|(at, _)| at).collect()
+    Ok(Resource::new(KindRef::Builtin(kind), Form::Table { ty, stored_ty }, entries))
 }
 
 /// The type of a kind's served form.

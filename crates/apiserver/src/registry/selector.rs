@@ -36,7 +36,7 @@ enum Otherwise {
 }
 
 /// Where the text of a selectable field is among the facts of the resource's entries.
-fn reference(resource: &Resource, field: &Selectable) -> FieldRef {
+fn reference(resource: &Resource, field: Selectable<'_>) -> FieldRef {
     let Some(at) = resource.fact(field.path) else { return FieldRef::Never };
     let otherwise = match field.absent {
         Absent::Text(text) => Otherwise::Text(text),

@@ -49,6 +49,17 @@ pub(crate) fn decode_also(
     Ok(Decoded { value, warnings })
 }
 
+/// The format of a body of a kind that has no protobuf form.
+///
+/// # Errors
+/// 415 for other media types.
+pub(crate) fn plain_format(content_type: &str) -> Result<Format, Status> {
+    match body_format(content_type)? {
+        Format::Protobuf => Err(Status::unsupported_media_type(&[codec::JSON, codec::YAML])),
+        format => Ok(format),
+    }
+}
+
 /// Puts kind and apiVersion in where absent and refuses others.
 // k8s: staging/src/k8s.io/apiserver/pkg/endpoints/handlers/create.go
 pub(crate) fn check_kind(value: &mut Value, expected: &Gvk) -> Result<(), Status> {

@@ -28,6 +28,7 @@ impl Server {
     /// When the store fails or a default object is refused.
     pub async fn bootstrap(self: &Arc<Self>) -> Result<(), Status> {
         self.load().await?;
+        self.settle_definitions().await?;
         let namespaces = NAMESPACES.map(|name| {
             let labels = json!({"kubernetes.io/metadata.name": name});
             json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name, "labels": labels}})
@@ -334,7 +335,12 @@ impl Server {
         self.ask(verb, target, object).await
     }
 
-    async fn ask(&self, verb: Verb, target: Target, object: Option<&Json>) -> Result<Response, Status> {
+    pub(super) async fn ask(
+        &self,
+        verb: Verb,
+        target: Target,
+        object: Option<&Json>,
+    ) -> Result<Response, Status> {
         let mut request = Request::new(verb, target);
         request.credentials = Credentials::Internal(User::new("system:apiserver", &[MASTERS]));
         request.accept = JSON.to_owned();

@@ -6,6 +6,7 @@ mod bootstrap;
 mod chains;
 mod config;
 mod defaults;
+mod definitions;
 mod expire;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub struct Server {
     authenticators: authenticate::Union,
     audit_ids: audit::Ids,
     event_ttl: Duration,
+    defined: definitions::Definitions,
     /// The user that kubelets know this server as; empty: none.
     kubelet_client: String,
     /// Where clients reach this server.
@@ -95,6 +97,7 @@ impl Server {
             flow,
             audit_ids,
             event_ttl,
+            defined: definitions::Definitions::default(),
             kubelet_client,
             address,
             _sinks: sinks,
@@ -182,8 +185,8 @@ impl Server {
                     return discovery::no_such_resource(&served, gvr);
                 };
                 let mut response = self.answer_kind(request, admission, kind).await?;
-                if !kind.deprecation.is_empty() {
-                    response.warnings.insert(0, kind.deprecation.to_owned());
+                if !kind.deprecation().is_empty() {
+                    response.warnings.insert(0, kind.deprecation().to_owned());
                 }
                 Ok(response)
             }
@@ -210,6 +213,12 @@ impl Server {
         }
         let call = asked.at(self.state.registry()?.find(gvr)?, namespace, name, subresource);
         call.check_scope()?;
+        if request.verb == Verb::Create
+            && call.resource.custom().is_some_and(|c| c.definition().is_terminating)
+        {
+            let why = "create not allowed while custom resource definition is terminating";
+            return Err(Status { message: why.to_owned(), ..Status::method_not_allowed() });
+        }
         if subresource.is_empty() {
             verbs::answer(&call).await
         } else {

@@ -13,7 +13,7 @@ use sys::{ManualClock, SeededEntropy};
 use watchcache::ResourceSpec;
 
 use super::{Config, Server};
-use crate::registry::{Registry, Resource, Served};
+use crate::registry::{Form, Registry, Resource, Served};
 use crate::storage::NoTimer;
 
 const TYPES: &str = "\
@@ -74,7 +74,8 @@ fn with_widgets(server: &Server) -> Registry {
     let table = Arc::new(Table::load(TYPES).unwrap());
     let ty = HeldType::of(&table, "example.com/v1.Widget").unwrap();
     let kind = KindRef::Defined(kind);
-    let resource = Resource::new(kind.clone(), ty.clone(), ty, cache);
+    let form = Form::Table { ty: ty.clone(), stored_ty: ty };
+    let resource = Resource::new(kind.clone(), form, cache);
     let more = Served { kind, resource: Some(Arc::new(resource)) };
     Registry::of(server.state.served().all().cloned().chain([more]))
 }

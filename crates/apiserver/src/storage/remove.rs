@@ -63,7 +63,7 @@ async fn removed(
         };
         let mut stored = new.clone();
         stored.remove_at(&["metadata", "resourceVersion"]);
-        let bytes = write::to_storage(&r, &stored);
+        let bytes = r.stored(&stored)?;
         if dry_run {
             let object = watchcache::splice_revision(&bytes, entry.mod_revision());
             return Ok(Deleted { object, value: new, gone });
@@ -133,8 +133,13 @@ enum Plan {
 fn plan(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Plan {
     let mut new = old.clone();
     let changed = set_finalizers(&mut new, options);
+    if !object::is_terminating(old)
+        && let Some(finalizer) = call.resource.kind.strategy().deletion_finalizer()
+    {
+        add_finalizer(&mut new, finalizer);
+    }
     let pending = !object::finalizers(&new).is_empty() || call.resource.kind.is_kept_by_spec(old);
-    let grace = call.resource.kind.strategy.grace_period_seconds(old, options.grace_period_seconds);
+    let grace = call.resource.kind.strategy().grace_period_seconds(old, options.grace_period_seconds);
     if object::is_terminating(old) {
         let left = old.int_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0);
         let wanted = grace.filter(|_| options.grace_period_seconds.is_some()).unwrap_or(left).max(0);
@@ -154,12 +159,20 @@ fn plan(call: &Call<'_>, old: &Value, options: &DeleteOptions) -> Plan {
         return Plan::Remove(Box::new(new));
     }
     mark(&mut new, call.now, seconds);
-    call.resource.kind.strategy.mark_deleted(&mut new);
+    call.resource.kind.strategy().mark_deleted(&mut new, &call.context());
     if call.resource.kind.generation {
         let next = old.int_at(&["metadata", "generation"]).unwrap_or(0) + 1;
         new.set_at(&["metadata", "generation"], next);
     }
     Plan::Mark(Box::new(new))
+}
+
+fn add_finalizer(object: &mut Value, finalizer: &str) {
+    if !object::finalizers(object).contains(&finalizer) {
+        let mut list = object.list_at(&["metadata", "finalizers"]).to_vec();
+        list.push(Value::from(finalizer));
+        object.set_at(&["metadata", "finalizers"], list);
+    }
 }
 
 fn after(t: Timestamp, seconds: i64) -> Timestamp {

@@ -3,7 +3,7 @@
 // k8s: staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go
 
 use bytes::Bytes;
-use kinds::{Context, Operation, Storage};
+use kinds::{Context, Operation};
 use meta::{FieldError, Status};
 use schema::Value;
 use store::{Hold, Outcome, Txn};
@@ -43,29 +43,9 @@ impl Call<'_> {
     }
 }
 
-/// The stored bytes of a value in served form.
-pub fn to_storage(resource: &Resource, value: &Value) -> Vec<u8> {
-    match resource.kind.storage {
-        Storage::As(conversion) => {
-            crate::codec::encode(&(conversion.to_storage)(value.clone()), resource.stored_ty())
-        }
-        _ => crate::codec::encode(value, resource.ty()),
-    }
-}
-
 /// A cached object as a value in served form, resource version included.
 pub fn from_entry(resource: &Resource, entry: &Entry) -> Result<Value, Status> {
-    let value = crate::codec::stored(entry.object_bytes(), resource.stored_ty())?;
-    Ok(match resource.kind.storage {
-        Storage::As(conversion) => (conversion.from_storage)(value),
-        _ => value,
-    })
-}
-
-/// Puts in all defaults.
-pub fn default(resource: &Resource, value: &mut Value) {
-    schema::apply_defaults(value, resource.ty());
-    resource.kind.strategy.default_fields(value);
+    resource.read(entry.object_bytes())
 }
 
 /// Creates an object from its decoded form.
@@ -75,7 +55,7 @@ pub async fn create(call: &Call<'_>, mut value: Value, dry_run: bool) -> Result<
     if r.kind.namespaced() {
         value.set_at(&["metadata", "namespace"], call.namespace);
     }
-    default(r, &mut value);
+    r.default(&mut value);
     let generated =
         object::text(&value, "name").is_empty() && !object::text(&value, "generateName").is_empty();
     let template = generated.then(|| value.clone());
@@ -111,7 +91,7 @@ fn check_namespace(call: &Call<'_>, value: &Value) -> Result<(), Status> {
 fn prepare_create(request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
     let call = request.call;
     let kind = &call.resource.kind;
-    let strategy = kind.strategy;
+    let strategy = kind.strategy();
     strategy.prepare_for_create(request.object, &call.context());
     let carried = strategy.carry_over(request.object);
     if kind.generation {
@@ -133,7 +113,7 @@ async fn insert(call: &Call<'_>, value: &Value, dry_run: bool, hold: Hold) -> Re
     let r = &call.resource;
     let name = object::text(value, "name");
     let key = r.key(call.namespace, name);
-    let bytes = to_storage(r, value);
+    let bytes = r.stored(value)?;
     if dry_run {
         if r.cache.get(&key).is_some() {
             return Err(Status::already_exists(&r.gvr, name));
@@ -196,12 +176,12 @@ pub async fn update(
         let entry = r.cache.get(&key).ok_or_else(|| Status::not_found(&r.gvr, name))?;
         let mut old = from_entry(&r, &entry)?;
         // Stored objects are defaulted too, so that both sides of a comparison are.
-        default(&r, &mut old);
+        r.default(&mut old);
         let mut new = change(&old)?;
         check_version(call, &new, &old, name)?;
         let (hold, warnings) = prepare_update(call, &mut new, &old, rules).await?;
         new.remove_at(&["metadata", "resourceVersion"]);
-        let bytes = to_storage(&r, &new);
+        let bytes = r.stored(&new)?;
         if bytes == entry.stored() {
             let object = entry.object();
             return Ok(Written { object, created: false, warnings });
@@ -246,7 +226,7 @@ fn check_version(call: &Call<'_>, new: &Value, old: &Value, name: &str) -> Resul
     let (given, current) = (object::text(new, "resourceVersion"), object::text(old, "resourceVersion"));
     // k8s: version 0 is no version.
     if matches!(given, "" | "0") {
-        if r.kind.strategy.allow_unconditional_update() {
+        if r.kind.strategy().allow_unconditional_update() {
             return Ok(());
         }
         let path = meta::Path::new("metadata").child("resourceVersion");
@@ -272,7 +252,7 @@ async fn prepare_update(
     if r.kind.namespaced() && object::text(new, "namespace").is_empty() {
         new.set_at(&["metadata", "namespace"], call.namespace);
     }
-    default(r, new);
+    r.default(new);
     let new_uid = object::text(new, "uid").to_owned();
     object::carry_system_metadata(new, old);
     debug_assert!(new_uid.is_empty() || new_uid == object::text(old, "uid"));
@@ -292,7 +272,7 @@ async fn prepare_update(
 fn complete_update(request: &mut AdmissionRequest<'_>, old: &Value, rules: &Rules) -> Result<(), Status> {
     let call = request.call;
     let kind = &call.resource.kind;
-    let strategy = kind.strategy;
+    let strategy = kind.strategy();
     let new = &mut *request.object;
     strategy.prepare_for_update(new, old, rules.operation, &call.context());
     object::carry_system_metadata(new, old);

@@ -14,7 +14,6 @@ use schema::Value;
 
 use crate::authenticate::token::Issuer;
 use crate::content;
-use crate::request::body;
 use crate::request::options::WriteOptions;
 use crate::storage::{Call, Rules, write};
 use crate::verbs::{get, patch, update};
@@ -62,7 +61,7 @@ async fn finalize(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, true)?;
     let options = WriteOptions::of(call.request)?;
     let r = &call.resource;
-    let decoded = body::decode(call.request, &r.gvk, r.ty(), options.field_validation)?;
+    let decoded = r.body(call.request, options.field_validation)?;
     let value = update::named(call, decoded.value)?;
     let rules = Rules::new(Operation::UpdateSubresource("finalize"), options.dry_run);
     let written = write::update(call, call.name, &rules, &mut |old: &Value| {

@@ -1,6 +1,6 @@
 //! scale: the number of replicas of any kind that has one.
 
-use kinds::Operation;
+use kinds::{Kind, Operation};
 use meta::{FieldError, Gvk, Path, Response, Status, Verb};
 use schema::{TypeRef, Value};
 
@@ -28,7 +28,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
         }
         verb => change(call, verb, ty).await?,
     };
-    let scale = crate::codec::encode(&view(&object), ty);
+    let scale = crate::codec::encode(&view(&call.resource.kind, &object)?, ty);
     let mut response = content::encoded(&accepted, 200, scale.into(), Some(ty))?;
     response.warnings = warnings;
     Ok(response)
@@ -45,22 +45,26 @@ async fn change(call: &Call<'_>, verb: Verb, ty: TypeRef<'static>) -> Result<(Va
         }
         _ => None,
     };
-    let form = if given.is_none() { Some(patch::kind_of(&call.request.content_type)?) } else { None };
+    let form = if given.is_none() {
+        Some(patch::kind_of(&call.request.content_type, &call.resource)?)
+    } else {
+        None
+    };
     let rules = Rules::new(Operation::Update, options.dry_run);
     let written = write::update(call, call.name, &rules, &mut |old| {
         let scale = match (&given, form) {
             (Some(scale), _) => scale.clone(),
             (None, Some(form)) => {
-                let before = view(old);
+                let before = view(&call.resource.kind, old)?;
                 schema::patch::apply(&before, ty, form, &call.request.body, options.field_validation)?.value
             }
-            (None, None) => view(old),
+            (None, None) => view(&call.resource.kind, old)?,
         };
         with_replicas(call, old, &scale)
     })
     .await?;
     warnings.extend(written.warnings);
-    let stored = crate::codec::stored(&written.object, call.resource.stored_ty())?;
+    let stored = call.resource.read(&written.object)?;
     Ok((stored, warnings))
 }
 
@@ -73,7 +77,10 @@ fn with_replicas(call: &Call<'_>, old: &Value, scale: &Value) -> Result<Value, S
         return Err(Status::invalid(&SCALE, call.name, &[e]));
     }
     let mut new = old.clone();
-    new.set_at(&["spec", "replicas"], replicas);
+    match call.resource.kind.scale_paths() {
+        Some(paths) => put(&mut new, &paths.spec_replicas, replicas),
+        None => new.set_at(&["spec", "replicas"], replicas),
+    }
     for field in ["resourceVersion", "uid"] {
         let given = object::text(scale, field);
         if !given.is_empty() {
@@ -84,8 +91,42 @@ fn with_replicas(call: &Call<'_>, old: &Value, scale: &Value) -> Result<Value, S
     Ok(new)
 }
 
+/// Sets a number at a path of names.
+fn put(object: &mut Value, path: &[String], number: i64) {
+    let Some((first, rest)) = path.split_first() else {
+        *object = Value::Int(number);
+        return;
+    };
+    if object.as_map().is_none() {
+        *object = map([]);
+    }
+    if let Some(m) = object.as_map_mut() {
+        put(m.entry(first.clone(), || map([])), rest, number);
+    }
+}
+
 /// The Scale of an object.
-fn view(object: &Value) -> Value {
+///
+/// # Errors
+/// 500 for an object of a defined kind that does not say how many there are to be.
+// k8s: staging/src/k8s.io/apiextensions-apiserver/pkg/registry/customresource/etcd.go scaleFromCustomResource
+fn view(kind: &Kind, object: &Value) -> Result<Value, Status> {
+    let Some(paths) = kind.scale_paths() else {
+        let number = |path: &[&str]| object.int_at(path).unwrap_or(0);
+        let (wanted, there) = (number(&["spec", "replicas"]), number(&["status", "replicas"]));
+        return Ok(scale_of(object, wanted, there, &selector_text(object)));
+    };
+    let at = |path: &[String]| object.at(&path.iter().map(String::as_str).collect::<Vec<_>>());
+    let Some(wanted) = at(&paths.spec_replicas).and_then(Value::as_int) else {
+        let path = format!(".{}", paths.spec_replicas.join("."));
+        return Err(Status::internal(format!("the spec replicas field {path:?} does not exist")));
+    };
+    let there = at(&paths.status_replicas).and_then(Value::as_int).unwrap_or(0);
+    let selector = paths.selector.as_deref().and_then(at).and_then(Value::as_str).unwrap_or("");
+    Ok(scale_of(object, wanted, there, selector))
+}
+
+fn scale_of(object: &Value, wanted: i64, there: i64, selector: &str) -> Value {
     let mut metadata = map([]);
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         let v = object::text(object, field);
@@ -93,9 +134,7 @@ fn view(object: &Value) -> Value {
             metadata.set_at(&[field], v.to_owned());
         }
     }
-    let number = |path: &[&str]| Value::Int(object.int_at(path).unwrap_or(0));
-    let mut status = map([("replicas", number(&["status", "replicas"]))]);
-    let selector = selector_text(object);
+    let mut status = map([("replicas", there.into())]);
     if !selector.is_empty() {
         status.set_at(&["selector"], selector);
     }
@@ -103,7 +142,7 @@ fn view(object: &Value) -> Value {
         ("kind", "Scale".into()),
         ("apiVersion", "autoscaling/v1".into()),
         ("metadata", metadata),
-        ("spec", map([("replicas", number(&["spec", "replicas"]))])),
+        ("spec", map([("replicas", wanted.into())])),
         ("status", status),
     ])
 }

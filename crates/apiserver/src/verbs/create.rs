@@ -3,7 +3,6 @@
 use meta::{Response, Status};
 
 use crate::content;
-use crate::request::body;
 use crate::request::options::WriteOptions;
 use crate::storage::{Call, write};
 
@@ -12,7 +11,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     let accepted = content::negotiate(call.request, true)?;
     let options = WriteOptions::of(call.request)?;
     let r = &call.resource;
-    let decoded = body::decode(call.request, &r.gvk, r.ty(), options.field_validation)?;
+    let decoded = r.body(call.request, options.field_validation)?;
     let written = write::create(call, decoded.value, options.dry_run).await?;
     let mut warnings = decoded.warnings;
     warnings.extend(written.warnings);

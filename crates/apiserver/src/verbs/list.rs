@@ -1,6 +1,7 @@
 //! list: pages of shared bytes, never assembled whole.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -37,23 +38,23 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
     if !plain || !r.is_own_storage() {
         return content::list(call, &accepted, page);
     }
-    Ok(chunks(r, &page))
+    chunks(r, &page)
 }
 
-fn chunks(resource: &Resource, page: &Page) -> Response {
+fn chunks(resource: &Resource, page: &Page) -> Result<Response, Status> {
     let api_version = resource.gvr.api_version();
     let head = head(&resource.kind.kind, &api_version, page.revision, &page.token, page.remaining);
     let mut out = Vec::with_capacity(page.entries.len() * 2 + 2);
     out.push(Bytes::from(head));
     for (i, entry) in page.entries.iter().enumerate() {
         out.push(Bytes::from_static(if i == 0 { b"{" } else { b",{" }));
-        out.push(entry.item_tail());
+        out.push(resource.item(entry)?);
     }
     out.push(Bytes::from_static(b"]}\n"));
-    Response::new(200, content::JSON, Body::Chunks(out))
+    Ok(Response::new(200, content::JSON, Body::Chunks(out)))
 }
 
-fn stream(resource: &Resource, snapshot: Snapshot, scope: &Scope, selection: Selection) -> Response {
+fn stream(resource: &Arc<Resource>, snapshot: Snapshot, scope: &Scope, selection: Selection) -> Response {
     let api_version = resource.gvr.api_version();
     let head = head(&resource.kind.kind, &api_version, snapshot.revision(), "", None);
     let prefix = page::range(resource, scope);
@@ -65,6 +66,7 @@ fn stream(resource: &Resource, snapshot: Snapshot, scope: &Scope, selection: Sel
         selection: (!everything).then_some(selection),
         exact: exact.then_some(prefix),
         begun: Some(head),
+        resource: resource.clone(),
         first: true,
         done: false,
     };
@@ -78,6 +80,7 @@ struct Pieces {
     /// Only the object with this key.
     exact: Option<String>,
     begun: Option<String>,
+    resource: Arc<Resource>,
     first: bool,
     done: bool,
 }
@@ -106,9 +109,17 @@ impl Stream for Pieces {
             let wanted = this.selection.as_ref().is_none_or(|s| s.matches(&entry))
                 && this.exact.as_ref().is_none_or(|k| **entry.key() == **k);
             if wanted {
-                out.extend_from_slice(if this.first { b"{" } else { b",{" });
-                this.first = false;
-                out.extend_from_slice(&entry.item_tail());
+                match this.resource.item(&entry) {
+                    Ok(item) => {
+                        out.extend_from_slice(if this.first { b"{" } else { b",{" });
+                        this.first = false;
+                        out.extend_from_slice(&item);
+                    }
+                    Err(status) => {
+                        this.done = true;
+                        return Poll::Ready(Some(Err(status)));
+                    }
+                }
             }
         }
         if out.is_empty() {

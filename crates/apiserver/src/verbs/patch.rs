@@ -7,6 +7,7 @@ use schema::{FieldValidation, Value};
 
 use super::update;
 use crate::content;
+use crate::registry::Resource;
 use crate::request::options::WriteOptions;
 use crate::request::{body, media_type};
 use crate::storage::{Call, Rules, object, write};
@@ -15,8 +16,9 @@ const PATCHES: [&str; 3] =
     ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
 const APPLY: [&str; 2] = ["application/apply-patch+yaml", "application/apply-patch+cbor"];
 
-/// The form of the patch by Content-Type; 415 for what is not a patch, server-side apply included.
-pub(crate) fn kind_of(content_type: &str) -> Result<PatchKind, Status> {
+/// The form of the patch by Content-Type; 415 for what is not a patch, server-side apply included, and for a
+/// strategic patch of a kind that was defined at run time.
+pub(crate) fn kind_of(content_type: &str, resource: &Resource) -> Result<PatchKind, Status> {
     let media_type = media_type(content_type);
     if APPLY.contains(&media_type.as_str()) {
         return Err(Status::failure(
@@ -25,7 +27,9 @@ pub(crate) fn kind_of(content_type: &str) -> Result<PatchKind, Status> {
             "server-side apply is not supported by this server yet: use client-side apply (kubectl apply without --server-side)",
         ));
     }
-    PatchKind::from_media_type(&media_type).ok_or_else(|| Status::unsupported_media_type(&PATCHES))
+    let known = if resource.custom().is_some() { &PATCHES[..2] } else { &PATCHES[..] };
+    let kind = PatchKind::from_media_type(&media_type).filter(|_| known.contains(&media_type.as_str()));
+    kind.ok_or_else(|| Status::unsupported_media_type(known))
 }
 
 /// Answers a patch of the object itself.
@@ -35,7 +39,7 @@ pub(crate) async fn answer(call: &Call<'_>) -> Result<Response, Status> {
 
 /// Patches an object or the part of it that a subresource is about.
 pub(crate) async fn modify(call: &Call<'_>, operation: Operation) -> Result<Response, Status> {
-    let form = kind_of(&call.request.content_type)?;
+    let form = kind_of(&call.request.content_type, &call.resource)?;
     let accepted = content::negotiate(call.request, true)?;
     let options = WriteOptions::of(call.request)?;
     let rules = Rules::new(operation, options.dry_run);
@@ -58,8 +62,7 @@ fn apply(
     validation: FieldValidation,
 ) -> Result<(Value, Vec<String>), Status> {
     let r = &call.resource;
-    let decoded = schema::patch::apply(old, r.ty(), form, &call.request.body, validation)?;
-    let (mut new, warnings) = (decoded.value, decoded.warnings);
+    let (mut new, warnings) = r.patched(old, form, &call.request.body, validation)?;
     body::check_kind(&mut new, &r.gvk)?;
     // Without a version in the patch the old one came along: the loop above then compares with itself.
     if object::text(&new, "resourceVersion").is_empty() {

@@ -5,7 +5,6 @@ use meta::{Response, Status};
 use schema::Value;
 
 use crate::content;
-use crate::request::body;
 use crate::request::options::WriteOptions;
 use crate::storage::{Call, Rules, object, write};
 
@@ -19,7 +18,7 @@ pub(crate) async fn replace(call: &Call<'_>, operation: Operation) -> Result<Res
     let accepted = content::negotiate(call.request, true)?;
     let options = WriteOptions::of(call.request)?;
     let r = &call.resource;
-    let decoded = body::decode(call.request, &r.gvk, r.ty(), options.field_validation)?;
+    let decoded = r.body(call.request, options.field_validation)?;
     let value = named(call, decoded.value)?;
     let rules = Rules::new(operation, options.dry_run);
     let done = write::update(call, call.name, &rules, &mut |_| Ok(value.clone())).await;
@@ -40,7 +39,7 @@ pub(crate) async fn replace(call: &Call<'_>, operation: Operation) -> Result<Res
 
 fn may_create(call: &Call<'_>, operation: Operation, value: &Value) -> bool {
     operation == Operation::Update
-        && call.resource.kind.strategy.allow_create_on_update()
+        && call.resource.kind.strategy().allow_create_on_update()
         && object::text(value, "uid").is_empty()
         && matches!(object::text(value, "resourceVersion"), "" | "0")
 }

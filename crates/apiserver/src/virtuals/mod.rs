@@ -106,7 +106,7 @@ fn component_statuses(asked: Asked<'_>, kind: &Kind) -> Result<Response, Status>
         Form::Plain => (state(true).to_string().into(), Some(type_of(kind)?)),
         Form::Table { version } => {
             let include = Include::parse(&request.query)?;
-            let mut table = Table::of(kind, type_of(kind)?, version, include, asked.now);
+            let mut table = Table::of(kind, Some(type_of(kind)?), version, include, asked.now);
             table.row(state(true).to_string().as_bytes())?;
             (table.finish("", "", None), schema::type_of("meta.k8s.io", "v1", "Table"))
         }

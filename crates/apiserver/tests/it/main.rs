@@ -6,6 +6,7 @@ mod access;
 mod admission;
 mod bad_input;
 mod crud;
+mod definitions;
 mod deletion;
 mod discovery;
 mod escalation;

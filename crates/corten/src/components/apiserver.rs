@@ -138,6 +138,7 @@ pub async fn start(state: &StateDir, settings: &Settings) -> Result<ApiServer> {
     let serving = tokio::spawn(wire::server::serve(listener, wire, handler, stop.clone().cancelled_owned()));
     server.bootstrap().await.map_err(|s| anyhow!("the server cannot start: {s}"))?;
     tokio::spawn(keep_sweeping(server.clone(), stop.clone()));
+    tokio::spawn(keep_defining(server.clone(), stop.clone()));
     tokio::spawn(keep_certificates(Arc::new(users), clock, stop.clone()));
     Ok(ApiServer { server, pki, address, context: settings.context.clone(), serving, stop })
 }
@@ -226,6 +227,20 @@ async fn keep_sweeping(server: Arc<Server>, stop: CancellationToken) {
         let (server, stop) = (server.clone(), stop.clone());
         async move {
             sweep(server, stop).await;
+            Ok(())
+        }
+    })
+    .await;
+}
+
+async fn keep_defining(server: Arc<Server>, stop: CancellationToken) {
+    supervise::keep(stop.clone(), "the serving of custom resources", || {
+        let (server, stop) = (server.clone(), stop.clone());
+        async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = server.follow_definitions() => {}
+            }
             Ok(())
         }
     })

@@ -1,13 +1,12 @@
 //! CustomResourceDefinition: a kind that users add.
-// k8s: staging/src/k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/validation/validation.go
+// k8s: staging/src/k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition/strategy.go
 
-use meta::field::quoted;
-use meta::{FieldError, Path, name};
+use meta::FieldError;
 use schema::Value;
 
+use super::{approval, validation};
 use crate::defaults::{at, each as each_of, empty_map, text, value, with_map};
-use crate::kind::{Context, Kind, Operation, Strategy, WITH_STATUS};
-use crate::rules::{Errors, each, immutable, one_of, required};
+use crate::kind::{Context, Kind, Operation, Strategy, WITH_STATUS, keep_other_half};
 
 /// `apiextensions.k8s.io/v1` CustomResourceDefinition.
 pub static KIND: Kind = Kind::cluster_kind(
@@ -23,6 +22,9 @@ pub static KIND: Kind = Kind::cluster_kind(
 .with_strategy(&DefinitionStrategy)
 .with_status_keeping(crate::kind::USER_METADATA)
 .with_generation();
+
+/// What a definition has from the moment its deletion begins, until its objects are gone.
+pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 struct DefinitionStrategy;
 
@@ -45,13 +47,18 @@ impl Strategy for DefinitionStrategy {
 
     fn prepare_for_create(&self, o: &mut Value, _cx: &Context) {
         o.set_at(&["status"], empty_map());
-        let versions = o.list_at(&["spec", "versions"]);
-        let stored = versions.iter().find(|v| v.bool_at(&["storage"]) == Some(true));
-        let stored: Vec<Value> = stored.iter().map(|v| Value::from(v.str_at(&["name"]))).collect();
         o.set_at(&["status", "conditions"], Vec::<Value>::new());
         o.set_at(&["status", "acceptedNames", "plural"], "");
         o.set_at(&["status", "acceptedNames", "kind"], "");
-        o.set_at(&["status", "storedVersions"], stored);
+        o.set_at(&["status", "storedVersions"], Vec::<Value>::new());
+        remember_stored(o);
+    }
+
+    fn prepare_for_update(&self, new: &mut Value, old: &Value, op: Operation, _cx: &Context) {
+        keep_other_half(new, old, op);
+        if op == Operation::Update {
+            remember_stored(new);
+        }
     }
 
     fn allow_unconditional_update(&self) -> bool {
@@ -59,131 +66,102 @@ impl Strategy for DefinitionStrategy {
     }
 
     fn validate(&self, o: &Value) -> Vec<FieldError> {
-        let mut errors = Errors::new();
-        let empty = empty_map();
-        let spec = o.get("spec").unwrap_or(&empty);
-        let path = Path::new("spec");
-        let group = spec.str_at(&["group"]);
-        let plural = spec.str_at(&["names", "plural"]);
-        let own = o.str_at(&["metadata", "name"]);
-        let wanted = format!("{plural}.{group}");
-        if own != wanted {
-            let why = "must be spec.names.plural+\".\"+spec.group";
-            errors.push(FieldError::invalid(&Path::new("metadata").child("name"), quoted(own), why));
-        }
-        if let Some(group) = required(&mut errors, spec, "group", &path) {
-            each(&mut errors, &path.child("group"), group, name::dns1123_subdomain(group));
-            if !group.contains('.') {
-                let why = "should be a domain with at least one dot";
-                errors.push(FieldError::invalid(&path.child("group"), quoted(group), why));
-            }
-        }
-        one_of(&mut errors, spec, "scope", &path, &["Cluster", "Namespaced"]);
-        names(&mut errors, spec.get("names").unwrap_or(&empty), &path.child("names"));
-        versions(&mut errors, spec.list_at(&["versions"]), &path.child("versions"));
+        let mut errors = validation::definition(o);
+        errors.extend(approval::missing(o));
         errors
     }
 
     fn validate_update(&self, new: &Value, old: &Value, op: Operation) -> Vec<FieldError> {
         if op == Operation::UpdateStatus {
-            return Vec::new();
+            return validation::status(new);
         }
-        let mut errors = self.validate(new);
-        for names in [&["group"][..], &["names", "plural"], &["scope"], &["names", "kind"]] {
-            let full: Vec<&str> = std::iter::once("spec").chain(names.iter().copied()).collect();
-            let at = full.iter().skip(1).fold(Path::new("spec"), |p, n| p.child(n));
-            immutable(&mut errors, new.at(&full), old.at(&full), &at);
-        }
-        let stored = old.list_at(&["status", "storedVersions"]);
-        for (i, v) in stored.iter().filter_map(Value::as_str).enumerate() {
-            if !new.list_at(&["spec", "versions"]).iter().any(|n| n.str_at(&["name"]) == v) {
-                let why = "missing from spec.versions; ".to_owned()
-                    + v
-                    + " was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in "
-                    + v
-                    + " and removes "
-                    + v
-                    + " from status.storedVersions";
-                let at = Path::new("status").child("storedVersions").index(i);
-                errors.push(FieldError::invalid(&at, quoted(v), why));
-            }
+        let mut errors = validation::update(new, old);
+        if approval::of(new) != approval::of(old)
+            || new.str_at(&["spec", "group"]) != old.str_at(&["spec", "group"])
+        {
+            errors.extend(approval::missing(new));
         }
         errors
     }
+
+    fn deletion_finalizer(&self) -> Option<&'static str> {
+        Some(CLEANUP_FINALIZER)
+    }
+
+    // k8s: staging/src/k8s.io/apiextensions-apiserver/pkg/registry/customresourcedefinition/etcd.go Delete
+    fn mark_deleted(&self, o: &mut Value, cx: &Context) {
+        let mut condition = empty_map();
+        condition.set_at(&["type"], "Terminating");
+        condition.set_at(&["status"], "True");
+        condition.set_at(&["lastTransitionTime"], cx.now.as_str());
+        condition.set_at(&["reason"], "InstanceDeletionPending");
+        let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+        condition.set_at(&["message"], message);
+        let mut conditions = o.list_at(&["status", "conditions"]).to_vec();
+        conditions.retain(|c| c.str_at(&["type"]) != "Terminating");
+        conditions.push(condition);
+        o.set_at(&["status", "conditions"], conditions);
+    }
 }
 
-fn names(errors: &mut Errors, names: &Value, path: &Path) {
-    for field in ["plural", "singular", "kind", "listKind"] {
-        let Some(v) = required(errors, names, field, path) else { continue };
-        let lower = v.to_lowercase();
-        let complaints = name::dns1035_label(if matches!(field, "kind" | "listKind") { &lower } else { v });
-        each(errors, &path.child(field), v, complaints);
-    }
-    for (i, s) in names.list_at(&["shortNames"]).iter().enumerate() {
-        let s = s.as_str().unwrap_or("");
-        each(errors, &path.child("shortNames").index(i), s, name::dns1035_label(s));
-    }
-    if !names.str_at(&["kind"]).is_empty() && names.str_at(&["kind"]) == names.str_at(&["listKind"]) {
-        let why = "kind and listKind may not be the same";
-        let shown = quoted(names.str_at(&["listKind"]));
-        errors.push(FieldError::invalid(&path.child("listKind"), shown, why));
-    }
-}
-
-fn versions(errors: &mut Errors, list: &[Value], path: &Path) {
-    let mut seen = Vec::new();
-    let mut stored = 0;
-    for (i, v) in list.iter().enumerate() {
-        let at = path.index(i);
-        let n = v.str_at(&["name"]);
-        each(errors, &at.child("name"), n, name::dns1035_label(n));
-        if seen.contains(&n) {
-            errors.push(FieldError::duplicate(&at.child("name"), quoted(n)));
-        }
-        seen.push(n);
-        stored += usize::from(v.bool_at(&["storage"]) == Some(true));
-        let schema = &["schema", "openAPIV3Schema"];
-        if v.at(schema).is_none() {
-            let at = at.child("schema").child("openAPIV3Schema");
-            errors.push(FieldError::required(&at, "schemas are required"));
-        } else if v.at(schema).is_some_and(|s| s.str_at(&["type"]) != "object") {
-            let at = at.child("schema").child("openAPIV3Schema").child("type");
-            let shown = quoted(v.at(schema).map_or("", |s| s.str_at(&["type"])));
-            errors.push(FieldError::invalid(&at, shown, "must be object at the root"));
-        }
-    }
-    if stored != 1 {
-        let shown = crate::rules::printed(Some(&Value::List(list.to_vec())));
-        let why = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid(path, shown, why));
+/// The version in which objects are stored from now on is one of those in which objects are stored.
+fn remember_stored(o: &mut Value) {
+    let versions = o.list_at(&["spec", "versions"]);
+    let Some(storage) = versions.iter().find(|v| v.bool_at(&["storage"]) == Some(true)) else { return };
+    let name = Value::from(storage.str_at(&["name"]));
+    let mut stored = o.list_at(&["status", "storedVersions"]).to_vec();
+    if !stored.contains(&name) {
+        stored.push(name);
+        o.set_at(&["status", "storedVersions"], stored);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{texts, yaml};
+    use crate::testing::yaml;
 
-    #[test]
-    fn a_plain_definition() {
+    fn plain() -> Value {
         let mut o = yaml(
             "metadata: {name: widgets.example.com}\nspec: {group: example.com, scope: Namespaced, names: {plural: widgets, kind: Widget}, versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]}",
         );
         DefinitionStrategy.default_fields(&mut o);
         DefinitionStrategy.prepare_for_create(&mut o, &Context::default());
-        assert_eq!(texts(&DefinitionStrategy.validate(&o)), Vec::<String>::new());
+        o
+    }
+
+    #[test]
+    fn a_plain_definition() {
+        let o = plain();
+        assert_eq!(DefinitionStrategy.validate(&o), []);
         assert_eq!(o.str_at(&["spec", "names", "listKind"]), "WidgetList");
+        assert_eq!(o.str_at(&["spec", "names", "singular"]), "widget");
         assert_eq!(o.str_at(&["spec", "conversion", "strategy"]), "None");
         assert_eq!(o.list_at(&["status", "storedVersions"]), [Value::from("v1")]);
-        let mut bad = o.clone();
-        bad.set_at(&["metadata", "name"], "x");
-        bad.set_at(&["spec", "scope"], "Everywhere");
-        assert_eq!(
-            texts(&DefinitionStrategy.validate(&bad)),
-            [
-                "metadata.name: Invalid value: \"x\": must be spec.names.plural+\".\"+spec.group",
-                "spec.scope: Unsupported value: \"Everywhere\": supported values: \"Cluster\", \"Namespaced\"",
-            ]
+    }
+
+    #[test]
+    fn another_version_to_store_is_remembered_beside_the_first() {
+        let old = plain();
+        let mut new = old.clone();
+        new.set_at(
+            &["spec", "versions"],
+            yaml("v: [{name: v1, served: true, storage: false}, {name: v2, served: true, storage: true}]")
+                .list_at(&["v"])
+                .to_vec(),
         );
+        DefinitionStrategy.prepare_for_update(&mut new, &old, Operation::Update, &Context::default());
+        assert_eq!(new.list_at(&["status", "storedVersions"]), [Value::from("v1"), Value::from("v2")]);
+    }
+
+    #[test]
+    fn a_deletion_is_told_once() {
+        let mut o = plain();
+        let cx = Context { now: "2026-01-02T03:04:05Z".to_owned(), ..Context::default() };
+        DefinitionStrategy.mark_deleted(&mut o, &cx);
+        DefinitionStrategy.mark_deleted(&mut o, &cx);
+        let conditions = o.list_at(&["status", "conditions"]);
+        assert_eq!(conditions.len(), 1);
+        assert_eq!(conditions[0].str_at(&["reason"]), "InstanceDeletionPending");
     }
 }

@@ -64,7 +64,7 @@ impl Strategy for NamespaceStrategy {
     }
 
     // k8s: pkg/registry/core/namespace/storage/storage.go Delete
-    fn mark_deleted(&self, o: &mut Value) {
+    fn mark_deleted(&self, o: &mut Value, _cx: &Context) {
         o.remove_at(&["metadata", "deletionGracePeriodSeconds"]);
         o.set_at(&["status", "phase"], "Terminating");
     }

@@ -394,7 +394,7 @@ mod tests {
 
     fn service(spec: &str) -> Value {
         let mut o = yaml(&format!("metadata: {{name: s}}\nspec: {spec}"));
-        super::super::service::KIND.strategy.default_fields(&mut o);
+        super::super::service::KIND.strategy().default_fields(&mut o);
         o
     }
 

@@ -21,7 +21,7 @@ fn sorted(words: &[&str]) -> Vec<String> {
 fn ours(kind: &kinds::Kind) -> Value {
     json!({
         "kind": kind.kind, "singular": kind.singular, "namespaced": kind.namespaced(),
-        "shortNames": sorted(kind.short_names), "categories": sorted(kind.categories), "verbs": sorted(kind.verbs),
+        "shortNames": sorted(&kind.short_names()), "categories": sorted(&kind.categories()), "verbs": sorted(kind.verbs),
         "subresources": subresources(kind),
     })
 }

@@ -26,6 +26,40 @@ pub fn encode_plain(value: &Value) -> Vec<u8> {
     out
 }
 
+/// As [`encode_plain`], behind what is in `out` already, with the entries of every map in the order of their keys: equal
+/// values make equal bytes.
+pub fn encode_sorted_into(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::List(list) => {
+            out.push(b'[');
+            for (i, v) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                encode_sorted_into(out, v);
+            }
+            out.push(b']');
+        }
+        Value::Map(map) => {
+            let mut entries: Vec<(&str, &Value)> = map.iter().collect();
+            if !entries.is_sorted_by_key(|(k, _)| *k) {
+                entries.sort_by_key(|(k, _)| *k);
+            }
+            out.push(b'{');
+            for (i, (k, v)) in entries.into_iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write_json_string(out, k);
+                out.push(b':');
+                encode_sorted_into(out, v);
+            }
+            out.push(b'}');
+        }
+        scalar => plain(out, scalar),
+    }
+}
+
 struct Encoder<'o, 't> {
     out: &'o mut Vec<u8>,
     table: &'t Table,

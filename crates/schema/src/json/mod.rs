@@ -9,6 +9,6 @@ mod typed;
 
 pub use decode::{DecodeError, Decoded, FieldValidation, MAX_DEPTH, decode_json};
 pub(crate) use encode::format_float;
-pub use encode::{encode_json, encode_json_into, encode_plain, write_json_string};
-pub use plain::decode_plain;
+pub use encode::{encode_json, encode_json_into, encode_plain, encode_sorted_into, write_json_string};
+pub use plain::{decode_plain, decode_plain_telling};
 pub(crate) use typed::{is_dropped, zero};

@@ -18,11 +18,66 @@ pub fn decode_plain(bytes: &[u8]) -> Result<Value, DecodeError> {
     Ok(v)
 }
 
+/// As [`decode_plain`], and the paths of keys that stand in an object more than once: `spec.list[0].a`.
+///
+/// # Errors
+/// As of [`decode_plain`].
+pub fn decode_plain_telling(bytes: &[u8]) -> Result<(Value, Vec<String>), DecodeError> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut lexer = Lexer::new(&text);
+    let mut told = Repeated::default();
+    let v = told_value(&mut lexer, MAX_DEPTH, &mut Some(&mut told))?;
+    lexer.end()?;
+    Ok((v, told.paths))
+}
+
+/// Most repeated keys that are told of.
+const LIMIT_TOLD: usize = 64;
+
+/// Keys that stand in an object more than once.
+#[derive(Default)]
+struct Repeated {
+    path: String,
+    paths: Vec<String>,
+}
+
+impl Repeated {
+    fn add(&mut self, keys: Vec<String>) {
+        for key in keys.into_iter().take(LIMIT_TOLD.saturating_sub(self.paths.len())) {
+            let dot = if self.path.is_empty() { "" } else { "." };
+            self.paths.push(format!("{}{dot}{key}", self.path));
+        }
+    }
+}
+
+/// Reads a member at its place in the path.
+fn member<'a>(
+    lexer: &mut Lexer<'a>,
+    depth: usize,
+    told: &mut Option<&mut Repeated>,
+    step: impl FnOnce(&mut String),
+) -> Result<Value, DecodeError> {
+    let Some(repeated) = told else { return value(lexer, depth) };
+    let length = repeated.path.len();
+    step(&mut repeated.path);
+    let v = told_value(lexer, depth, &mut Some(&mut **repeated));
+    repeated.path.truncate(length);
+    v
+}
+
 /// Any value at the lexer's place.
 pub fn value(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
+    told_value(lexer, depth, &mut None)
+}
+
+fn told_value(
+    lexer: &mut Lexer<'_>,
+    depth: usize,
+    told: &mut Option<&mut Repeated>,
+) -> Result<Value, DecodeError> {
     match lexer.peek() {
-        b'{' => object(lexer, depth),
-        b'[' => array(lexer, depth),
+        b'{' => object(lexer, depth, told),
+        b'[' => array(lexer, depth, told),
         b'"' => Ok(Value::Str(into_box(lexer.string()?))),
         b't' => lexer.literal("true").map(|()| Value::Bool(true)),
         b'f' => lexer.literal("false").map(|()| Value::Bool(false)),
@@ -52,7 +107,11 @@ pub fn into_box(s: Cow<'_, str>) -> Box<str> {
     }
 }
 
-fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
+fn object(
+    lexer: &mut Lexer<'_>,
+    depth: usize,
+    told: &mut Option<&mut Repeated>,
+) -> Result<Value, DecodeError> {
     let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
     lexer.bump();
     let mut map = Map::new();
@@ -62,8 +121,14 @@ fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
     }
     loop {
         let key = lexer.key()?;
-        let v = value(lexer, depth)?;
-        map.0.push((Cow::Owned(key.into_owned()), v));
+        let key = key.into_owned();
+        let v = member(lexer, depth, told, |path| {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(&key);
+        })?;
+        map.0.push((Cow::Owned(key), v));
         match lexer.peek() {
             b',' => lexer.bump(),
             b'}' => break,
@@ -71,7 +136,10 @@ fn object(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
         }
     }
     lexer.bump();
-    keep_last(&mut map);
+    let repeated = keep_last(&mut map);
+    if let Some(told) = told {
+        told.add(repeated);
+    }
     Ok(Value::Map(map))
 }
 
@@ -116,7 +184,11 @@ pub fn sort(v: &mut Value) {
     }
 }
 
-fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
+fn array(
+    lexer: &mut Lexer<'_>,
+    depth: usize,
+    told: &mut Option<&mut Repeated>,
+) -> Result<Value, DecodeError> {
     let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
     lexer.bump();
     let mut list = Vec::new();
@@ -125,7 +197,8 @@ fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
         return Ok(Value::List(list));
     }
     loop {
-        list.push(value(lexer, depth)?);
+        let at = list.len();
+        list.push(member(lexer, depth, told, |path| path.push_str(&format!("[{at}]")))?);
         match lexer.peek() {
             b',' => lexer.bump(),
             b']' => break,
@@ -134,4 +207,18 @@ fn array(lexer: &mut Lexer<'_>, depth: usize) -> Result<Value, DecodeError> {
     }
     lexer.bump();
     Ok(Value::List(list))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_of_repeated_keys() {
+        let json = br#"{"a":1,"b":{"c":1,"c":2},"l":[{"x":0},{"x":1,"x":2}],"a":3}"#;
+        let (value, told) = decode_plain_telling(json).unwrap();
+        assert_eq!(told, ["b.c", "l[1].x", "a"]);
+        assert_eq!(value, decode_plain(json).unwrap());
+        assert_eq!(value.int_at(&["a"]), Some(3));
+    }
 }

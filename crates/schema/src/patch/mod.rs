@@ -97,14 +97,7 @@ pub fn apply(
     patch: &[u8],
     validation: FieldValidation,
 ) -> Result<Decoded, PatchError> {
-    let patch = read(patch)?;
-    if kind != PatchKind::Json && !matches!(patch, Value::Map(_)) {
-        let why = format!(
-            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            go_kind(&patch)
-        );
-        return Err(PatchError::BadRequest(format!("error decoding patch: {why}")));
-    }
+    let patch = read_for(kind, patch)?;
     let shown = (kind == PatchKind::Strategic).then(|| go_form(&patch));
     let mut object =
         decode_plain(&encode_json(current, ty)).map_err(|e| PatchError::BadRequest(e.to_string()))?;
@@ -118,6 +111,34 @@ pub fn apply(
         error,
         patched: shown.unwrap_or_else(|| String::from_utf8_lossy(&bytes).into_owned()),
     })
+}
+
+/// Applies a JSON patch or a merge patch to an object without a type.
+///
+/// # Errors
+/// When the patch is malformed, does not apply, or is a strategic one: that needs a type.
+pub fn apply_plain(current: &Value, kind: PatchKind, patch: &[u8]) -> Result<Value, PatchError> {
+    let patch = read_for(kind, patch)?;
+    let mut object = current.clone();
+    match kind {
+        PatchKind::Json => json_patch(&mut object, &patch)?,
+        PatchKind::Merge => merge_patch(&mut object, patch),
+        PatchKind::Strategic => {
+            let why = "a strategic merge patch needs a type that says how lists are merged";
+            return Err(PatchError::BadRequest(why.to_owned()));
+        }
+    }
+    Ok(object)
+}
+
+fn read_for(kind: PatchKind, patch: &[u8]) -> Result<Value, PatchError> {
+    let patch = read(patch)?;
+    if kind == PatchKind::Json || matches!(patch, Value::Map(_)) {
+        return Ok(patch);
+    }
+    let why =
+        format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", go_kind(&patch));
+    Err(PatchError::BadRequest(format!("error decoding patch: {why}")))
 }
 
 /// A tree as Go prints it with `%+v`: of a strategic patch upstream shows the patch, of others what came out.

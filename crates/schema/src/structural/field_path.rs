@@ -24,7 +24,8 @@ pub fn find<'n>(text: &str, node: &'n Node, brackets: bool) -> Result<(Path, &'n
             "[" => {
                 let token = tokens.next().ok_or(END)?;
                 let quoted = token.strip_prefix('\'').and_then(|t| t.strip_suffix('\''));
-                let quoted = quoted.ok_or_else(|| format!("expected single quoted string but got {token}"))?;
+                let quoted =
+                    quoted.ok_or_else(|| format!("expected single quoted string but got {token}"))?;
                 (at, node) = step(&unescape(quoted)?, &at, node)?;
                 match tokens.next().ok_or(END)? {
                     "]" => {}

@@ -21,8 +21,7 @@ impl Findings {
         self.count += 1;
         let bytes = error.field.len() + error.detail.len() + error.value.as_ref().map_or(0, String::len);
         // The first is kept whatever its size, so that nothing wrong passes for right.
-        if !self.errors.is_empty()
-            && (self.errors.len() >= MAX_COMPLAINTS || self.bytes + bytes > MAX_BYTES)
+        if !self.errors.is_empty() && (self.errors.len() >= MAX_COMPLAINTS || self.bytes + bytes > MAX_BYTES)
         {
             return;
         }

@@ -57,15 +57,14 @@ fn is_authority(s: &str) -> bool {
             return false;
         }
     }
-    let is_port = |p: &str| p.is_empty() || p.strip_prefix(':').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
+    let is_port =
+        |p: &str| p.is_empty() || p.strip_prefix(':').is_some_and(|d| d.bytes().all(|b| b.is_ascii_digit()));
     let port = match (host.starts_with('['), host.rfind(']')) {
         (true, None) => return false,
         (true, Some(end)) => &host[end + 1..],
         (false, _) => host.rfind(':').map_or("", |at| &host[at..]),
     };
-    let in_host = |b: u8| {
-        b >= 0x80 || b.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:[]<>\"%".contains(&b)
-    };
+    let in_host = |b: u8| b >= 0x80 || b.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:[]<>\"%".contains(&b);
     is_port(port) && host.bytes().all(in_host) && escapes(host, |hex| hex[0] >= b'8' || hex == b"25")
 }
 

@@ -141,9 +141,14 @@ impl Maker {
     fn list(&mut self, kind: u16, meta: u16) {
         let flags = Struct::KIND | Struct::NO_PROTOBUF;
         let name = format!("{}List", self.prefix);
-        let (Some(items), Some(id)) = (self.elem(Type::Struct(kind)), self.reserve(name, flags)) else { return };
+        let (Some(items), Some(id)) = (self.elem(Type::Struct(kind)), self.reserve(name, flags)) else {
+            return;
+        };
         let mut drafts: Vec<Draft> = type_meta().into();
-        drafts.insert(1, Draft { name: "items".into(), ty: Type::List(items), flags: Field::REQUIRED, markers: 0 });
+        drafts.insert(
+            1,
+            Draft { name: "items".into(), ty: Type::List(items), flags: Field::REQUIRED, markers: 0 },
+        );
         drafts.push(Draft { name: "metadata".into(), ty: Type::Struct(meta), flags: 0, markers: 0 });
         self.fill(id, drafts);
     }

@@ -95,9 +95,8 @@ fn multiple_of(value: &Value, factor: f64, native: bool) -> Option<Complaint> {
         if factor <= 0 {
             return Some(not_positive(&factor.to_string()));
         }
-        return (i % factor != 0).then(|| {
-            Complaint::Of(format!("{{}} in body should be a multiple of {factor}"), i.to_string())
-        });
+        return (i % factor != 0)
+            .then(|| Complaint::Of(format!("{{}} in body should be a multiple of {factor}"), i.to_string()));
     }
     let f = as_float(value);
     if factor <= 0.0 {

@@ -115,7 +115,8 @@ fn last_line(text: &str) -> &str {
 /// Go's syntax in the words of the crate: classes of ASCII, no sets of classes, `\Q..\E`, `\z`.
 // k8s: Go regexp/syntax
 fn translate(text: &str) -> Result<String, String> {
-    let mut t = Translator { chars: text.chars().collect(), at: 0, out: String::with_capacity(text.len() + 16) };
+    let mut t =
+        Translator { chars: text.chars().collect(), at: 0, out: String::with_capacity(text.len() + 16) };
     while t.at < t.chars.len() {
         t.item()?;
     }
@@ -208,7 +209,9 @@ impl Translator {
     /// `(?` and what follows up to the end of flags or name.
     fn group(&mut self) -> Result<(), String> {
         let rest: String = self.chars[self.at..].iter().take(4).collect();
-        if rest.starts_with("(?P<") || (rest.starts_with("(?<") && !rest.starts_with("(?<=") && !rest.starts_with("(?<!")) {
+        if rest.starts_with("(?P<")
+            || (rest.starts_with("(?<") && !rest.starts_with("(?<=") && !rest.starts_with("(?<!"))
+        {
             self.out.push_str("(?P<");
             self.at += if rest.starts_with("(?P<") { 4 } else { 3 };
             return Ok(());

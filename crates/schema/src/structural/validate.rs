@@ -101,12 +101,19 @@ impl Validator {
 
     /// A complaint about a value that cannot be named: upstream gives it no path.
     fn fail_plain(&self, out: &mut Outcome, text: impl FnOnce() -> String) {
-        self.fail(out, || {
-            Failure { error: FieldError::invalid(&Path::default(), "\"\"", text()), text: String::new() }
+        self.fail(out, || Failure {
+            error: FieldError::invalid(&Path::default(), "\"\"", text()),
+            text: String::new(),
         });
     }
 
-    fn fail_invalid(&self, out: &mut Outcome, at: &Trail<'_>, value: &Value, text: impl FnOnce(&str) -> String) {
+    fn fail_invalid(
+        &self,
+        out: &mut Outcome,
+        at: &Trail<'_>,
+        value: &Value,
+        text: impl FnOnce(&str) -> String,
+    ) {
         self.fail(out, || Failure {
             error: FieldError::invalid(&at.path(), printed(Some(value)), text(&at.text())),
             text: String::new(),
@@ -184,7 +191,9 @@ impl Validator {
 
     // k8s: kube-openapi pkg/validation/validate/type.go Validate
     fn type_of(&self, value: &Value, node: &Node, at: &Trail<'_>, out: &mut Outcome) {
-        let has = |name: &str| if node.int_or_string { matches!(name, "integer" | "string") } else { node.ty.as_str() == name };
+        let has = |name: &str| {
+            if node.int_or_string { matches!(name, "integer" | "string") } else { node.ty.as_str() == name }
+        };
         let (found, found_format) = match value {
             Value::Bool(_) => ("boolean", ""),
             Value::Str(_) => ("string", ""),
@@ -212,7 +221,14 @@ impl Validator {
     }
 
     // k8s: kube-openapi pkg/validation/validate/schema_props.go Validate
-    fn junctors(&self, value: &Value, node: &Node, pair: Option<&Pair<'_>>, at: &Trail<'_>, out: &mut Outcome) {
+    fn junctors(
+        &self,
+        value: &Value,
+        node: &Node,
+        pair: Option<&Pair<'_>>,
+        at: &Trail<'_>,
+        out: &mut Outcome,
+    ) {
         let Some(checks) = node.checks.as_deref() else {
             out.matches += 1;
             return;
@@ -245,7 +261,14 @@ impl Validator {
         out.matches += 1;
     }
 
-    fn any_of(&self, value: &Value, schemas: &[Node], pair: Option<&Pair<'_>>, at: &Trail<'_>, out: &mut Outcome) {
+    fn any_of(
+        &self,
+        value: &Value,
+        schemas: &[Node],
+        pair: Option<&Pair<'_>>,
+        at: &Trail<'_>,
+        out: &mut Outcome,
+    ) {
         let mut best: Option<Outcome> = None;
         for schema in schemas {
             let outcome = self.value(value, schema, pair, at);
@@ -256,13 +279,18 @@ impl Validator {
                 best = Some(outcome);
             }
         }
-        self.fail_plain(out, || {
-            format!("{} must validate at least one schema (anyOf)", quoted(&at.text()))
-        });
+        self.fail_plain(out, || format!("{} must validate at least one schema (anyOf)", quoted(&at.text())));
         out.merge(best.unwrap_or_default());
     }
 
-    fn one_of(&self, value: &Value, schemas: &[Node], pair: Option<&Pair<'_>>, at: &Trail<'_>, out: &mut Outcome) {
+    fn one_of(
+        &self,
+        value: &Value,
+        schemas: &[Node],
+        pair: Option<&Pair<'_>>,
+        at: &Trail<'_>,
+        out: &mut Outcome,
+    ) {
         let (mut best, mut first): (Option<Outcome>, Option<Outcome>) = (None, None);
         let mut valid = 0;
         for schema in schemas {
@@ -425,7 +453,10 @@ impl Validator {
 
     fn one_of_enum(&self, value: &Value, node: &Node, at: &Trail<'_>, out: &mut Outcome) {
         let values = &node.checks().enum_values;
-        if values.is_empty() || !self.step(values.len()) || values.iter().any(|v| number::converts_to(value, v)) {
+        if values.is_empty()
+            || !self.step(values.len())
+            || values.iter().any(|v| number::converts_to(value, v))
+        {
             return;
         }
         self.fail(out, || {

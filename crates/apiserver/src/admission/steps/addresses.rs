@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use store::Txn;
 
 use crate::registry::Resource;
-use crate::storage::{Call, object, peek, write};
+use crate::storage::{Call, object, peek};
 
 /// Who says that it keeps the object.
 const MANAGER: &str = "ipallocator.k8s.io";
@@ -164,12 +164,12 @@ fn addresses(service: Option<&Value>) -> Vec<Ipv4Addr> {
 fn bytes(call: &Call<'_>, resource: &Resource, address: Ipv4Addr, name: &str) -> Result<Vec<u8>, Status> {
     let json = object_of(address, call.namespace, name).to_string();
     let mut value = crate::codec::stored(json.as_bytes(), resource.ty())?;
-    write::default(resource, &mut value);
+    resource.default(&mut value);
     object::prepare_create(&mut value, "", call.now, &*call.state.entropy)?;
     if resource.kind.generation {
         value.set_at(&["metadata", "generation"], 1i64);
     }
-    Ok(write::to_storage(resource, &value))
+    resource.stored(&value)
 }
 
 #[cfg(test)]

@@ -110,8 +110,7 @@ fn meta_types(node: &Node, level: Level, here: bool, at: &Trail<'_>, out: &mut F
     }
     (rest.ty, rest.default) = (NodeType::Unset, None);
     if rest != Node::default() {
-        let why =
-            "must not specify anything other than name and generateName, but metadata is implicitly specified";
+        let why = "must not specify anything other than name and generateName, but metadata is implicitly specified";
         out.push(FieldError::forbidden(&path("metadata"), why));
     }
 }
@@ -136,13 +135,7 @@ fn is_int_or_string(any_of: &[Node]) -> bool {
     matches!(any_of, [a, b] if is(a, NodeType::Integer) && is(b, NodeType::String))
 }
 
-fn value_checks(
-    checks: &Checks,
-    skip_any_of: bool,
-    skip_first: bool,
-    at: &Trail<'_>,
-    out: &mut Findings,
-) {
+fn value_checks(checks: &Checks, skip_any_of: bool, skip_first: bool, at: &Trail<'_>, out: &mut Findings) {
     if !skip_any_of {
         for (i, n) in checks.any_of.iter().enumerate() {
             nested(n, false, &at.child("anyOf").index(i), out);

@@ -4,8 +4,8 @@
 
 use std::collections::HashSet;
 
-use meta::field::quoted;
 use meta::FieldError;
+use meta::field::quoted;
 
 use crate::Value;
 use crate::metadata::printed;
@@ -115,8 +115,10 @@ fn key_properties(keys: &[Value], raw: &Value, items: &Value, at: &Trail<'_>, ou
                 out.push(FieldError::invalid(&keys_at.path(), all(), why));
             }
             Some(p) if matches!(p.str_at(&["type"]), "array" | "object") => {
-                let (items, why) =
-                    (at.child("items"), "must be a scalar type if parent array's x-kubernetes-list-type is map");
+                let (items, why) = (
+                    at.child("items"),
+                    "must be a scalar type if parent array's x-kubernetes-list-type is map",
+                );
                 let properties = items.child("properties");
                 let path = properties.key(key).path().child("type");
                 out.push(FieldError::invalid(&path, quoted("object"), why));
@@ -136,14 +138,16 @@ fn properties_of(items: &Value) -> std::collections::HashMap<&str, &Value> {
 fn not_nullable(items: &Value, kind: &str, at: &Trail<'_>, out: &mut Findings) {
     if items.get("nullable").and_then(Value::as_bool) == Some(true) {
         let path = at.child("items").path().child("nullable");
-        out.push(FieldError::forbidden(&path, format!("cannot be nullable when x-kubernetes-list-type is {kind}")));
+        out.push(FieldError::forbidden(
+            &path,
+            format!("cannot be nullable when x-kubernetes-list-type is {kind}"),
+        ));
     }
 }
 
 /// Every key of an element has a value.
 fn key_values(keys: &[Value], items: &Value, at: &Trail<'_>, out: &mut Findings) {
-    let required: HashSet<&str> =
-        read::list(items, "required").iter().filter_map(Value::as_str).collect();
+    let required: HashSet<&str> = read::list(items, "required").iter().filter_map(Value::as_str).collect();
     let properties = properties_of(items);
     for key in keys.iter().filter_map(Value::as_str) {
         let Some(p) = properties.get(key) else { continue };

@@ -2,8 +2,8 @@
 // k8s: apiextensions-apiserver pkg/apis/apiextensions/validation/validation.go
 // ValidateCustomResourceDefinitionOpenAPISchema, specStandardValidatorV3
 
-use meta::field::quoted;
 use meta::FieldError;
+use meta::field::quoted;
 
 use crate::Value;
 use crate::metadata::printed;
@@ -118,8 +118,7 @@ fn entries(raw: &Value, node: Option<&Node>, cx: Context<'_>, at: &Trail<'_>, ou
             let why = "additionalProperties and properties are mutual exclusive";
             out.push(FieldError::forbidden(&at.path(), why));
         }
-        let no_defaults =
-            if cx.inside_meta { Some(NoDefaults::MetadataEntries) } else { cx.no_defaults };
+        let no_defaults = if cx.inside_meta { Some(NoDefaults::MetadataEntries) } else { cx.no_defaults };
         if additional.as_map().is_some() {
             let node = node.and_then(|n| n.additional.schema());
             schema(additional, node, Context { no_defaults, ..below }, &at, out);

@@ -1,7 +1,7 @@
 //! The form of rules in CEL: what can be said of them without reading CEL.
 
-use meta::field::quoted;
 use meta::FieldError;
+use meta::field::quoted;
 
 use crate::Value;
 use crate::structural::field_path;

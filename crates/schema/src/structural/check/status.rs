@@ -1,8 +1,8 @@
 //! With the status subresource, `status` is validated by `properties[status]` alone, so the root may not say what
 //! would be lost.
 
-use meta::field::quoted;
 use meta::FieldError;
+use meta::field::quoted;
 
 use crate::Value;
 use crate::metadata::printed;

@@ -182,7 +182,7 @@ fn profiles_belong_into_fields() {
     for (annotations, security, want) in table {
         let mut pod = object(annotations, security);
         let kind = &crate::core::pod::KIND;
-        let mut said = kind.strategy.carry_over(&mut pod);
+        let mut said = kind.strategy().carry_over(&mut pod);
         said.extend(told(kind, &pod, None, Operation::Create));
         assert_eq!(said, *want, "{annotations}");
     }
