@@ -19,9 +19,6 @@ pub enum Value {
     Map(Map),
 }
 
-/// Up to so many entries are compared by searching for each.
-const SEARCHED: usize = 16;
-
 /// Ordered key/value pairs. Decoders keep struct fields in the table's order and map keys sorted.
 #[derive(Clone, Debug, Default)]
 pub struct Map(pub Vec<(Key, Value)>);
@@ -29,23 +26,25 @@ pub struct Map(pub Vec<(Key, Value)>);
 impl PartialEq for Map {
     /// Equal when the same keys hold equal values, in whatever order.
     fn eq(&self, other: &Self) -> bool {
+        /// Above this many entries they are sorted, so that what a client sends does not take quadratic time.
+        const FEW: usize = 16;
         if self.0.len() != other.0.len() {
             return false;
         }
-        // Decoders give both the same order; only maps that were put together by hand need a search.
-        let same = self.0.iter().zip(&other.0).take_while(|(a, b)| a.0 == b.0 && a.1 == b.1).count();
-        let (mine, others) = (&self.0[same..], &other.0[same..]);
-        if mine.len() <= SEARCHED {
-            return mine
-                .iter()
-                .all(|(k, v)| others.iter().find(|(o, _)| o == k).is_some_and(|(_, o)| o == v));
+        let same_order = self.0.iter().zip(&other.0).all(|((a, _), (b, _))| a == b);
+        if same_order {
+            return self.0.iter().zip(&other.0).all(|((_, a), (_, b))| a == b);
         }
-        let sorted = |entries: &[(Key, Value)]| {
-            let mut order: Vec<usize> = (0..entries.len()).collect();
-            order.sort_by(|a, b| entries[*a].0.cmp(&entries[*b].0));
+        if self.0.len() <= FEW {
+            return self.0.iter().all(|(k, v)| other.get(k) == Some(v));
+        }
+        let sorted = |m: &Map| {
+            let mut order: Vec<usize> = (0..m.0.len()).collect();
+            order.sort_by(|a, b| m.0[*a].0.cmp(&m.0[*b].0));
             order
         };
-        sorted(mine).into_iter().zip(sorted(others)).all(|(a, b)| mine[a] == others[b])
+        let (a, b) = (sorted(self), sorted(other));
+        a.iter().zip(&b).all(|(a, b)| self.0[*a] == other.0[*b])
     }
 }
 

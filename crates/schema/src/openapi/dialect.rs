@@ -11,6 +11,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// A reference to a definition.
+    #[must_use]
     pub fn reference(self, name: &str) -> String {
         match self {
             Dialect::V2 => format!("#/definitions/{name}"),

@@ -13,11 +13,12 @@ use descriptions::Descriptions;
 use crate::json::encode_plain;
 use crate::{Map, TypeRef, Value};
 
+pub use dialect::Dialect;
 pub use gnostic::{V2_PROTOBUF, v2_protobuf};
 pub use names::definition_name;
 pub use route::Route;
 
-use dialect::{Dialect, object};
+use dialect::object;
 
 fn info() -> Value {
     object([("title", "Kubernetes".into()), ("version", "v1.37.0".into())])

@@ -29,11 +29,6 @@ impl Findings {
         self.errors.push(error);
     }
 
-    /// Whether one more would be thrown away. Who makes expensive texts asks first, and then only counts.
-    pub fn is_full(&self) -> bool {
-        self.errors.len() >= MAX_COMPLAINTS || self.bytes >= MAX_BYTES
-    }
-
     /// Counts a complaint whose text nobody would see.
     pub fn count_only(&mut self) {
         self.count += 1;

@@ -161,11 +161,6 @@ impl Node {
         Some(&self.properties[at].1)
     }
 
-    pub(super) fn property_mut(&mut self, name: &str) -> Option<&mut Node> {
-        let at = self.properties.binary_search_by(|(n, _)| n.as_ref().cmp(name)).ok()?;
-        Some(&mut self.properties[at].1)
-    }
-
     /// The schema of the entry `name`: that of the property, else that of additional ones.
     #[must_use]
     pub fn entry(&self, name: &str) -> Option<&Node> {
@@ -193,4 +188,10 @@ impl Node {
     pub(super) const fn drops_null(&self) -> bool {
         !self.nullable
     }
+}
+
+/// Whether `anyOf` is `[{type: integer}, {type: string}]`, which may stand below `x-kubernetes-int-or-string`.
+pub(super) fn is_integer_or_string(any_of: &[Node]) -> bool {
+    let is = |n: &Node, ty: NodeType| *n == Node { ty, ..Node::default() };
+    matches!(any_of, [a, b] if is(a, NodeType::Integer) && is(b, NodeType::String))
 }

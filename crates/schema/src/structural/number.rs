@@ -77,7 +77,7 @@ impl Range<'_> {
 /// The integer that a float is written as, if it is one of 64 bits.
 fn exact(f: f64) -> Option<i64> {
     // 2^63 is a float, one less is not.
-    (f.fract() == 0.0 && f >= -9_223_372_036_854_775_808.0 && f < 9_223_372_036_854_775_808.0)
+    (f.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&f))
         .then_some(f as i64)
 }
 

@@ -97,7 +97,9 @@ impl Patterns {
                     return Ok(regex);
                 }
                 Err(regex::Error::CompiledTooBig(_)) => {}
-                Err(e) => return Err(format!("error parsing regexp: {}", last_line(&e.to_string()))),
+                Err(e) => {
+                    return Err(format!("error parsing regexp: {}", in_gos_words(&e.to_string(), text)));
+                }
             }
         }
         // What was tried in vain costs, too.
@@ -106,17 +108,25 @@ impl Patterns {
     }
 }
 
-/// The sentence of a complaint that draws the pattern first.
-fn last_line(text: &str) -> &str {
-    let line = text.lines().last().unwrap_or(text).trim();
-    line.strip_prefix("error: ").unwrap_or(line)
+/// The sentence of a complaint, which comes after a drawing of the pattern, as Go has it.
+fn in_gos_words(complaint: &str, pattern: &str) -> String {
+    let line = complaint.lines().last().unwrap_or(complaint).trim();
+    match line.strip_prefix("error: ").unwrap_or(line) {
+        "unclosed group" => format!("missing closing ): `{pattern}`"),
+        "unopened group" => format!("unexpected ): `{pattern}`"),
+        other => other.to_owned(),
+    }
 }
 
 /// Go's syntax in the words of the crate: classes of ASCII, no sets of classes, `\Q..\E`, `\z`.
 // k8s: Go regexp/syntax
 fn translate(text: &str) -> Result<String, String> {
-    let mut t =
-        Translator { chars: text.chars().collect(), at: 0, out: String::with_capacity(text.len() + 16) };
+    let mut t = Translator {
+        chars: text.chars().collect(),
+        at: 0,
+        out: String::with_capacity(text.len() + 16),
+        repeatable: false,
+    };
     while t.at < t.chars.len() {
         t.item()?;
     }
@@ -127,6 +137,8 @@ struct Translator {
     chars: Vec<char>,
     at: usize,
     out: String,
+    /// Whether something is there that can be repeated.
+    repeatable: bool,
 }
 
 impl Translator {
@@ -142,34 +154,37 @@ impl Translator {
     }
 
     fn item(&mut self) -> Result<(), String> {
+        let counted = self.counted();
         match self.peek(0) {
-            Some('\\') => self.escape(false),
-            Some('[') => self.class(),
-            Some('(') if self.peek(1) == Some('?') => self.group(),
-            Some('*' | '+' | '?') => self.repetition(1),
-            Some('{') => {
-                if let Some(len) = self.counted() {
-                    self.repetition(len)
-                } else {
-                    self.out.push_str("\\{");
-                    self.at += 1;
-                    Ok(())
-                }
+            Some('*' | '+' | '?') => return self.repetition(1),
+            Some('{') if counted.is_some() => return self.repetition(counted.unwrap_or(1)),
+            Some('(') if self.peek(1) == Some('?') => {
+                self.repeatable = false;
+                return self.group();
             }
-            Some('}') => {
-                self.out.push_str("\\}");
+            Some('\\') => self.escape(false)?,
+            Some('[') => self.class()?,
+            Some(c @ ('{' | '}')) => {
+                self.out.push('\\');
+                self.out.push(c);
                 self.at += 1;
-                Ok(())
             }
-            _ => {
+            Some(c) => {
                 self.take();
-                Ok(())
+                self.repeatable = !matches!(c, '(' | '|');
+                return Ok(());
             }
+            None => {}
         }
+        self.repeatable = true;
+        Ok(())
     }
 
     /// The length of `{n}`, `{n,}` or `{n,m}` here; anything else in braces is text.
     fn counted(&self) -> Option<usize> {
+        if self.peek(0) != Some('{') {
+            return None;
+        }
         let rest = &self.chars[self.at + 1..];
         let close = rest.iter().take(16).position(|c| *c == '}')?;
         let inner: String = rest[..close].iter().collect();
@@ -184,6 +199,10 @@ impl Translator {
         for _ in 0..len {
             self.take();
         }
+        if !self.repeatable {
+            let what: String = self.chars[start..self.at].iter().collect();
+            return Err(format!("error parsing regexp: missing argument to repetition operator: `{what}`"));
+        }
         if self.chars[start] == '{' {
             let inner: String = self.chars[start + 1..self.at - 1].iter().collect();
             let too_many = |n: &str| !n.is_empty() && n.parse::<u32>().map_or(true, |n| n > 1000);
@@ -196,8 +215,7 @@ impl Translator {
         }
         let nested = match self.peek(0) {
             Some('*' | '+' | '?') => true,
-            Some('{') => self.counted().is_some(),
-            _ => false,
+            _ => self.counted().is_some(),
         };
         if nested {
             let what: String = self.chars[start..=self.at].iter().collect();
@@ -260,6 +278,13 @@ impl Translator {
         if ours.is_empty() {
             self.take();
             self.take();
+            // `\p{Greek}`, `\x{10FFFF}`: the braces belong to it.
+            if matches!(c, 'p' | 'P' | 'x') && self.peek(0) == Some('{') {
+                while self.peek(0).is_some_and(|c| c != '}') {
+                    self.take();
+                }
+                self.take();
+            }
         } else {
             self.out.push_str(ours);
             self.at += 2;
@@ -295,6 +320,7 @@ impl Translator {
     }
 
     fn class(&mut self) -> Result<(), String> {
+        let start = self.at;
         self.take();
         if self.peek(0) == Some('^') {
             self.take();
@@ -303,7 +329,8 @@ impl Translator {
         loop {
             match self.peek(0) {
                 None => {
-                    return Err("error parsing regexp: missing closing ]".to_owned());
+                    let rest: String = self.chars[start..].iter().collect();
+                    return Err(format!("error parsing regexp: missing closing ]: `{rest}`"));
                 }
                 Some(']') if !first => {
                     self.take();
@@ -391,9 +418,11 @@ mod tests {
             (r"\1", r"invalid escape sequence: `\1`"),
             (r"\Z", r"invalid escape sequence: `\Z`"),
             (r"\", "trailing backslash at end of expression: ``"),
-            ("[a", "missing closing ]"),
-            ("(a", "unclosed group"),
-            ("*", "repetition operator missing expression"),
+            ("x[a", "missing closing ]: `[a`"),
+            ("(a", "missing closing ): `(a`"),
+            ("a)", "unexpected ): `a)`"),
+            ("*", "missing argument to repetition operator: `*`"),
+            ("a|+", "missing argument to repetition operator: `+`"),
             (r"((((\pL{1000}){1000}){1000}){1000})", "expression is too large"),
         ];
         for (pattern, why) in table {

@@ -2,8 +2,8 @@
 //! clients match on them. Work is counted: there is a limit to what one object may ask for.
 // k8s: kube-openapi pkg/validation/validate, apiextensions-apiserver pkg/apiserver/validation/validation.go
 
-use std::cell::Cell;
-use std::collections::HashSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 
 use meta::field::quoted;
 use meta::{ErrorKind, FieldError, Path};
@@ -56,11 +56,17 @@ pub struct Validator {
     steps: Cell<u64>,
     /// Bytes of complaints that may still be made.
     words_bytes: Cell<usize>,
+    /// Whether a value and its predecessor are equal, by their addresses: schemas beside each other ask again.
+    unchanged: RefCell<HashMap<(usize, usize), bool>>,
 }
 
 /// Complains of everything in `value` that `node` does not allow. With `pair`, what is unchanged is let be.
 pub fn validate(value: &Value, node: &Node, pair: Option<&Pair<'_>>, at: &Trail<'_>, out: &mut Findings) {
-    let validator = Validator { steps: Cell::new(MAX_STEPS), words_bytes: Cell::new(1 << 20) };
+    let validator = Validator {
+        steps: Cell::new(MAX_STEPS),
+        words_bytes: Cell::new(1 << 20),
+        unchanged: RefCell::default(),
+    };
     let outcome = validator.ratcheted(value, node, pair, at);
     if validator.steps.get() == 0 {
         let why = format!("the object takes more than {MAX_STEPS} steps to validate");
@@ -131,11 +137,21 @@ impl Validator {
     // k8s: apiextensions-apiserver pkg/apiserver/validation/ratcheting.go
     fn ratcheted(&self, value: &Value, node: &Node, pair: Option<&Pair<'_>>, at: &Trail<'_>) -> Outcome {
         let mut outcome = self.value(value, node, pair, at);
-        if !outcome.is_valid() && pair.is_some_and(Pair::is_unchanged) {
+        if !outcome.is_valid() && pair.is_some_and(|p| self.is_unchanged(p)) {
             outcome.failures.clear();
             outcome.failed = 0;
         }
         outcome
+    }
+
+    fn is_unchanged(&self, pair: &Pair<'_>) -> bool {
+        let key = (std::ptr::from_ref(pair.new).addr(), std::ptr::from_ref(pair.old).addr());
+        if let Some(known) = self.unchanged.borrow().get(&key) {
+            return *known;
+        }
+        let unchanged = pair.is_unchanged();
+        self.unchanged.borrow_mut().insert(key, unchanged);
+        unchanged
     }
 
     fn value(&self, value: &Value, node: &Node, pair: Option<&Pair<'_>>, at: &Trail<'_>) -> Outcome {
@@ -155,6 +171,8 @@ impl Validator {
         out.matches += 1;
         match value {
             Value::Str(s) => {
+                // Counting and matching take time for each byte.
+                self.step(s.len() / 64);
                 self.string(s, value, node, at, &mut out);
                 out.matches += 1;
                 self.format(s, node, at, &mut out);
@@ -332,8 +350,6 @@ impl Validator {
             });
         }
         let Some(pattern) = &checks.pattern else { return };
-        // Matching takes time for each byte.
-        self.step(s.len() / 64);
         match pattern.matches(s) {
             Ok(true) => {}
             Ok(false) => self.fail_invalid(out, at, value, |name| {
@@ -405,6 +421,7 @@ impl Validator {
     fn object(&self, map: &Map, node: &Node, pair: Option<&Pair<'_>>, at: &Trail<'_>, out: &mut Outcome) {
         let size = i64::try_from(map.len()).unwrap_or(i64::MAX);
         let checks = node.checks();
+        self.step(map.len());
         if let Some(min) = checks.min_properties.filter(|min| size < *min) {
             self.fail_invalid(out, at, &Value::Int(size), |name| {
                 format!("{name} in body should have at least {min} properties")

@@ -6,3 +6,4 @@ mod fixtures;
 mod golden;
 mod openapi;
 mod properties;
+mod structural;

@@ -5,7 +5,7 @@ use meta::field::quoted;
 use meta::{FieldError, Path};
 
 use crate::structural::findings::Findings;
-use crate::structural::node::{Additional, Checks, Node, NodeType};
+use crate::structural::node::{Additional, Checks, Node, NodeType, is_integer_or_string};
 use crate::structural::trail::Trail;
 
 /// Where a schema stands.
@@ -48,8 +48,8 @@ fn invariants(node: &Node, level: Level, at: &Trail<'_>, out: &mut Findings) {
     }
     extensions(node, at, out);
     let checks = node.checks();
-    let skip_any_of = is_int_or_string(&checks.any_of);
-    let skip_first = checks.all_of.first().is_some_and(|first| is_int_or_string(&first.checks().any_of));
+    let skip_any_of = is_integer_or_string(&checks.any_of);
+    let skip_first = checks.all_of.first().is_some_and(|first| is_integer_or_string(&first.checks().any_of));
     value_checks(checks, skip_any_of, skip_first, at, out);
     types(node, level, at, out);
     let here = level == Level::Root || node.embedded;
@@ -127,12 +127,6 @@ fn extensions(node: &Node, at: &Trail<'_>, out: &mut Findings) {
         let why = "must be false if x-kubernetes-int-or-string is true";
         out.push(FieldError::invalid(&at.child(name).path(), "true", why));
     }
-}
-
-/// `anyOf: [{type: integer}, {type: string}]`, which may stand below `x-kubernetes-int-or-string`.
-fn is_int_or_string(any_of: &[Node]) -> bool {
-    let is = |n: &Node, ty: NodeType| *n == Node { ty, ..Node::default() };
-    matches!(any_of, [a, b] if is(a, NodeType::Integer) && is(b, NodeType::String))
 }
 
 fn value_checks(checks: &Checks, skip_any_of: bool, skip_first: bool, at: &Trail<'_>, out: &mut Findings) {
