@@ -97,21 +97,7 @@ pub fn split_api_version(api_version: &str) -> (&str, &str) {
 }
 
 fn qualified(name: &str, group: &str) -> String {
-    if group.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{name}.{group}")
-    }
-
-    #[test]
-    fn versions_in_the_order_of_preference() {
-        let mut versions =
-            ["foo1", "v1alpha2", "v10", "v1", "v2beta1", "v1beta1", "v01", "v1alpha1", "bar", "v11beta2"];
-        versions.sort_by_key(|v| version_order(v));
-        let want =
-            ["v10", "v1", "v11beta2", "v2beta1", "v1beta1", "v1alpha2", "v1alpha1", "bar", "foo1", "v01"];
-        assert_eq!(versions, want);
-    }
+    if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }
 
 /// Where a version of a group stands among the others: released ones before betas before alphas, newer ones first, and

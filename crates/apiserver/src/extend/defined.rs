@@ -1,12 +1,14 @@
 //! The kinds that a CustomResourceDefinition defines: one for each version that is served.
 // k8s: staging/src/k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go getOrCreateServingInfoFor
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kinds::columns::PathColumn;
 use kinds::kind::{SCALE, Subresource, WITH_SCALE, WITH_STATUS};
 use kinds::{Kind, KindRef, Own, ScalePaths, Scope};
 use meta::Gvk;
+use parking_lot::Mutex;
 use schema::Value;
 use schema::jsonpath::JsonPath;
 use watchcache::ResourceCache;
@@ -17,6 +19,18 @@ use crate::registry::{Custom, Definition, Form, Resource, Served};
 const AGE: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 const ONLY_SCALE: &[Subresource] = &[SCALE];
+
+/// What is served of one definition.
+pub struct Known {
+    /// Of the stored definition.
+    pub revision: u64,
+    pub paths: Vec<String>,
+    pub served: Vec<Served>,
+}
+
+/// What is served of all definitions, by name.
+#[derive(Default)]
+pub struct Definitions(pub Mutex<HashMap<String, Known>>);
 
 /// Where objects of a definition are in the store.
 #[must_use]

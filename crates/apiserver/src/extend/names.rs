@@ -39,7 +39,7 @@ pub fn decide<'a>(definition: &Json, others: impl Iterator<Item = &'a Json>, now
     let wanted = &definition["spec"]["names"];
     let mut accepted = definition["status"]["acceptedNames"].clone();
     let mut one = |field: &str, used: &BTreeSet<&str>, reason: &'static str| {
-        let Some(name) = wanted[field].as_str().filter(|n| !n.is_empty()) else { return None };
+        let name = wanted[field].as_str().filter(|n| !n.is_empty())?;
         if used.contains(name) {
             return Some((reason, in_use(name)));
         }

@@ -11,7 +11,6 @@ use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt};
 use kinds::apiextensions::custom_resource_definition::CLEANUP_FINALIZER;
 use meta::{BoxFuture, Gvr, Status, Target, Verb};
-use parking_lot::Mutex;
 use schema::Value;
 use serde_json::Value as Json;
 use watchcache::{Entry, Filter, ResourceSpec, RevisionMatch, Start};
@@ -19,7 +18,8 @@ use watchcache::{Entry, Filter, ResourceSpec, RevisionMatch, Start};
 use super::Server;
 use super::bootstrap::AT_ONCE;
 use crate::extend::conditions::{is_true, set};
-use crate::extend::{defined, names};
+use crate::extend::defined::{self, Known};
+use crate::extend::names;
 use crate::registry::{Definition, Resource, Served};
 use crate::storage::object;
 
@@ -28,18 +28,6 @@ const LIMIT_CLEARED: usize = 500;
 /// How long objects that are kept by finalizers are waited for before they are looked at again, and a write that lost a
 /// race before it is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// What is served of one definition.
-struct Known {
-    /// Of the stored definition.
-    revision: u64,
-    paths: Vec<String>,
-    served: Vec<Served>,
-}
-
-/// What is served of all definitions, by name.
-#[derive(Default)]
-pub(super) struct Definitions(Mutex<HashMap<String, Known>>);
 
 pub(super) fn gvr() -> Gvr {
     Gvr::new("apiextensions.k8s.io", "v1", "customresourcedefinitions")

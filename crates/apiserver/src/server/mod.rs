@@ -27,6 +27,7 @@ use crate::authenticate::token::Issuer;
 use crate::authenticate::{self, impersonate};
 use crate::authorize::AuthIndex;
 use crate::discovery::{self, Site};
+use crate::extend::defined::Definitions;
 use crate::flow::Flow;
 use crate::metrics::Series;
 use crate::registry::Registry;
@@ -52,7 +53,7 @@ pub struct Server {
     authenticators: authenticate::Union,
     audit_ids: audit::Ids,
     event_ttl: Duration,
-    defined: definitions::Definitions,
+    defined: Definitions,
     /// The user that kubelets know this server as; empty: none.
     kubelet_client: String,
     /// Where clients reach this server.
@@ -97,7 +98,7 @@ impl Server {
             flow,
             audit_ids,
             event_ttl,
-            defined: definitions::Definitions::default(),
+            defined: Definitions::default(),
             kubelet_client,
             address,
             _sinks: sinks,
