@@ -1,6 +1,8 @@
 //! Writes the canonical form: the table's order, Go's rules about zero values, no white space.
 //! It must never fail: what does not fit its type is written as it is.
 
+use std::sync::LazyLock;
+
 use super::typed::is_dropped;
 use crate::table::{Field, Struct, Table, Type};
 use crate::{Map, TypeRef, Value};
@@ -75,6 +77,7 @@ impl Encoder<'_, '_> {
                 self.object(m, id)
             }
             (Type::SchemaOrArray(id), Value::List(l)) => self.list(l, Type::Struct(id)),
+            (Type::FieldsV1, Value::Str(text)) => self.out.extend_from_slice(text.as_bytes()),
             _ => plain(self.out, value),
         }
     }
@@ -196,40 +199,54 @@ impl Encoder<'_, '_> {
 
     /// Go writes zero values of fields that are not `omitempty`, and those of structs always.
     fn absent(&mut self, field: &Field, first: &mut bool) {
-        let is_struct = !field.is(Field::POINTER)
-            && !matches!(
-                field.ty,
-                Type::Bool
-                    | Type::String
-                    | Type::Named(_)
-                    | Type::Int32
-                    | Type::Int64
-                    | Type::Float
-                    | Type::Bytes
-                    | Type::Any
-                    | Type::List(_)
-                    | Type::MessageList(_)
-                    | Type::Map(_)
-            );
-        if field.is(Field::OMITZERO) || (field.is(Field::OMITEMPTY) && !is_struct) {
-            return;
+        if let Some(zero) = written_zero(field) {
+            self.name(&field.name, first);
+            self.value(zero, field.ty);
         }
-        self.name(&field.name, first);
-        if field.is(Field::POINTER) {
-            self.out.extend_from_slice(b"null");
-            return;
-        }
-        let zero: &[u8] = match field.ty {
-            Type::Struct(id) => return self.object(&Map::new(), id),
-            Type::Bool => b"false",
-            Type::String | Type::Named(_) => b"\"\"",
-            Type::Int32 | Type::Int64 | Type::Float | Type::IntOrString => b"0",
-            Type::Quantity => b"\"0\"",
-            Type::Duration => b"\"0s\"",
-            _ => b"null",
-        };
-        self.out.extend_from_slice(zero);
     }
+}
+
+static NULL: Value = Value::Null;
+static FALSE: Value = Value::Bool(false);
+static ZERO: Value = Value::Int(0);
+static EMPTY: Value = Value::Map(Map::new());
+static NO_TEXT: LazyLock<Value> = LazyLock::new(|| Value::from(""));
+static ZERO_TEXT: LazyLock<Value> = LazyLock::new(|| Value::from("0"));
+static ZERO_SECONDS: LazyLock<Value> = LazyLock::new(|| Value::from("0s"));
+
+/// What Go writes where a field is absent; `None` where it writes nothing. A struct is written with the zeros of its
+/// own fields.
+pub fn written_zero(field: &Field) -> Option<&'static Value> {
+    let is_struct = !field.is(Field::POINTER)
+        && !matches!(
+            field.ty,
+            Type::Bool
+                | Type::String
+                | Type::Named(_)
+                | Type::Int32
+                | Type::Int64
+                | Type::Float
+                | Type::Bytes
+                | Type::Any
+                | Type::List(_)
+                | Type::MessageList(_)
+                | Type::Map(_)
+        );
+    if field.is(Field::OMITZERO) || (field.is(Field::OMITEMPTY) && !is_struct) {
+        return None;
+    }
+    if field.is(Field::POINTER) {
+        return Some(&NULL);
+    }
+    Some(match field.ty {
+        Type::Struct(_) => &EMPTY,
+        Type::Bool => &FALSE,
+        Type::String | Type::Named(_) => &NO_TEXT,
+        Type::Int32 | Type::Int64 | Type::Float | Type::IntOrString => &ZERO,
+        Type::Quantity => &ZERO_TEXT,
+        Type::Duration => &ZERO_SECONDS,
+        _ => &NULL,
+    })
 }
 
 fn plain(out: &mut Vec<u8>, value: &Value) {

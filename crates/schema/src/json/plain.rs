@@ -87,6 +87,82 @@ fn told_value(
     }
 }
 
+/// Passes any value and gives its text, without white space between its tokens.
+pub fn text<'a>(lexer: &mut Lexer<'a>, depth: usize) -> Result<Cow<'a, str>, DecodeError> {
+    lexer.peek();
+    let start = lexer.position();
+    skip(lexer, depth)?;
+    let text = lexer.since(start);
+    if is_compact(text) { Ok(Cow::Borrowed(text)) } else { Ok(Cow::Owned(compact(text))) }
+}
+
+/// The text of any JSON as [`text`] gives it, as a value; `None` for null.
+///
+/// # Errors
+/// As [`decode_plain`].
+pub fn compact_text(bytes: &[u8]) -> Result<Option<Value>, DecodeError> {
+    let whole = String::from_utf8_lossy(bytes);
+    let mut lexer = Lexer::new(&whole);
+    let text = text(&mut lexer, MAX_DEPTH)?;
+    lexer.end()?;
+    Ok((text != "null").then(|| Value::Str(into_box(text))))
+}
+
+fn skip(lexer: &mut Lexer<'_>, depth: usize) -> Result<(), DecodeError> {
+    let (close, is_object) = match lexer.peek() {
+        b'{' => (b'}', true),
+        b'[' => (b']', false),
+        b'"' => return lexer.string().map(drop),
+        _ => return value(lexer, depth).map(drop),
+    };
+    let depth = depth.checked_sub(1).ok_or(DecodeError::TooDeep)?;
+    lexer.bump();
+    if lexer.peek() == close {
+        lexer.bump();
+        return Ok(());
+    }
+    loop {
+        if is_object {
+            lexer.key()?;
+        }
+        skip(lexer, depth)?;
+        match lexer.peek() {
+            b',' => lexer.bump(),
+            c if c == close => break,
+            _ if is_object => return Err(lexer.unexpected("after object key:value pair")),
+            _ => return Err(lexer.unexpected("after array element")),
+        }
+    }
+    lexer.bump();
+    Ok(())
+}
+
+/// The bytes of well-formed JSON that are not white space between tokens, one by one.
+fn significant(text: &str) -> impl Iterator<Item = (usize, bool)> {
+    let (mut in_string, mut escaped) = (false, false);
+    text.bytes().enumerate().map(move |(at, c)| {
+        let keep = in_string || !matches!(c, b' ' | b'\n' | b'\t' | b'\r');
+        if in_string && !escaped && c == b'\\' {
+            escaped = true;
+        } else {
+            in_string ^= c == b'"' && !escaped;
+            escaped = false;
+        }
+        (at, keep)
+    })
+}
+
+fn is_compact(text: &str) -> bool {
+    let has_space = text.bytes().any(|c| matches!(c, b' ' | b'\n' | b'\t' | b'\r'));
+    !has_space || significant(text).all(|(_, keep)| keep)
+}
+
+fn compact(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let kept = significant(text).filter(|(_, keep)| *keep).map(|(at, _)| bytes[at]).collect();
+    String::from_utf8(kept).expect("only ASCII bytes were left out")
+}
+
 fn number(lexer: &mut Lexer<'_>) -> Result<Value, DecodeError> {
     Ok(match lexer.number()? {
         Number::Int(i) => Value::Int(i),

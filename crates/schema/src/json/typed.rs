@@ -137,9 +137,11 @@ impl<'a, 't> Reader<'a, 't> {
             (Type::Int32 | Type::Int64 | Type::Float | Type::IntOrString, b'-' | b'0'..=b'9') => {
                 self.number(ty)
             }
-            (Type::RawExtension | Type::FieldsV1 | Type::Json, _) => {
-                plain::value(&mut self.lexer, depth).map(Some)
+            // Kept as its text: most requests do not look into it.
+            (Type::FieldsV1, _) => {
+                plain::text(&mut self.lexer, depth).map(|text| Some(Value::Str(plain::into_box(text))))
             }
+            (Type::RawExtension | Type::Json, _) => plain::value(&mut self.lexer, depth).map(Some),
             (Type::Quantity, b'"' | b'-' | b'0'..=b'9') => self.quantity(),
             (Type::IntOrString, b'"') => Ok(Some(Value::Str(plain::into_box(self.lexer.string()?)))),
             (Type::Time | Type::MicroTime | Type::Duration | Type::Bytes, b'"') => self.text(ty),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use meta::Quantity;
 
 use super::reader::{Reader, Wire, text, truncated};
-use crate::json::{DecodeError, MAX_DEPTH, decode_plain, is_dropped, zero};
+use crate::json::{DecodeError, MAX_DEPTH, compact_text, decode_plain, is_dropped, zero};
 use crate::table::{Field, Table, Type, Wire as Target};
 use crate::{Map, TypeRef, Value, scalar};
 
@@ -149,7 +149,11 @@ impl Decoder<'_> {
             Type::Duration => Some(scalar::format_duration(seconds_and_nanos(b)?.0).into()),
             Type::Quantity => Some(quantity(b)?),
             Type::IntOrString => Some(int_or_string(b)?),
-            Type::RawExtension | Type::FieldsV1 | Type::Json => match last_bytes(b, 1)? {
+            Type::FieldsV1 => match last_bytes(b, 1)? {
+                Some(raw) if !raw.is_empty() => compact_text(raw)?,
+                _ => None,
+            },
+            Type::RawExtension | Type::Json => match last_bytes(b, 1)? {
                 Some(raw) if !raw.is_empty() => Some(decode_plain(raw)?).filter(|v| !v.is_null()),
                 _ => None,
             },

@@ -150,6 +150,7 @@ impl Encoder<'_> {
             }
             (Type::Quantity, Value::Str(text)) => w.bytes_field(1, text.as_bytes()),
             (Type::IntOrString, v) => int_or_string(w, v),
+            (Type::FieldsV1, Value::Str(text)) => w.bytes_field(1, text.as_bytes()),
             (Type::RawExtension | Type::FieldsV1 | Type::Json, v) if !v.is_null() => {
                 w.bytes_field(1, &encode_plain(v));
             }

@@ -37,7 +37,7 @@ pub enum Type {
     IntOrString,
     /// An embedded object, kept as it is.
     RawExtension,
-    /// A set of fields, kept as it is.
+    /// A set of fields: text that holds the JSON without white space between its tokens.
     FieldsV1,
     /// Any JSON, a message with the raw text on the wire.
     Json,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Field, Markers, Struct, Table, Type};
-use crate::Key;
+use crate::{Key, Value};
 
 /// A handle to a type of a table: two words, copied freely. Built-in ones are `TypeRef<'static>`.
 #[derive(Clone, Copy)]
@@ -169,6 +169,12 @@ impl<'t> TypeRef<'t> {
         self.struct_is(Struct::ATOMIC)
     }
 
+    /// Whether it keeps fields that it does not know.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self.struct_is(Struct::OPEN)
+    }
+
     /// Whether it has a protobuf form.
     #[must_use]
     pub fn has_protobuf(self) -> bool {
@@ -289,6 +295,18 @@ impl<'t> FieldRef<'t> {
     #[must_use]
     pub fn number(self) -> u16 {
         if self.field.is(Field::INLINED) { 0 } else { self.field.number }
+    }
+
+    /// Whether Go would not tell this value of the field from its absence.
+    #[must_use]
+    pub fn is_dropped(self, value: &Value) -> bool {
+        crate::json::is_dropped(self.field, value)
+    }
+
+    /// What Go writes where the field is absent (a struct with the zeros of its own fields); `None`: nothing.
+    #[must_use]
+    pub fn written_zero(self) -> Option<&'static Value> {
+        crate::json::written_zero(self.field)
     }
 
     fn markers(self) -> &'t Markers {
