@@ -13,8 +13,18 @@ use crate::imports;
 const FILE_LIMIT_LINES: usize = 1000;
 
 /// Crates with no async runtime below them.
-const RUNTIME_FREE: &[&str] =
-    &["stdx", "meta", "schema", "kinds", "reconcile", "controllers", "scheduler", "proxy", "dns"];
+const RUNTIME_FREE: &[&str] = &[
+    "stdx",
+    "meta",
+    "schema",
+    "managedfields",
+    "kinds",
+    "reconcile",
+    "controllers",
+    "scheduler",
+    "proxy",
+    "dns",
+];
 /// Parts talk over the API only.
 const PARTS: &[&str] =
     &["controllers", "scheduler", "proxy", "dns", "kubelet", "cri", "network", "reconcile", "control"];

@@ -44,7 +44,7 @@ fn apply_field(map: &mut Map, field: &Field, table: &Table) {
     let absent = map.get(&field.name).is_none_or(Value::is_null);
     if absent && let Some(json) = &table.markers[field.markers as usize].default {
         let default = decode_plain(json.as_bytes()).unwrap_or_default();
-        if !crate::json::is_dropped(field, &default) {
+        if !field.is_dropped(&default) {
             map.set(field.name.clone(), default);
         }
         return;

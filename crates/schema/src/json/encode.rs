@@ -1,9 +1,6 @@
 //! Writes the canonical form: the table's order, Go's rules about zero values, no white space.
 //! It must never fail: what does not fit its type is written as it is.
 
-use std::sync::LazyLock;
-
-use super::typed::is_dropped;
 use crate::table::{Field, Struct, Table, Type};
 use crate::{Map, TypeRef, Value};
 
@@ -189,7 +186,7 @@ impl Encoder<'_, '_> {
     #[inline]
     fn field(&mut self, field: &Field, value: Option<&Value>, first: &mut bool) {
         match value {
-            Some(v) if !matches!(v, Value::Null) && !is_dropped(field, v) => {
+            Some(v) if !matches!(v, Value::Null) && !field.is_dropped(v) => {
                 self.name(&field.name, first);
                 self.value(v, field.ty);
             }
@@ -199,54 +196,11 @@ impl Encoder<'_, '_> {
 
     /// Go writes zero values of fields that are not `omitempty`, and those of structs always.
     fn absent(&mut self, field: &Field, first: &mut bool) {
-        if let Some(zero) = written_zero(field) {
+        if let Some(zero) = field.written_zero() {
             self.name(&field.name, first);
             self.value(zero, field.ty);
         }
     }
-}
-
-static NULL: Value = Value::Null;
-static FALSE: Value = Value::Bool(false);
-static ZERO: Value = Value::Int(0);
-static EMPTY: Value = Value::Map(Map::new());
-static NO_TEXT: LazyLock<Value> = LazyLock::new(|| Value::from(""));
-static ZERO_TEXT: LazyLock<Value> = LazyLock::new(|| Value::from("0"));
-static ZERO_SECONDS: LazyLock<Value> = LazyLock::new(|| Value::from("0s"));
-
-/// What Go writes where a field is absent; `None` where it writes nothing. A struct is written with the zeros of its
-/// own fields.
-pub fn written_zero(field: &Field) -> Option<&'static Value> {
-    let is_struct = !field.is(Field::POINTER)
-        && !matches!(
-            field.ty,
-            Type::Bool
-                | Type::String
-                | Type::Named(_)
-                | Type::Int32
-                | Type::Int64
-                | Type::Float
-                | Type::Bytes
-                | Type::Any
-                | Type::List(_)
-                | Type::MessageList(_)
-                | Type::Map(_)
-        );
-    if field.is(Field::OMITZERO) || (field.is(Field::OMITEMPTY) && !is_struct) {
-        return None;
-    }
-    if field.is(Field::POINTER) {
-        return Some(&NULL);
-    }
-    Some(match field.ty {
-        Type::Struct(_) => &EMPTY,
-        Type::Bool => &FALSE,
-        Type::String | Type::Named(_) => &NO_TEXT,
-        Type::Int32 | Type::Int64 | Type::Float | Type::IntOrString => &ZERO,
-        Type::Quantity => &ZERO_TEXT,
-        Type::Duration => &ZERO_SECONDS,
-        _ => &NULL,
-    })
 }
 
 fn plain(out: &mut Vec<u8>, value: &Value) {

@@ -8,8 +8,8 @@ mod plain;
 mod typed;
 
 pub use decode::{DecodeError, Decoded, FieldValidation, MAX_DEPTH, decode_json};
+pub(crate) use encode::format_float;
 pub use encode::{encode_json, encode_json_into, encode_plain, encode_sorted_into, write_json_string};
-pub(crate) use encode::{format_float, written_zero};
 pub(crate) use plain::compact_text;
 pub use plain::{decode_plain, decode_plain_telling};
-pub(crate) use typed::{is_dropped, zero};
+pub(crate) use typed::zero;

@@ -243,7 +243,7 @@ impl<'a, 't> Reader<'a, 't> {
                 }
                 let value = self.value(field.ty, depth)?;
                 self.path.pop();
-                if let Some(value) = value.filter(|v| !is_dropped(field, v)) {
+                if let Some(value) = value.filter(|v| !field.is_dropped(v)) {
                     match kept.place(at) {
                         (pos, true) => map.0[pos].1 = value,
                         (pos, false) => map.0.insert(pos, (field.name.clone(), value)),
@@ -437,34 +437,6 @@ fn find(fields: &[Field], key: &str, guess: usize) -> Option<usize> {
         return Some(guess);
     }
     fields.iter().position(|f| f.name == key)
-}
-
-/// Whether Go would not tell the value from absence.
-pub fn is_dropped(field: &Field, value: &Value) -> bool {
-    if field.is(Field::POINTER) {
-        return false;
-    }
-    match value {
-        Value::Null => true,
-        Value::Bool(b) => !b && field.ty == Type::Bool,
-        Value::Int(i) => *i == 0 && matches!(field.ty, Type::Int32 | Type::Int64 | Type::IntOrString),
-        Value::Float(f) => *f == 0.0 && field.ty == Type::Float,
-        Value::Str(s) => match field.ty {
-            Type::String | Type::Named(_) => s.is_empty(),
-            Type::Bytes => s.is_empty() && field.is(Field::OMITEMPTY),
-            _ => false,
-        },
-        Value::List(l) => {
-            l.is_empty()
-                && field.is(Field::OMITEMPTY)
-                && matches!(field.ty, Type::List(_) | Type::MessageList(_))
-        }
-        Value::Map(m) => match field.ty {
-            Type::Struct(_) => m.is_empty(),
-            Type::Map(_) => m.is_empty() && field.is(Field::OMITEMPTY),
-            _ => false,
-        },
-    }
 }
 
 /// What null is as an element of a list or a map.

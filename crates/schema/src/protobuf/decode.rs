@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use meta::Quantity;
 
 use super::reader::{Reader, Wire, text, truncated};
-use crate::json::{DecodeError, MAX_DEPTH, compact_text, decode_plain, is_dropped, zero};
+use crate::json::{DecodeError, MAX_DEPTH, compact_text, decode_plain, zero};
 use crate::table::{Field, Table, Type, Wire as Target};
 use crate::{Map, TypeRef, Value, scalar};
 
@@ -32,7 +32,7 @@ impl Decoder<'_> {
         self.message_into(&mut map, id, bytes, depth)?;
         let fields = self.table.fields_of(id);
         let place = |name: &str| fields.iter().position(|f| f.name == name).unwrap_or(usize::MAX);
-        map.0.retain(|(k, v)| fields.get(place(k)).is_none_or(|f| !is_dropped(f, v)));
+        map.0.retain(|(k, v)| fields.get(place(k)).is_none_or(|f| !f.is_dropped(v)));
         if !map.0.is_sorted_by_key(|(k, _)| place(k)) {
             map.0.sort_by_cached_key(|(k, _)| place(k));
         }

@@ -49,6 +49,7 @@ impl Table {
         l.table.aliases.sort_by(|a, b| a.0.cmp(&b.0));
         sort_wire(&mut l.table);
         mark_defaults(&mut l.table);
+        mark_emptied(&mut l.table);
         Ok(l.table)
     }
 }
@@ -249,6 +250,22 @@ fn mark_defaults(table: &mut Table) {
         if !changed {
             return;
         }
+    }
+}
+
+/// An empty list of managed fields is not the absence of one: it asks for them to be forgotten. Such are lists of
+/// structs that hold a set of fields.
+fn mark_emptied(table: &mut Table) {
+    let holds_set = |ty| match ty {
+        Type::List(e) => match table.elem(e) {
+            Type::Struct(id) => table.fields_of(id).iter().any(|f| f.ty == Type::FieldsV1),
+            _ => false,
+        },
+        _ => false,
+    };
+    let found: Vec<usize> = (0..table.fields.len()).filter(|at| holds_set(table.fields[*at].ty)).collect();
+    for at in found {
+        table.fields[at].flags |= Field::POINTER;
     }
 }
 

@@ -5,6 +5,7 @@
 mod builtin;
 mod load;
 mod reference;
+mod zero;
 
 use std::ops::Range;
 

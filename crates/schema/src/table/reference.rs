@@ -169,12 +169,6 @@ impl<'t> TypeRef<'t> {
         self.struct_is(Struct::ATOMIC)
     }
 
-    /// Whether it keeps fields that it does not know.
-    #[must_use]
-    pub fn is_open(self) -> bool {
-        self.struct_is(Struct::OPEN)
-    }
-
     /// Whether it has a protobuf form.
     #[must_use]
     pub fn has_protobuf(self) -> bool {
@@ -300,13 +294,13 @@ impl<'t> FieldRef<'t> {
     /// Whether Go would not tell this value of the field from its absence.
     #[must_use]
     pub fn is_dropped(self, value: &Value) -> bool {
-        crate::json::is_dropped(self.field, value)
+        self.field.is_dropped(value)
     }
 
     /// What Go writes where the field is absent (a struct with the zeros of its own fields); `None`: nothing.
     #[must_use]
     pub fn written_zero(self) -> Option<&'static Value> {
-        crate::json::written_zero(self.field)
+        self.field.written_zero()
     }
 
     fn markers(self) -> &'t Markers {
