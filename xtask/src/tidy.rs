@@ -19,6 +19,7 @@ const RUNTIME_FREE: &[&str] = &[
     "schema",
     "managedfields",
     "kinds",
+    "cel",
     "reconcile",
     "controllers",
     "scheduler",

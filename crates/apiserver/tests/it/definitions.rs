@@ -310,3 +310,17 @@ fn definitions_that_cannot_be() {
         refused.message()
     );
 }
+
+#[test]
+fn what_is_not_done_yet_is_said() {
+    let w = World::new();
+    assert_eq!(w.create(CRDS, "", &definition()).expect(201).warnings, Vec::<String>::new());
+    let mut crd = definition();
+    crd["metadata"]["name"] = "gadgets.example.com".into();
+    crd["spec"]["names"] = json!({"plural": "gadgets", "kind": "Gadget"});
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+        json!([{"rule": "self.size > 1"}]);
+    let told = w.create(CRDS, "", &crd).expect(201).warnings;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("x-kubernetes-validations are stored, but not evaluated"), "{told:?}");
+}

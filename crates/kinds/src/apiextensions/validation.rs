@@ -340,10 +340,6 @@ spec:
                 "spec.versions[0].additionalPrinterColumns[0].jsonPath: Invalid value: \"a\": must be a simple json path starting with .",
             ),
             (
-                "selectableFields: [{jsonPath: .metadata.name}]",
-                "spec.versions[0].selectableFields[0].jsonPath: Invalid value: \".metadata.name\": must not point to fields in metadata",
-            ),
-            (
                 "selectableFields: [{jsonPath: .spec.size}]",
                 "spec.versions[0].selectableFields[0].jsonPath: Invalid value: \".spec.size\": is an invalid path: does not refer to a valid field",
             ),

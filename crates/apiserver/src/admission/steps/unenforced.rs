@@ -35,11 +35,6 @@ const KINDS: &[(&str, &str, &str)] = &[
         "mutatingadmissionpolicybindings",
         "MutatingAdmissionPolicyBinding is stored, but no policy is evaluated",
     ),
-    (
-        "apiextensions.k8s.io",
-        "customresourcedefinitions",
-        "CustomResourceDefinition is stored, but its resources are not served",
-    ),
     ("networking.k8s.io", "networkpolicies", "NetworkPolicy is stored, but not enforced: all traffic passes"),
     ("", "resourcequotas", "ResourceQuota is stored, but not enforced: nothing is counted or refused"),
     (
@@ -67,10 +62,38 @@ pub(super) fn warning(gvr: &meta::Gvr, new: &Value, old: Option<&Value>) -> Opti
         ("", "namespaces") if asks_for_pod_security(new, old) => Some(format!(
             "the labels {POD_SECURITY}* are stored, but PodSecurity is not enforced: pods of every kind are admitted"
         )),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => of_definition(new),
         ("apiregistration.k8s.io", "apiservices") if new.at(&["spec", "service"]).is_some() => {
             Some("APIService is stored, but requests are not passed on to its service".to_owned())
         }
         _ => None,
+    }
+}
+
+fn of_definition(new: &Value) -> Option<String> {
+    let mut versions = new.list_at(&["spec", "versions"]).iter();
+    if versions.any(|v| v.at(&["schema", "openAPIV3Schema"]).is_some_and(has_rules)) {
+        let why =
+            "the schema's x-kubernetes-validations are stored, but not evaluated: nothing is refused by them";
+        return Some(why.to_owned());
+    }
+    (new.str_at(&["spec", "conversion", "strategy"]) == "Webhook").then(|| {
+        "the conversion webhook is stored, but not called: only the stored version can be read".to_owned()
+    })
+}
+
+/// Whether a schema, or one inside it, has rules in CEL. Schemas are nested no deeper than any object.
+fn has_rules(schema: &Value) -> bool {
+    match schema {
+        Value::Map(map) => {
+            let named = |(key, v): (&str, &Value)| {
+                has_rules(v)
+                    || (key == "x-kubernetes-validations" && v.as_list().is_some_and(|l| !l.is_empty()))
+            };
+            map.iter().any(named)
+        }
+        Value::List(list) => list.iter().any(has_rules),
+        _ => false,
     }
 }
 
