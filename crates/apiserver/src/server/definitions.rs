@@ -96,11 +96,11 @@ impl Server {
             stream::iter(changed).map(|new| self.tell_definition(new)).buffer_unordered(AT_ONCE);
         let mut unsettled = false;
         while let Some(result) = written.next().await {
-            unsettled |= settled(result)?;
+            unsettled |= settled_or_told(settled(result));
         }
         for one in told {
             if is_leaving(&one.new) {
-                unsettled |= self.clear(&one.new).await?;
+                unsettled |= settled_or_told(self.clear(&one.new).await);
             }
         }
         Ok(unsettled)
@@ -167,9 +167,11 @@ impl Server {
                 continue;
             }
             let old = known.remove(name);
-            let new = self.define(told, old.as_ref()).await?;
-            known.insert(name.to_owned(), Known { revision, ..new });
             changed = true;
+            match self.define(told, old.as_ref()).await {
+                Ok(new) => drop(known.insert(name.to_owned(), Known { revision, ..new })),
+                Err(e) => tracing::warn!(definition = name, "its objects cannot be served: {e}"),
+            }
         }
         Ok(changed)
     }
@@ -266,6 +268,14 @@ fn is_leaving(definition: &Json) -> bool {
     let finalizers = definition["metadata"]["finalizers"].as_array();
     definition["metadata"]["deletionTimestamp"].is_string()
         && finalizers.is_some_and(|all| all.iter().any(|f| f == CLEANUP_FINALIZER))
+}
+
+/// As [`settled`] says; what fails of one definition holds up neither the others nor the server's start.
+fn settled_or_told(unsettled: Result<bool, Status>) -> bool {
+    unsettled.unwrap_or_else(|e| {
+        tracing::warn!("a definition of custom resources: {e}");
+        true
+    })
 }
 
 /// Whether a write must be tried again: somebody else's came first. What is gone needs no write.
